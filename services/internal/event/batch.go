@@ -1,0 +1,155 @@
+package event
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
+)
+
+// ParseArray reads a JSON array of events. See [Door.Parse]; one bad event
+// refuses them all, and the error names every bad one's index.
+func (d *Door) ParseArray(body []byte, traceparent string) (es []Event, ignored []string, err error) {
+	if !utf8.Valid(body) {
+		return nil, nil, invalid("body", "must be UTF-8")
+	}
+	// Elements are cut out first, each is read strictly after: so a fault of one
+	// does not hide the next one's.
+	dec := jsontext.NewDecoder(bytes.NewBuffer(body), strict, jsontext.AllowDuplicateNames(true))
+	if kind := dec.PeekKind(); kind != '[' {
+		if _, err := dec.ReadValue(); err != nil {
+			return nil, nil, asFault(err, body)
+		}
+		return nil, nil, invalid("body", "must be a JSON array of events")
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, nil, asFault(err, body)
+	}
+	var elements [][]byte
+	for dec.PeekKind() != ']' {
+		value, err := dec.ReadValue()
+		if err != nil {
+			return nil, nil, asFault(err, body)
+		}
+		if len(elements) == MaxBatchEvents {
+			return nil, nil, tooMany()
+		}
+		end := dec.InputOffset()
+		elements = append(elements, body[end-int64(len(value)):end:end])
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, nil, asFault(err, body)
+	}
+	if rest := bytes.TrimLeft(body[dec.InputOffset():], " \t\r\n"); len(rest) > 0 {
+		return nil, nil, invalid("body", "must end after the JSON array")
+	}
+	return d.parseEach(elements, traceparent)
+}
+
+// ParseLines reads NDJSON: an event a line. Blank lines are skipped and not
+// counted. See [Door.ParseArray].
+func (d *Door) ParseLines(body []byte, traceparent string) (es []Event, ignored []string, err error) {
+	var lines [][]byte
+	for line := range bytes.Lines(body) {
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
+		}
+		if len(lines) == MaxBatchEvents {
+			return nil, nil, tooMany()
+		}
+		lines = append(lines, line[:len(line):len(line)])
+	}
+	return d.parseEach(lines, traceparent)
+}
+
+func tooMany() error {
+	return invalid("body", "must not hold more than %d events", MaxBatchEvents)
+}
+
+func (d *Door) parseEach(texts [][]byte, traceparent string) ([]Event, []string, error) {
+	if len(texts) == 0 {
+		return nil, nil, invalid("body", "must hold at least one event")
+	}
+	b := batch{
+		door:        d,
+		now:         micros(d.now()),
+		traceparent: traceParent(traceparent),
+		events:      make([]Event, 0, len(texts)),
+		seen:        make(map[uuid.UUID]int),
+	}
+	for i, text := range texts {
+		b.add(i, text)
+	}
+	if len(b.faults) > 0 {
+		return nil, nil, &InvalidError{Errors: b.faults}
+	}
+	return b.events, b.ignored, nil
+}
+
+// batch is a batch while it is read.
+type batch struct {
+	door        *Door
+	now         time.Time
+	traceparent string
+	events      []Event
+	ignored     []string          // each name once
+	seen        map[uuid.UUID]int // clients' ids and where they stood
+	faults      []FieldError
+}
+
+// add reads the event at index i.
+func (b *batch) add(i int, text []byte) {
+	m, err := readMembers(text)
+	if err != nil {
+		b.refuse(i, err)
+		return
+	}
+	e, ignored, err := b.door.admit(&m, b.now, b.traceparent)
+	if err != nil {
+		b.refuse(i, err)
+		return
+	}
+	if m.eventID != nil {
+		if first, twice := b.seen[e.ID]; twice {
+			b.fault(first, FieldError{Field: "event_id", Message: fmt.Sprintf("is also that of event %d", i)})
+			b.fault(i, FieldError{Field: "event_id", Message: fmt.Sprintf("is also that of event %d", first)})
+			return
+		}
+		b.seen[e.ID] = i
+	}
+	for _, name := range ignored {
+		b.ignore(name)
+	}
+	b.events = append(b.events, e)
+}
+
+func (b *batch) refuse(i int, err error) {
+	var invalid *InvalidError
+	if errors.As(err, &invalid) {
+		for _, fault := range invalid.Errors {
+			b.fault(i, fault)
+		}
+		return
+	}
+	b.fault(i, FieldError{Field: "body", Message: err.Error()})
+}
+
+func (b *batch) fault(i int, fault FieldError) {
+	fault.Index = &i
+	b.faults = append(b.faults, fault)
+}
+
+func (b *batch) ignore(name string) {
+	for _, known := range b.ignored {
+		if known == name {
+			return
+		}
+	}
+	if len(b.ignored) < 20 { // enough to show the mistake
+		b.ignored = append(b.ignored, name)
+	}
+}

@@ -1,0 +1,70 @@
+package event
+
+import (
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Limits of what a client may send.
+const (
+	MaxEventBytes    = 256 << 10 // body of POST /log, bytes
+	MaxBatchBytes    = 16 << 20  // body of POST /log/batch, bytes
+	MaxBatchEvents   = 10_000    // events in a batch
+	MaxDepth         = 64        // nesting of a payload; {} alone is 1
+	MaxTypeChars     = 100       // event_type, characters
+	MinUsernameChars = 3         // username, characters
+	MaxUsernameChars = 255       // username, characters
+)
+
+// Event is one line of the trail.
+type Event struct {
+	ID          uuid.UUID // UUIDv7: primary key, order and partition of the trail
+	SessionID   int64     // > 0
+	Type        string    // 1 to MaxTypeChars characters
+	Username    string    // "" when the client sent none
+	Timestamp   time.Time // when it happened: UTC, whole microseconds
+	ReceivedAt  time.Time // the producer's clock at acceptance: UTC, whole microseconds
+	Payload     []byte    // one JSON object without line breaks
+	TraceParent string    // W3C traceparent of the request, or ""
+}
+
+// knownTypes are the event types of the Python service, which named them as a
+// list of what it supports and refused none.
+var knownTypes = []string{
+	"llm_error",
+	"llm_feedback_received",
+	"llm_query_sent",
+	"performance_analysis_completed",
+	"performance_analysis_started",
+	"report_generated",
+	"review_cancelled",
+	"review_completed",
+	"review_started",
+	"security_scan_completed",
+	"security_scan_started",
+	"style_analysis_completed",
+	"style_analysis_started",
+	"syntax_analysis_completed",
+	"syntax_analysis_started",
+	"system_event",
+	"user_action",
+}
+
+// The types that set a session's start and end.
+const (
+	TypeReviewStarted   = "review_started"
+	TypeReviewCompleted = "review_completed"
+	TypeReviewCancelled = "review_cancelled"
+)
+
+// Known tells whether eventType is one of the documented types. Others are
+// accepted too.
+func Known(eventType string) bool {
+	_, found := slices.BinarySearch(knownTypes, eventType)
+	return found
+}
+
+// KnownTypes returns the documented types, sorted.
+func KnownTypes() []string { return slices.Clone(knownTypes) }

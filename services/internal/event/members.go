@@ -1,0 +1,132 @@
+package event
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// members are the raw values of an event's object, nil where absent or null.
+// They alias the text.
+type members struct {
+	sessionID, eventType, payload, timestamp, eventID, username []byte
+	producerTimestamp, traceParent                              []byte // the wire's own
+	unknown                                                     []string
+}
+
+// strict reads JSON as design and RFC 7493 (I-JSON) want it: one value,
+// no duplicate names. Bad UTF-8 is refused before, and lone surrogates by scan, since both
+// are faults of content and not of syntax.
+var strict = jsontext.AllowInvalidUTF8(true)
+
+// readMembers reads the one object that text is. The error is an
+// *InvalidError or a *SyntaxError.
+func readMembers(text []byte) (m members, err error) {
+	if !utf8.Valid(text) {
+		return m, invalid("body", "must be UTF-8")
+	}
+	dec := jsontext.NewDecoder(bytes.NewBuffer(text), strict)
+	if kind := dec.PeekKind(); kind != '{' {
+		if _, err := dec.ReadValue(); err != nil {
+			return m, asFault(err, text)
+		}
+		return m, invalid("body", "must be a JSON object")
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return m, asFault(err, text)
+	}
+	for dec.PeekKind() != '}' {
+		name, err := dec.ReadValue()
+		if err != nil {
+			return m, asFault(err, text)
+		}
+		field := m.field(name)
+		value, err := dec.ReadValue()
+		if err != nil {
+			return m, asFault(err, text)
+		}
+		if field != nil && value.Kind() != 'n' {
+			// The decoder promises its bytes until the next read only;
+			// the same bytes in our own text stay.
+			end := dec.InputOffset()
+			*field = text[end-int64(len(value)) : end : end]
+		}
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return m, asFault(err, text)
+	}
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
+		return m, invalid("body", "must end after the JSON object")
+	}
+	return m, nil
+}
+
+// field returns where the value of a quoted name belongs, nil for a name that
+// is not ours.
+func (m *members) field(name jsontext.Value) *[]byte {
+	switch string(name) {
+	case `"session_id"`:
+		return &m.sessionID
+	case `"event_type"`:
+		return &m.eventType
+	case `"payload"`:
+		return &m.payload
+	case `"timestamp"`:
+		return &m.timestamp
+	case `"event_id"`:
+		return &m.eventID
+	case `"username"`:
+		return &m.username
+	case `"producer_timestamp"`:
+		return &m.producerTimestamp
+	case `"traceparent"`:
+		return &m.traceParent
+	}
+	plain, err := jsontext.AppendUnquote(nil, name)
+	if err != nil {
+		plain = name
+	}
+	// A known name that was written with escapes is still that name.
+	if bytes.IndexByte(name, '\\') >= 0 {
+		if quoted, err := jsontext.AppendQuote(nil, plain); err == nil && !bytes.Equal(quoted, name) {
+			return m.field(quoted)
+		}
+	}
+	m.unknown = append(m.unknown, string(plain))
+	return nil
+}
+
+// asFault turns the decoder's error into ours.
+func asFault(err error, text []byte) error {
+	if errors.Is(err, jsontext.ErrDuplicateName) {
+		var syntactic *jsontext.SyntacticError
+		errors.As(err, &syntactic)
+		return invalid("body", "must not name %q twice in one object", cut(syntactic.JSONPointer.LastToken(), 100))
+	}
+	if tooDeep(text) {
+		return invalid("body", "%v", errDepth)
+	}
+	fault := &SyntaxError{Err: err}
+	var syntactic *jsontext.SyntacticError
+	switch {
+	case errors.As(err, &syntactic):
+		fault.Offset, fault.Err = syntactic.ByteOffset, syntactic.Err
+	case errors.Is(err, io.EOF):
+		fault.Offset, fault.Err = int64(len(text)), io.ErrUnexpectedEOF
+	}
+	return fault
+}
+
+// cut shortens s to at most n bytes, at a character's edge.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}

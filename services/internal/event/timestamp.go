@@ -1,0 +1,56 @@
+package event
+
+import (
+	"errors"
+	"strings"
+	"time"
+)
+
+var (
+	errTimestamp = errors.New("must be an ISO 8601 date and time such as 2026-11-24T10:00:00Z")
+	errYear      = errors.New("must lie in the years 1 to 9999")
+)
+
+// wireTime is how Python's datetime.isoformat writes an aware time, which
+// datetime.fromisoformat of every version reads back.
+const wireTime = "2006-01-02T15:04:05.000000-07:00"
+
+// The forms of ISO 8601 that are taken. Go reads a fraction of a second after
+// any of them, with a point or a comma.
+var timeForms = []string{
+	"2006-01-02T15:04:05Z07:00",
+	"2006-01-02T15:04:05",
+	"2006-01-02T15:04:05Z0700",
+	"2006-01-02T15:04:05Z07",
+	"2006-01-02T15:04Z07:00",
+	"2006-01-02T15:04",
+}
+
+// parseTimestamp reads an ISO 8601 time. One without a zone is UTC. What is
+// finer than a microsecond, which PostgreSQL can't hold, is cut off.
+func parseTimestamp(s string) (time.Time, error) {
+	if len(s) > 64 || len(s) < len("2006-01-02T15:04") {
+		return time.Time{}, errTimestamp
+	}
+	// RFC 3339 allows a space and small letters here.
+	if s[10] == ' ' || s[10] == 't' || s[len(s)-1] == 'z' {
+		s = s[:10] + "T" + strings.ToUpper(s[11:])
+	}
+	for _, form := range timeForms {
+		t, err := time.Parse(form, s)
+		if err != nil {
+			continue
+		}
+		t = micros(t)
+		if y := t.Year(); y < 1 || y > 9999 {
+			return time.Time{}, errYear
+		}
+		return t, nil
+	}
+	return time.Time{}, errTimestamp
+}
+
+// micros is t in UTC, cut to whole microseconds.
+func micros(t time.Time) time.Time {
+	return t.UTC().Truncate(time.Microsecond)
+}

@@ -1,0 +1,145 @@
+package event
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
+)
+
+// Bounds of an id on the queue, which the consumer does not trust. The future
+// starts an hour ahead, so that clocks that differ dead-letter nothing.
+var firstIDTime = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+
+const wireAhead = time.Hour
+
+// AppendWire appends the queue's JSON of e to dst: the Python service's five
+// members first, then what came later. It is one line, without its end.
+func AppendWire(dst []byte, e *Event) []byte {
+	dst = append(dst, `{"session_id":`...)
+	dst = strconv.AppendInt(dst, e.SessionID, 10)
+	dst = append(dst, `,"event_type":`...)
+	dst = appendQuote(dst, e.Type)
+	dst = append(dst, `,"payload":`...)
+	dst = append(dst, e.Payload...)
+	dst = append(dst, `,"timestamp":"`...)
+	dst = e.Timestamp.AppendFormat(dst, wireTime)
+	dst = append(dst, `","producer_timestamp":"`...)
+	dst = e.ReceivedAt.AppendFormat(dst, wireTime)
+	dst = append(dst, `","event_id":"`...)
+	dst = appendID(dst, e.ID)
+	dst = append(dst, '"')
+	if e.Username != "" {
+		dst = append(dst, `,"username":`...)
+		dst = appendQuote(dst, e.Username)
+	}
+	if e.TraceParent != "" {
+		dst = append(dst, `,"traceparent":"`...)
+		dst = append(dst, e.TraceParent...)
+		dst = append(dst, '"')
+	}
+	return append(dst, '}')
+}
+
+// appendQuote quotes s, which is valid UTF-8 as all text of an Event is.
+func appendQuote(dst []byte, s string) []byte {
+	dst, _ = jsontext.AppendQuote(dst, s)
+	return dst
+}
+
+// ParseWire reads an event from the queue: one of [AppendWire]'s, or of the
+// Python service's, which has no event_id and gets one derived from its
+// producer_timestamp and its bytes. now bounds the id. The error is a
+// *WireError. The payload aliases line.
+func ParseWire(line []byte, now time.Time) (Event, error) {
+	m, err := readMembers(line)
+	if err != nil {
+		reason := ReasonInvalidEvent
+		if syntax := new(SyntaxError); errors.As(err, &syntax) {
+			reason = ReasonInvalidJSON
+		}
+		return Event{}, &WireError{Reason: reason, Detail: err.Error()}
+	}
+	var f faults
+	var e Event
+	f.wireTime(&m, &e)
+	id, idErr := wireID(&f, &m, &e, line, now)
+	e.ID = id
+	f.common(&m, &e)
+	if len(f) > 0 {
+		return Event{}, &WireError{Reason: ReasonInvalidEvent, Detail: (&InvalidError{Errors: f}).Error(), ID: id}
+	}
+	if idErr != nil {
+		return Event{}, &WireError{Reason: ReasonInvalidID, Detail: idErr.Error(), ID: id}
+	}
+	if e.Timestamp.IsZero() {
+		e.Timestamp = IDTime(e.ID)
+	}
+	if e.ReceivedAt.IsZero() {
+		e.ReceivedAt = IDTime(e.ID)
+	}
+	if m.traceParent != nil {
+		if s, ok := new(faults).text("traceparent", m.traceParent); ok {
+			e.TraceParent = traceParent(s)
+		}
+	}
+	return e, nil
+}
+
+// wireTime reads the producer's clock.
+func (f *faults) wireTime(m *members, e *Event) {
+	if m.producerTimestamp == nil {
+		return
+	}
+	s, ok := f.text("producer_timestamp", m.producerTimestamp)
+	if !ok {
+		return
+	}
+	t, err := parseTimestamp(s)
+	if err != nil {
+		f.add("producer_timestamp", err.Error())
+		return
+	}
+	e.ReceivedAt = t
+}
+
+// wireID returns the event's id, given or derived.
+func wireID(f *faults, m *members, e *Event, line []byte, now time.Time) (uuid.UUID, error) {
+	id := uuid.Nil
+	if m.eventID != nil {
+		s, ok := new(faults).text("event_id", m.eventID)
+		if !ok {
+			return uuid.Nil, errNotV7
+		}
+		var err error
+		if id, err = parseID(s); err != nil {
+			return uuid.Nil, err
+		}
+	} else {
+		at := e.ReceivedAt
+		if at.IsZero() && m.timestamp != nil {
+			if s, ok := new(faults).text("timestamp", m.timestamp); ok {
+				at, _ = parseTimestamp(s)
+			}
+		}
+		if at.IsZero() {
+			f.add("event_id", "is missing, and so is the producer_timestamp that could stand in for it")
+			return uuid.Nil, nil
+		}
+		if at.Before(firstIDTime) {
+			return uuid.Nil, fmt.Errorf("there is no event_id, and its stand-in is from %s, before 2020", at.Format(time.RFC3339))
+		}
+		id = derivedID(at, line)
+	}
+	at := IDTime(id)
+	if at.Before(firstIDTime) {
+		return id, fmt.Errorf("is from %s, before 2020", at.Format(time.RFC3339))
+	}
+	if at.After(now.Add(wireAhead)) {
+		return id, fmt.Errorf("is from %s, in the future", at.Format(time.RFC3339))
+	}
+	return id, nil
+}
