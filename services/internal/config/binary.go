@@ -1,0 +1,39 @@
+package config
+
+import "strings"
+
+// Binary names who is asking: the variables of each binary differ. Values can
+// be joined with | by a program that does the work of several.
+type Binary uint8
+
+const (
+	ForProducer Binary = 1 << iota
+	ForConsumer
+	ForMigrate // migrate up, down, version and force
+	ForRoles   // migrate roles, which also needs the other roles' passwords
+)
+
+// binaryNames are the words of the struct tags "for" and "required".
+var binaryNames = map[string]Binary{
+	"producer": ForProducer,
+	"consumer": ForConsumer,
+	"migrate":  ForMigrate,
+	"roles":    ForRoles,
+}
+
+// parseBinaries reads a tag such as "consumer,migrate". An unknown word is a
+// mistake in this package, so it panics, and every test finds it.
+func parseBinaries(tag string) Binary {
+	var b Binary
+	for word := range strings.SplitSeq(tag, ",") {
+		if word == "" {
+			continue
+		}
+		one, ok := binaryNames[word]
+		if !ok {
+			panic("config: no binary is called " + word)
+		}
+		b |= one
+	}
+	return b
+}

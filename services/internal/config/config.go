@@ -1,0 +1,109 @@
+package config
+
+import (
+	"net"
+	"strconv"
+	"time"
+)
+
+// Config is the whole configuration, one section a part of the system.
+//
+// The tags are read by reflection, in this order, by Load and Usage:
+// env (the variable), envDefault, for (binaries that use it; a field's tag
+// goes before its section's), required (binaries that can't do without),
+// min and max, oneof, file ("readable": names a file that must exist), help.
+type Config struct {
+	Service  Service  `for:"producer,consumer,migrate,roles"`
+	Database Database `for:"consumer,migrate,roles"`
+	RabbitMQ RabbitMQ `for:"producer,consumer"`
+	Producer Producer `for:"producer"`
+	Consumer Consumer `for:"consumer"`
+	Migrate  Migrate  `for:"migrate,roles"`
+}
+
+// Service is what every binary has.
+type Service struct {
+	LogLevel    LogLevel `env:"LOG_LEVEL" envDefault:"INFO" help:"Least severe level that is logged."`
+	Environment string   `env:"ENVIRONMENT" envDefault:"development" help:"Name of the environment; production makes the logs JSON."`
+}
+
+// Database is PostgreSQL. The TLS settings are libpq's.
+type Database struct {
+	Host           string        `env:"DATABASE_HOST" envDefault:"localhost" help:"PostgreSQL host, or the directory of its socket."`
+	Port           uint16        `env:"DATABASE_PORT" envDefault:"5432" min:"1" max:"65535" help:"PostgreSQL port."`
+	Name           string        `env:"DATABASE_NAME" envDefault:"code_reviewer_logs" help:"Database name."`
+	User           string        `env:"DATABASE_USER" envDefault:"logging_service_user" for:"consumer,roles" help:"The consumer's role: it inserts and selects, and can't change the trail."`
+	Password       Secret        `env:"DATABASE_PASSWORD" for:"consumer,roles" required:"consumer,roles" help:"Password of DATABASE_USER."`
+	SSLMode        string        `env:"DATABASE_SSLMODE" envDefault:"prefer" oneof:"disable,allow,prefer,require,verify-ca,verify-full" help:"libpq's sslmode."`
+	SSLRootCert    string        `env:"DATABASE_SSLROOTCERT" file:"readable" help:"File of the certificate authorities that may sign the server's certificate."`
+	SSLCert        string        `env:"DATABASE_SSLCERT" file:"readable" help:"File of the client certificate."`
+	SSLKey         string        `env:"DATABASE_SSLKEY" file:"readable" help:"File of the client certificate's key."`
+	ConnectTimeout time.Duration `env:"DATABASE_CONNECT_TIMEOUT" envDefault:"10s" min:"100ms" max:"5m" help:"Longest time to wait for a connection."`
+}
+
+// RabbitMQ is the broker and the queue. The TLS settings are named as RabbitMQ's own.
+type RabbitMQ struct {
+	Host             string        `env:"RABBITMQ_HOST" envDefault:"localhost" help:"RabbitMQ host."`
+	Port             uint16        `env:"RABBITMQ_PORT" envDefault:"5672" min:"1" max:"65535" help:"RabbitMQ port; with RABBITMQ_TLS the default is 5671."`
+	User             string        `env:"RABBITMQ_USER" envDefault:"guest" help:"RabbitMQ user name."`
+	Password         Secret        `env:"RABBITMQ_PASSWORD" envDefault:"guest" help:"RabbitMQ password."`
+	VHost            string        `env:"RABBITMQ_VHOST" envDefault:"/" help:"RabbitMQ virtual host."`
+	QueueName        string        `env:"RABBITMQ_QUEUE_NAME" envDefault:"log_queue" help:"Queue of the events; dead letters are in this name with .dead appended."`
+	QueueType        string        `env:"RABBITMQ_QUEUE_TYPE" envDefault:"quorum" oneof:"quorum,classic,existing" help:"What is declared. classic: what the Python service declares, to share a queue with it. existing: nothing; both queues must be there."`
+	EventsPerMessage int           `env:"RABBITMQ_EVENTS_PER_MESSAGE" envDefault:"64" min:"1" max:"1000" help:"Most events in one message; with RABBITMQ_QUEUE_TYPE=classic it is 1, which the Python service can read."`
+	TLS              bool          `env:"RABBITMQ_TLS" envDefault:"false" help:"Whether to connect with TLS."`
+	CACertFile       string        `env:"RABBITMQ_CACERTFILE" file:"readable" help:"File of the certificate authorities that may sign the broker's certificate; without it, the system's."`
+	CertFile         string        `env:"RABBITMQ_CERTFILE" file:"readable" help:"File of the client certificate."`
+	KeyFile          string        `env:"RABBITMQ_KEYFILE" file:"readable" help:"File of the client certificate's key."`
+	ServerName       string        `env:"RABBITMQ_SERVER_NAME" help:"Name that the broker's certificate must bear, where it differs from RABBITMQ_HOST."`
+	ConfirmTimeout   time.Duration `env:"RABBITMQ_CONFIRM_TIMEOUT" envDefault:"10s" min:"100ms" max:"5m" help:"Longest time to wait for the broker's confirm of a message."`
+}
+
+// Addr is the broker's host:port.
+func (r RabbitMQ) Addr() string { return addr(r.Host, r.Port) }
+
+// Producer is the HTTP side.
+type Producer struct {
+	Host            string        `env:"PRODUCER_HOST" envDefault:"0.0.0.0" help:"Address to listen on."`
+	Port            uint16        `env:"PRODUCER_PORT" envDefault:"8001" min:"0" max:"65535" help:"Port to listen on; 0 takes a free one."`
+	TLSCertFile     string        `env:"PRODUCER_TLS_CERT_FILE" file:"readable" help:"File of the server's certificate chain; with it, the producer speaks HTTPS."`
+	TLSKeyFile      string        `env:"PRODUCER_TLS_KEY_FILE" file:"readable" help:"File of the server certificate's key."`
+	MemoryBudget    ByteSize      `env:"PRODUCER_MEMORY_BUDGET" envDefault:"64MiB" min:"16MiB" max:"64GiB" help:"Most bytes of request bodies in memory at once; beyond it requests are answered 503."`
+	RequestTimeout  time.Duration `env:"PRODUCER_REQUEST_TIMEOUT" envDefault:"15s" min:"100ms" max:"10m" help:"Longest time from a request's last byte to its answer; sensibly above RABBITMQ_CONFIRM_TIMEOUT."`
+	ShutdownTimeout time.Duration `env:"PRODUCER_SHUTDOWN_TIMEOUT" envDefault:"8s" min:"0s" max:"1h" help:"Longest time that requests in hand are given to finish after SIGTERM."`
+	EventIDMaxAge   time.Duration `env:"EVENT_ID_MAX_AGE" envDefault:"720h" min:"1m" max:"3650d" help:"Greatest age of an event_id that a client sends; never longer than events are kept."`
+}
+
+// Addr is the host:port to listen on.
+func (p Producer) Addr() string { return addr(p.Host, p.Port) }
+
+// Consumer is the side that stores.
+type Consumer struct {
+	RetryAttempts   int           `env:"CONSUMER_RETRY_ATTEMPTS" envDefault:"3" min:"0" max:"1000" help:"Attempts to store before trouble is an ERROR and readiness goes off; retrying itself never ends."`
+	RetryDelay      time.Duration `env:"CONSUMER_RETRY_DELAY" envDefault:"5" min:"0s" max:"1h" help:"Delay between those attempts, in seconds."`
+	Workers         int           `env:"CONSUMER_WORKERS" envDefault:"2" min:"1" max:"64" help:"Batches that are stored at the same time, each on its own connections."`
+	BatchSize       int           `env:"CONSUMER_BATCH_SIZE" envDefault:"1000" min:"1" max:"10000" help:"Most events in one transaction."`
+	Linger          time.Duration `env:"CONSUMER_LINGER" envDefault:"2ms" min:"0s" max:"1s" help:"Longest time that a batch waits for more events."`
+	Host            string        `env:"CONSUMER_HOST" envDefault:"0.0.0.0" help:"Address that probes and metrics listen on."`
+	Port            uint16        `env:"CONSUMER_PORT" envDefault:"8002" min:"0" max:"65535" help:"Port that probes and metrics listen on; 0 takes a free one."`
+	ShutdownTimeout time.Duration `env:"CONSUMER_SHUTDOWN_TIMEOUT" envDefault:"8s" min:"0s" max:"1h" help:"Longest time that the batch in hand is given to finish after SIGTERM."`
+	AllowOwnerRole  bool          `env:"ALLOW_OWNER_ROLE" envDefault:"false" help:"Whether the consumer may run as a role that can change the trail."`
+}
+
+// Addr is the host:port that probes and metrics listen on.
+func (c Consumer) Addr() string { return addr(c.Host, c.Port) }
+
+// Migrate is the schema's owner, and for "migrate roles" the roles to make.
+type Migrate struct {
+	User           string `env:"MIGRATE_DATABASE_USER" envDefault:"trailpost_owner" help:"The role that owns the schema and migrates it."`
+	Password       Secret `env:"MIGRATE_DATABASE_PASSWORD" required:"migrate,roles" help:"Password of MIGRATE_DATABASE_USER."`
+	ReaderUser     string `env:"READER_DATABASE_USER" envDefault:"trailpost_reader" for:"roles" help:"The role that reads the trail."`
+	ReaderPassword Secret `env:"READER_DATABASE_PASSWORD" for:"roles" required:"roles" help:"Password of READER_DATABASE_USER."`
+	AdminUser      string `env:"ADMIN_DATABASE_USER" envDefault:"postgres" for:"roles" help:"The role that makes roles and the database."`
+	AdminPassword  Secret `env:"ADMIN_DATABASE_PASSWORD" for:"roles" help:"Password of ADMIN_DATABASE_USER, where the server asks for one."`
+	AdminName      string `env:"ADMIN_DATABASE_NAME" envDefault:"postgres" for:"roles" help:"The database that ADMIN_DATABASE_USER connects to."`
+}
+
+func addr(host string, port uint16) string {
+	return net.JoinHostPort(host, strconv.Itoa(int(port)))
+}

@@ -1,0 +1,85 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"unicode"
+
+	"github.com/joho/godotenv"
+)
+
+const fileSuffix = "_FILE"
+
+// environment holds the variables that are set: present and not empty.
+type environment map[string]string
+
+// newEnvironment reads "NAME=value" strings, as os.Environ has them; the last
+// of two wins, as in os/exec.
+func newEnvironment(environ []string) environment {
+	env := environment{}
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		if value == "" {
+			delete(env, name)
+			continue
+		}
+		env[name] = value
+	}
+	return env
+}
+
+// addDotEnv puts the values of dir/.env below those of the environment. No such
+// file is no fault. The parser's own words are dropped: they quote the rest of
+// the file, secrets and all.
+func (env environment) addDotEnv(dir string, secrets map[string]bool) []Fault {
+	path := filepath.Join(dir, ".env")
+	values, err := godotenv.Read(path)
+	var pathError *fs.PathError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.As(err, &pathError):
+		return []Fault{{Name: ".env", Problem: "cannot be read: " + pathError.Err.Error(), Got: path}}
+	case err != nil || !allNames(values):
+		return []Fault{{Name: ".env", Problem: "cannot be parsed: every line must be NAME=value, a comment or empty, and quotes must close", Got: path}}
+	}
+	below := environment{}
+	for name, value := range values {
+		if value != "" && !env.decides(name, secrets) {
+			below[name] = value
+		}
+	}
+	for name, value := range below {
+		env[name] = value
+	}
+	return nil
+}
+
+// allNames tells whether every name is one; the parser also takes words with
+// spaces between, and a last line without an equals sign as the value of "".
+func allNames(values map[string]string) bool {
+	for name := range values {
+		if name == "" || strings.ContainsFunc(name, unicode.IsSpace) {
+			return false
+		}
+	}
+	return true
+}
+
+// decides tells whether the environment settles a variable: it has it, or, for
+// a secret, has the other of the value and the file.
+func (env environment) decides(name string, secrets map[string]bool) bool {
+	if _, ok := env[name]; ok {
+		return true
+	}
+	other := name + fileSuffix
+	if plain, ok := strings.CutSuffix(name, fileSuffix); ok && secrets[plain] {
+		other = plain
+	} else if !secrets[name] {
+		return false
+	}
+	_, ok := env[other]
+	return ok
+}

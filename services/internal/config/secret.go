@@ -1,0 +1,39 @@
+package config
+
+import "log/slog"
+
+const redacted = "[redacted]"
+
+// Secret is a value that no log, message or dump shows: every common way of
+// printing it gives "[redacted]". Reveal is the only way out.
+//
+// The value is behind a pointer because fmt, when a Secret sits in an
+// unexported field of someone else's struct, can't call its methods and prints
+// what it finds by reflection: an address, then.
+type Secret struct{ value *string }
+
+// NewSecret hides a value.
+func NewSecret(value string) Secret { return Secret{&value} }
+
+// Reveal returns the value, "" when none is set. Hand it to the library that
+// needs it and nowhere else.
+func (s Secret) Reveal() string {
+	if s.value == nil {
+		return ""
+	}
+	return *s.value
+}
+
+// IsSet tells whether there is a value.
+func (s Secret) IsSet() bool { return s.Reveal() != "" }
+
+// UnmarshalText keeps a copy of text.
+func (s *Secret) UnmarshalText(text []byte) error {
+	*s = NewSecret(string(text))
+	return nil
+}
+
+func (Secret) String() string               { return redacted }
+func (Secret) GoString() string             { return redacted }
+func (Secret) LogValue() slog.Value         { return slog.StringValue(redacted) }
+func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }

@@ -1,0 +1,43 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+func TestSecretIsNeverPrinted(t *testing.T) {
+	const value = "hunter2"
+	secret := NewSecret(value)
+	cfg := load(t, ForConsumer, "DATABASE_PASSWORD="+value)
+	hidden := struct{ inside Secret }{secret} // fmt can't call methods of this field
+
+	var out bytes.Buffer
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%T", "%p"} {
+		for _, x := range []any{secret, &secret, hidden, *cfg, cfg, []Secret{secret}, map[string]Secret{"k": secret}} {
+			fmt.Fprintf(&out, verb+"\n", x)
+		}
+	}
+	for _, handler := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
+		slog.New(handler).Info("start", "secret", secret, "pointer", &secret, "config", cfg, "hidden", hidden)
+	}
+	if err := json.NewEncoder(&out).Encode(cfg); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(&out, fmt.Errorf("dial %v", secret))
+
+	for _, leak := range []string{value, fmt.Sprintf("%x", value), fmt.Sprintf("%X", value), fmt.Sprint([]byte(value))} {
+		if strings.Contains(out.String(), leak) {
+			t.Errorf("%q is in the output:\n%s", leak, out.String())
+		}
+	}
+	if got := fmt.Sprint(secret); got != "[redacted]" {
+		t.Errorf("prints as %q", got)
+	}
+	if secret.Reveal() != value || !secret.IsSet() || (Secret{}).IsSet() {
+		t.Error("the value itself is lost")
+	}
+}

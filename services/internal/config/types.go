@@ -1,0 +1,128 @@
+package config
+
+import (
+	"errors"
+	"log/slog"
+	"math"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// errSyntax is all a parser says: the message that people read is made from
+// the field's tags (see field.want), and never repeats a library's words.
+var errSyntax = errors.New("syntax")
+
+// LogLevel is a level of log/slog, written with the names of Python's logging.
+type LogLevel slog.Level
+
+// LevelCritical is Python's CRITICAL, which slog does not have.
+const LevelCritical = slog.LevelError + 4
+
+var levels = map[string]slog.Level{
+	"DEBUG":    slog.LevelDebug,
+	"INFO":     slog.LevelInfo,
+	"WARNING":  slog.LevelWarn,
+	"WARN":     slog.LevelWarn,
+	"ERROR":    slog.LevelError,
+	"CRITICAL": LevelCritical,
+}
+
+// Level makes LogLevel a slog.Leveler.
+func (l LogLevel) Level() slog.Level { return slog.Level(l) }
+
+// UnmarshalText reads a name in any case.
+func (l *LogLevel) UnmarshalText(text []byte) error {
+	level, ok := levels[strings.ToUpper(strings.TrimSpace(string(text)))]
+	if !ok {
+		return errSyntax
+	}
+	*l = LogLevel(level)
+	return nil
+}
+
+// ByteSize is a number of bytes.
+type ByteSize int64
+
+// byteUnits: the longest suffix first, since all end in B.
+var byteUnits = []struct {
+	suffix string
+	bytes  int64
+}{
+	{"kib", 1 << 10}, {"mib", 1 << 20}, {"gib", 1 << 30},
+	{"kb", 1e3}, {"mb", 1e6}, {"gb", 1e9},
+	{"b", 1}, {"", 1},
+}
+
+// UnmarshalText reads a whole number, with a unit such as KiB, MiB, GiB, kB,
+// MB or GB, in any case, or without one.
+func (b *ByteSize) UnmarshalText(text []byte) error {
+	s := strings.ToLower(strings.TrimSpace(string(text)))
+	for _, unit := range byteUnits {
+		digits, ok := strings.CutSuffix(s, unit.suffix)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+		if err != nil || n < 0 || n > math.MaxInt64/unit.bytes {
+			return errSyntax
+		}
+		*b = ByteSize(n * unit.bytes)
+		return nil
+	}
+	return errSyntax
+}
+
+// parsers are for the types that are not ours to give methods.
+var parsers = map[reflect.Type]env.ParserFunc{
+	reflect.TypeFor[time.Duration](): func(s string) (any, error) { return parseDuration(s) },
+	reflect.TypeFor[bool]():          func(s string) (any, error) { return parseBool(s) },
+}
+
+// parseDuration reads seconds ("5", "0.5"), a Go duration, or days with a Go
+// duration after them or not ("30d", "1d12h").
+func parseDuration(s string) (time.Duration, error) {
+	s = strings.TrimSpace(s)
+	if d, err := scale(s, time.Second); err == nil {
+		return d, nil
+	}
+	days, rest, ok := strings.Cut(s, "d")
+	if !ok {
+		return time.ParseDuration(s)
+	}
+	d, err := scale(days, 24*time.Hour)
+	if err != nil || rest == "" {
+		return d, err
+	}
+	r, err := time.ParseDuration(rest)
+	if err != nil || r < 0 || d > math.MaxInt64-r {
+		return 0, errSyntax
+	}
+	return d + r, nil
+}
+
+// scale reads a plain decimal number of units.
+func scale(number string, unit time.Duration) (time.Duration, error) {
+	f, err := strconv.ParseFloat(number, 64)
+	if err != nil {
+		return 0, err
+	}
+	if v := f * float64(unit); math.Abs(v) < math.MaxInt64 { // false for NaN, too
+		return time.Duration(math.Round(v)), nil
+	}
+	return 0, errSyntax
+}
+
+// parseBool knows what Python's settings libraries know.
+func parseBool(s string) (bool, error) {
+	switch strings.ToLower(strings.TrimSpace(s)) {
+	case "true", "1", "yes", "on", "t", "y":
+		return true, nil
+	case "false", "0", "no", "off", "f", "n":
+		return false, nil
+	}
+	return false, errSyntax
+}
