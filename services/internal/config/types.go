@@ -19,8 +19,8 @@ var errSyntax = errors.New("syntax")
 // LogLevel is a level of log/slog, written with the names of Python's logging.
 type LogLevel slog.Level
 
-// LevelCritical is Python's CRITICAL, which slog does not have.
-const LevelCritical = slog.LevelError + 4
+// levelCritical is Python's CRITICAL, which slog does not have.
+const levelCritical = slog.LevelError + 4
 
 var levels = map[string]slog.Level{
 	"DEBUG":    slog.LevelDebug,
@@ -28,7 +28,7 @@ var levels = map[string]slog.Level{
 	"WARNING":  slog.LevelWarn,
 	"WARN":     slog.LevelWarn,
 	"ERROR":    slog.LevelError,
-	"CRITICAL": LevelCritical,
+	"CRITICAL": levelCritical,
 }
 
 // Level makes LogLevel a slog.Leveler.

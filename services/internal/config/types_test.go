@@ -43,7 +43,7 @@ func TestByteSize(t *testing.T) {
 func TestLogLevel(t *testing.T) {
 	for text, want := range map[string]slog.Level{
 		"debug": slog.LevelDebug, "Info": slog.LevelInfo, "WARN": slog.LevelWarn, "warning": slog.LevelWarn,
-		"ERROR": slog.LevelError, "critical": LevelCritical,
+		"ERROR": slog.LevelError, "critical": levelCritical,
 	} {
 		var got LogLevel
 		if err := got.UnmarshalText([]byte(text)); err != nil || got.Level() != want {
