@@ -1,0 +1,2 @@
+DROP TABLE review_sessions;
+DROP TABLE users;

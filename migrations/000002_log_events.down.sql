@@ -1,0 +1,2 @@
+DROP TABLE trail_origin;
+DROP TABLE log_events;

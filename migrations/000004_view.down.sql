@@ -1,0 +1,1 @@
+DROP VIEW log_events_with_user;

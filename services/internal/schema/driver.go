@@ -1,0 +1,191 @@
+package schema
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/golang-migrate/migrate/v4/database"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+)
+
+// cancelGrace is how long a cancelled wait for the lock may take to answer before its connection is cut.
+const cancelGrace = 5 * time.Second
+
+// driver is golang-migrate's view of one session. See the package's documentation for how it differs from the stock
+// one.
+type driver struct {
+	ctx  context.Context // of the call that owns this driver: the library's interface has no room for it
+	conn *pgx.Conn
+	// next is the version that Run is about to reach, as SetVersion announced it.
+	next int
+	// done says that Run has recorded next.
+	done bool
+}
+
+// connect opens the session. Its timeouts are off, whatever the role's settings say: a migration takes what it takes,
+// and so does waiting for another process's.
+func connect(ctx context.Context, cc *pgx.ConnConfig) (*driver, error) {
+	cc = cc.Copy()
+	// Without this, whoever gives up waiting would leave a server process that goes on waiting in its name.
+	cc.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: cancelGrace}
+	}
+	conn, err := pgx.ConnectConfig(ctx, cc)
+	if err != nil {
+		return nil, err
+	}
+	d := &driver{ctx: ctx, conn: conn}
+	// The functions and grants of the migrations are about public; a role's own search_path must not lead elsewhere.
+	const session = `SET search_path = public; SET statement_timeout = 0; SET lock_timeout = 0;
+		SET idle_in_transaction_session_timeout = 0`
+	if _, err := conn.PgConn().Exec(ctx, session).ReadAll(); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// Lock waits until no other process migrates this database, without limit.
+func (d *driver) Lock() error {
+	const table, schema = "schema_migrations", "public"
+	text, err := database.GenerateAdvisoryLockId(d.conn.Config().Database, schema, table)
+	if err != nil {
+		return err
+	}
+	key, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return err
+	}
+	if _, err = d.conn.Exec(d.ctx, "SELECT pg_advisory_lock($1)", key); err != nil {
+		return fmt.Errorf("waiting for another migration to end: %w", err)
+	}
+	return nil
+}
+
+// Unlock does nothing: the lock is the session's, and ends with it.
+func (d *driver) Unlock() error { return nil }
+
+// SetVersion is called before a step (dirty) and after it (clean). Before, it is the place to stop when there is no
+// time for another step, and notes where the step leads; after, Run has recorded that already. Only a forced version
+// is written here.
+func (d *driver) SetVersion(version int, dirty bool) error {
+	if dirty {
+		d.next, d.done = version, false
+		return context.Cause(d.ctx)
+	}
+	if d.done && d.next == version {
+		return nil
+	}
+	return d.transact(func(ctx context.Context, tx pgx.Tx) error {
+		if err := createTable(ctx, tx); err != nil {
+			return err
+		}
+		return record(ctx, tx, version)
+	})
+}
+
+// Run does one step: the file's statements and its record, together or not at all.
+func (d *driver) Run(migration io.Reader) error {
+	script, err := io.ReadAll(migration)
+	if err != nil {
+		return err
+	}
+	err = d.transact(func(ctx context.Context, tx pgx.Tx) error {
+		if err := createTable(ctx, tx); err != nil {
+			return err
+		}
+		if _, err := tx.Conn().PgConn().Exec(ctx, string(script)).ReadAll(); err != nil {
+			return atLine(string(script), err)
+		}
+		return record(ctx, tx, d.next)
+	})
+	if err != nil {
+		return fmt.Errorf("the step to version %d: %w", max(d.next, 0), err)
+	}
+	d.done = true
+	return nil
+}
+
+// Version reads what record wrote, -1 when there is nothing.
+func (d *driver) Version() (version int, dirty bool, err error) {
+	var exists bool
+	if err := d.conn.QueryRow(d.ctx, "SELECT to_regclass('schema_migrations') IS NOT NULL").Scan(&exists); err != nil {
+		return 0, false, err
+	}
+	if !exists {
+		return database.NilVersion, false, nil
+	}
+	err = d.conn.QueryRow(d.ctx, "SELECT version, dirty FROM schema_migrations LIMIT 1").Scan(&version, &dirty)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return database.NilVersion, false, nil
+	}
+	return version, dirty, err
+}
+
+// Close ends the session.
+func (d *driver) Close() error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.ctx), cancelGrace)
+	defer cancel()
+	return d.conn.Close(ctx)
+}
+
+// Open is for drivers that are found by the scheme of a URL. This one is not.
+func (d *driver) Open(string) (database.Driver, error) {
+	return nil, errors.New("schema: the driver is made from a connection, not from a URL")
+}
+
+// Drop is refused: DownAll takes the schema back step by step, and nothing here empties a database of what is not ours.
+func (d *driver) Drop() error {
+	return errors.New("schema: dropping a database is not supported, take the migrations back instead")
+}
+
+// transact does not hear the end of the driver's context: a step that has begun is finished.
+func (d *driver) transact(f func(context.Context, pgx.Tx) error) error {
+	ctx := context.WithoutCancel(d.ctx)
+	return pgx.BeginFunc(ctx, d.conn, func(tx pgx.Tx) error { return f(ctx, tx) })
+}
+
+// createTable makes the table that golang-migrate's drivers share. The writer reads it to know whether it may start.
+func createTable(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Conn().PgConn().Exec(ctx, `
+		DO $$
+		BEGIN
+			IF to_regclass('public.schema_migrations') IS NULL THEN
+				CREATE TABLE public.schema_migrations (version bigint PRIMARY KEY, dirty boolean NOT NULL);
+				GRANT SELECT ON public.schema_migrations TO trailpost_writer, trailpost_reader;
+			END IF;
+		END
+		$$`).ReadAll()
+	return err
+}
+
+// record notes the version. A database without the schema has no table of versions either, so that the last step down
+// leaves nothing behind.
+func record(ctx context.Context, tx pgx.Tx, version int) error {
+	if version == database.NilVersion {
+		_, err := tx.Exec(ctx, "DROP TABLE schema_migrations")
+		return err
+	}
+	if _, err := tx.Exec(ctx, "DELETE FROM schema_migrations"); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, "INSERT INTO schema_migrations (version, dirty) VALUES ($1, false)", version)
+	return err
+}
+
+// atLine adds to a PostgreSQL error the line of the script that it points at, counted from 1.
+func atLine(script string, err error) error {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || pg.Position == 0 {
+		return err
+	}
+	before := []rune(script)
+	before = before[:min(int(pg.Position)-1, len(before))]
+	return fmt.Errorf("line %d: %w", 1+strings.Count(string(before), "\n"), err)
+}

@@ -1,0 +1,236 @@
+package schema
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// The group roles. What they may do is in the migrations; who belongs to them is made by Roles.
+const (
+	WriterGroup = "trailpost_writer"
+	ReaderGroup = "trailpost_reader"
+)
+
+// Login is a role that connects.
+type Login struct {
+	Name string
+	// Password may have any characters. An empty one leaves the role's password alone: it has none, or logs in with
+	// a certificate.
+	Password string
+}
+
+// RolesConfig says what Roles makes.
+type RolesConfig struct {
+	// Admin connects to the maintenance database (mostly "postgres") as a superuser, or as a role with CREATEROLE
+	// and CREATEDB.
+	Admin *pgx.ConnConfig
+	// Database is made if there is none, in UTF-8, and then belongs to Owner.
+	Database string
+	// Owner migrates, Writer is the consumer's, Reader is for people and dashboards.
+	Owner, Writer, Reader Login
+}
+
+// rolesLock lets one Roles work at a time. The number is arbitrary.
+const rolesLock = 7161947025408813106
+
+// Roles makes the group roles, the logins and the database where they are missing, sets the passwords, and grants what
+// is not a migration's to grant. It can be repeated, by several at once too; a repeat changes the passwords.
+//
+// The owner is a member of nothing, and nobody is a member of the owner: the writer can't become it.
+func Roles(ctx context.Context, cfg RolesConfig) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("making the roles: %w", err)
+		}
+	}()
+	if err := cfg.validate(); err != nil {
+		return err
+	}
+	conn, err := pgx.ConnectConfig(ctx, cfg.Admin)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	a := admin{conn}
+
+	if err := a.exec(ctx, fmt.Sprintf("SELECT pg_advisory_lock(%d)", rolesLock)); err != nil {
+		return err
+	}
+	for _, group := range []string{WriterGroup, ReaderGroup} {
+		if err := a.makeGroup(ctx, group); err != nil {
+			return err
+		}
+	}
+	for _, login := range []Login{cfg.Owner, cfg.Writer, cfg.Reader} {
+		if err := a.makeLogin(ctx, login); err != nil {
+			return err
+		}
+	}
+	if err := a.join(ctx, cfg.Writer.Name, WriterGroup); err != nil {
+		return err
+	}
+	if err := a.join(ctx, cfg.Reader.Name, ReaderGroup); err != nil {
+		return err
+	}
+	return a.actAs(ctx, cfg.Owner.Name, func() error {
+		if err := a.makeDatabase(ctx, cfg); err != nil {
+			return err
+		}
+		return grantDatabase(ctx, cfg)
+	})
+}
+
+func (cfg RolesConfig) validate() error {
+	var faults []error
+	if cfg.Database == "" {
+		faults = append(faults, errors.New("the database has no name"))
+	}
+	seen := map[string]string{WriterGroup: "a group", ReaderGroup: "a group"}
+	for _, l := range []struct{ what, name string }{
+		{"the owner", cfg.Owner.Name}, {"the writer", cfg.Writer.Name}, {"the reader", cfg.Reader.Name},
+	} {
+		if l.name == "" {
+			faults = append(faults, fmt.Errorf("%s has no name", l.what))
+		} else if other, ok := seen[l.name]; ok {
+			faults = append(faults, fmt.Errorf("%s can't be %s, which is %s already: each needs a role of its own", l.what, l.name, other))
+		}
+		seen[l.name] = l.what
+	}
+	return errors.Join(faults...)
+}
+
+// admin makes roles. Its statements are DDL, which takes no parameters: names are quoted as identifiers.
+type admin struct{ conn *pgx.Conn }
+
+func (a admin) exec(ctx context.Context, statement string) error {
+	_, err := a.conn.Exec(ctx, statement)
+	return err
+}
+
+func (a admin) ask(ctx context.Context, question string, args ...any) (yes bool, err error) {
+	err = a.conn.QueryRow(ctx, question, args...).Scan(&yes)
+	return yes, err
+}
+
+func (a admin) exists(ctx context.Context, role string) (bool, error) {
+	return a.ask(ctx, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role)
+}
+
+func (a admin) makeGroup(ctx context.Context, name string) error {
+	if exists, err := a.exists(ctx, name); err != nil || exists {
+		return err
+	}
+	return a.exec(ctx, "CREATE ROLE "+quote(name)+" NOLOGIN")
+}
+
+func (a admin) makeLogin(ctx context.Context, l Login) error {
+	exists, err := a.exists(ctx, l.Name)
+	if err != nil {
+		return err
+	}
+	statement := "CREATE ROLE " + quote(l.Name) + " LOGIN"
+	if exists {
+		statement = "ALTER ROLE " + quote(l.Name) + " LOGIN"
+	}
+	if l.Password != "" {
+		verifier, err := scramVerifier(l.Password)
+		if err != nil {
+			return err
+		}
+		statement += " PASSWORD '" + verifier + "'" // base64 and digits: nothing to quote
+	}
+	if err := a.exec(ctx, statement); err != nil {
+		return fmt.Errorf("role %s: %w", l.Name, err)
+	}
+	return nil
+}
+
+func (a admin) join(ctx context.Context, member, group string) error {
+	if is, err := a.ask(ctx, "SELECT pg_has_role($1, $2, 'USAGE')", member, group); err != nil || is {
+		return err
+	}
+	return a.exec(ctx, "GRANT "+quote(group)+" TO "+quote(member))
+}
+
+// actAs lends the administrator the owner's rights while f runs. A superuser has them anyway; one with CREATEROLE and
+// CREATEDB needs them to give a database away and to grant on it, and should not keep them.
+func (a admin) actAs(ctx context.Context, owner string, f func() error) (err error) {
+	if has, err := a.ask(ctx, "SELECT pg_has_role(current_user, $1, 'USAGE')", owner); err != nil {
+		return err
+	} else if !has {
+		if err := a.exec(ctx, "GRANT "+quote(owner)+" TO CURRENT_USER"); err != nil {
+			return err
+		}
+		defer func() {
+			err = errors.Join(err, a.exec(context.WithoutCancel(ctx), "REVOKE "+quote(owner)+" FROM CURRENT_USER"))
+		}()
+	}
+	return f()
+}
+
+func (a admin) makeDatabase(ctx context.Context, cfg RolesConfig) error {
+	var encoding string
+	err := a.conn.QueryRow(ctx, "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = $1", cfg.Database).Scan(&encoding)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return a.exec(ctx, "CREATE DATABASE "+quote(cfg.Database)+" OWNER "+quote(cfg.Owner.Name)+
+			" ENCODING 'UTF8' TEMPLATE template0")
+	case err != nil:
+		return err
+	case encoding != "UTF8":
+		return fmt.Errorf("database %s has the encoding %s: events are UTF-8", cfg.Database, encoding)
+	}
+	return nil
+}
+
+// grantDatabase lets in the three and no one else, and lets only the owner make tables.
+func grantDatabase(ctx context.Context, cfg RolesConfig) error {
+	cc := cfg.Admin.Copy()
+	cc.Database = cfg.Database
+	conn, err := pgx.ConnectConfig(ctx, cc)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+
+	db, owner := quote(cfg.Database), quote(cfg.Owner.Name)
+	for _, statement := range []string{
+		"REVOKE CONNECT, TEMPORARY ON DATABASE " + db + " FROM PUBLIC",
+		"GRANT CONNECT ON DATABASE " + db + " TO " + owner + ", " + quote(cfg.Writer.Name) + ", " + quote(cfg.Reader.Name),
+		"REVOKE CREATE ON SCHEMA public FROM PUBLIC", // up to PostgreSQL 14 anyone could, and upgrades keep it
+		"GRANT USAGE, CREATE ON SCHEMA public TO " + owner,
+		"GRANT USAGE ON SCHEMA public TO " + WriterGroup + ", " + ReaderGroup,
+	} {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	return nil
+}
+
+// requireRoles makes of a missing group role, on which a migration would fail half a page later, a sentence.
+func requireRoles(ctx context.Context, conn *pgx.Conn) error {
+	groups := []string{WriterGroup, ReaderGroup}
+	rows, err := conn.Query(ctx, "SELECT rolname FROM pg_roles WHERE rolname = ANY ($1)", groups)
+	if err != nil {
+		return err
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	missing := slices.DeleteFunc(groups, func(name string) bool { return slices.Contains(found, name) })
+	if len(missing) > 0 {
+		return &RolesError{Missing: missing}
+	}
+	return nil
+}
+
+func quote(identifier string) string { return pgx.Identifier{identifier}.Sanitize() }
+
+func joinNames(names []string) string { return strings.Join(names, " and no role ") }
