@@ -1,0 +1,178 @@
+package servers
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Login is a role, or a user, and its password.
+type Login struct {
+	Name     string `json:"name"`
+	Password string `json:"password"`
+}
+
+// Postgres is a private PostgreSQL server. Start, Stop and Kill are safe for
+// concurrent use.
+type Postgres struct {
+	server
+	Host      string
+	Port      uint16
+	Superuser Login
+	bin       string // folder of its programs, "" when they are in a container
+}
+
+// postgresSettings keep the server small. What costs durability is not among them.
+var postgresSettings = []string{
+	"max_connections=200",
+	"shared_buffers=128MB",
+	"max_wal_senders=0", // no replicas, no backups
+	"wal_level=replica", // what production writes, so that it costs what it costs there
+	"jit=off",
+	"log_line_prefix=%m [%p] %q%a %u@%d ",
+	"log_checkpoints=off",
+	"timezone=UTC",
+	"log_timezone=UTC",
+}
+
+// postgresArgs is the server's command line but for its program and data folder.
+func postgresArgs(listen string, port int) []string {
+	args := []string{
+		"-c", "listen_addresses=" + listen,
+		"-c", "port=" + strconv.Itoa(port),
+		"-c", "unix_socket_directories=", // none: their paths are bounded to 107 bytes
+	}
+	for _, s := range postgresSettings {
+		args = append(args, "-c", s)
+	}
+	return args
+}
+
+func newPostgres(s *state) *Postgres {
+	p := &Postgres{Host: "127.0.0.1", Port: uint16(s.Postgres.Port), Superuser: Login{"postgres", s.Postgres.Password}}
+	p.name = "PostgreSQL"
+	p.prepare = func(context.Context) error { return nil }
+	p.ready = func(ctx context.Context) error {
+		conn, err := p.Connect(ctx, "postgres")
+		if err != nil {
+			return err
+		}
+		return conn.Close(ctx)
+	}
+	return p
+}
+
+// postgresProcess makes a PostgreSQL of the system's packages.
+func postgresProcess(s *state, lock *os.File) (*Postgres, error) {
+	acct, err := accountOf("postgres")
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(s.Data, "postgres")
+	data := filepath.Join(dir, "data")
+	// a newer package must not meet older data
+	major, err := os.ReadFile(filepath.Join(data, "PG_VERSION"))
+	if err != nil && !os.IsNotExist(err) {
+		return nil, err
+	}
+	bin, err := postgresBin(strings.TrimSpace(string(major)))
+	if err != nil {
+		return nil, err
+	}
+	p := newPostgres(s)
+	p.bin = bin
+	proc := &process{
+		dir: dir, account: acct, env: cleanEnv(dir), logs: []string{filepath.Join(dir, "server.log")},
+		argv:       append([]string{filepath.Join(bin, "postgres"), "-D", data}, postgresArgs("127.0.0.1", s.Postgres.Port)...),
+		stopSignal: syscall.SIGINT, // "fast": ends sessions, writes a checkpoint
+		temporary:  s.Temporary, lock: lock,
+	}
+	p.engine = proc
+	p.prepare = func(ctx context.Context) error {
+		if err := ownFolder(dir, acct); err != nil {
+			return err
+		}
+		if err := rotate(proc.logs[0]); err != nil {
+			return err
+		}
+		if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err == nil {
+			return nil
+		}
+		return initCluster(ctx, proc, bin, data, p.Superuser, s.Temporary)
+	}
+	return p, nil
+}
+
+// initCluster runs initdb beside the place and moves the result there, so that a
+// run that was cut short leaves nothing that looks like a cluster.
+func initCluster(ctx context.Context, proc *process, bin, data string, super Login, temporary bool) error {
+	fresh := data + ".new"
+	if err := os.RemoveAll(fresh); err != nil {
+		return err
+	}
+	secret := filepath.Join(proc.dir, "initdb.password")
+	if err := WriteFile(secret, []byte(super.Password+"\n"), 0o600); err != nil {
+		return err
+	}
+	defer os.Remove(secret)
+	if err := proc.account.own(secret); err != nil {
+		return err
+	}
+	args := []string{
+		filepath.Join(bin, "initdb"), "-D", fresh, "--username=" + super.Name, "--pwfile=" + secret,
+		"--auth=scram-sha-256", "--encoding=UTF8", "--no-locale",
+	}
+	if temporary {
+		args = append(args, "--no-sync") // this once: nobody depends on it before the server runs
+	}
+	if _, err := run(proc.command(ctx, args...), ""); err != nil {
+		return fmt.Errorf("initdb: %w", err)
+	}
+	return os.Rename(fresh, data)
+}
+
+// DSN is the URL of a database for a login; any character may be in the password.
+func (p *Postgres) DSN(database string, l Login) string {
+	u := url.URL{
+		Scheme: "postgres", User: url.UserPassword(l.Name, l.Password),
+		Host: p.Host + ":" + strconv.Itoa(int(p.Port)), Path: "/" + database, RawQuery: "sslmode=disable",
+	}
+	return u.String()
+}
+
+// ConnConfig is the same for pgx; the superuser's.
+func (p *Postgres) ConnConfig(database string) (*pgx.ConnConfig, error) {
+	return pgx.ParseConfig(p.DSN(database, p.Superuser))
+}
+
+// Connect opens a connection to a database as the superuser.
+func (p *Postgres) Connect(ctx context.Context, database string) (*pgx.Conn, error) {
+	return pgx.Connect(ctx, p.DSN(database, p.Superuser))
+}
+
+// Exec runs one statement in a database as the superuser.
+func (p *Postgres) Exec(ctx context.Context, database, sql string, args ...any) error {
+	conn, err := p.Connect(ctx, database)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	_, err = conn.Exec(ctx, sql, args...)
+	return err
+}
+
+// Tool is a line of shell that runs one of PostgreSQL's client programs with the
+// arguments "$@" and the PG* variables of the environment.
+func (p *Postgres) Tool(name string) string {
+	if p.bin == "" {
+		return p.engine.wrapper(name)
+	}
+	return quote(filepath.Join(p.bin, name)) + ` "$@"`
+}
