@@ -1,0 +1,195 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/trailpost/trailpost/services/internal/event"
+)
+
+// batch is the events of one Store and what is known about them. It refers to events by their index.
+type batch struct {
+	events []event.Event
+	// firsts are the events to store, sorted by id: the first of each id.
+	firsts []int
+	// repeats are the others.
+	repeats  []int
+	outcomes []Outcome
+}
+
+func newBatch(events []event.Event) *batch {
+	order := make([]int, len(events))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return bytes.Compare(events[i].ID[:], events[j].ID[:]) })
+
+	b := &batch{events: events, firsts: order[:0], outcomes: make([]Outcome, len(events))}
+	for _, i := range order {
+		if n := len(b.firsts); n > 0 && events[b.firsts[n-1]].ID == events[i].ID {
+			b.repeats = append(b.repeats, i)
+			continue
+		}
+		b.firsts = append(b.firsts, i)
+	}
+	return b
+}
+
+// copyAll takes every event for new.
+func (b *batch) copyAll(ctx context.Context, tx pgx.Tx) error {
+	if err := b.keepSessions(ctx, tx, b.firsts); err != nil {
+		return err
+	}
+	if err := b.copy(ctx, tx, b.firsts); err != nil {
+		return err
+	}
+	return b.compare(ctx, tx, b.repeats)
+}
+
+// lookThenCopy asks first which ids are there.
+func (b *batch) lookThenCopy(ctx context.Context, tx pgx.Tx) error {
+	rows, err := tx.Query(ctx, "SELECT event_id FROM public.log_events WHERE event_id = ANY ($1)", b.ids(b.firsts))
+	if err != nil {
+		return err
+	}
+	there, err := collect(rows)
+	if err != nil {
+		return err
+	}
+	known, fresh := b.split(there)
+	if len(fresh) > 0 {
+		if err := b.keepSessions(ctx, tx, fresh); err != nil {
+			return err
+		}
+		if err := b.copy(ctx, tx, fresh); err != nil {
+			return err
+		}
+	}
+	return b.compare(ctx, tx, append(known, b.repeats...))
+}
+
+// insertNew lets PostgreSQL say, row by row, which ids are there.
+func (b *batch) insertNew(ctx context.Context, tx pgx.Tx) error {
+	if err := b.keepSessions(ctx, tx, b.firsts); err != nil {
+		return err
+	}
+	rows, err := tx.Query(ctx, `
+		INSERT INTO public.log_events (event_id, session_id, event_type, username, "timestamp", received_at, payload)
+		SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::jsonb[])
+		ON CONFLICT DO NOTHING
+		RETURNING event_id`,
+		append(b.columns(b.firsts), b.payloads(b.firsts))...)
+	if err != nil {
+		return err
+	}
+	inserted, err := collect(rows)
+	if err != nil {
+		return err
+	}
+	_, known := b.split(inserted)
+	return b.compare(ctx, tx, append(known, b.repeats...))
+}
+
+// compare says of events whose ids are in the table whether they are what is there.
+func (b *batch) compare(ctx context.Context, tx pgx.Tx, which []int) error {
+	if len(which) == 0 {
+		return nil
+	}
+	// received_at is left out: it is the producer's, and another at each attempt of a client.
+	rows, err := tx.Query(ctx, `
+		SELECT sent.n, e.session_id = sent.session_id
+			AND e.event_type = sent.event_type
+			AND e.username IS NOT DISTINCT FROM sent.username
+			AND e."timestamp" = sent."timestamp"
+			AND e.payload = sent.payload
+		FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::jsonb[])
+			WITH ORDINALITY AS sent (event_id, session_id, event_type, username, "timestamp", received_at, payload, n)
+		JOIN public.log_events e USING (event_id)`,
+		append(b.columns(which), b.payloads(which))...)
+	if err != nil {
+		return err
+	}
+	var (
+		n, compared int
+		same        bool
+	)
+	_, err = pgx.ForEachRow(rows, []any{&n, &same}, func() error {
+		compared++
+		b.outcomes[which[n-1]] = Reused
+		if same {
+			b.outcomes[which[n-1]] = Duplicate
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if compared != len(which) {
+		return errVanished
+	}
+	return nil
+}
+
+// split parts b.firsts into the events whose ids are in the set and the others. Both stay sorted.
+func (b *batch) split(set map[pgtype.UUID]struct{}) (in, out []int) {
+	for _, i := range b.firsts {
+		if _, ok := set[pgtype.UUID{Bytes: b.events[i].ID, Valid: true}]; ok {
+			in = append(in, i)
+		} else {
+			out = append(out, i)
+		}
+	}
+	return in, out
+}
+
+// collect reads a column of ids.
+func collect(rows pgx.Rows) (map[pgtype.UUID]struct{}, error) {
+	set := map[pgtype.UUID]struct{}{}
+	var id pgtype.UUID
+	_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
+		set[id] = struct{}{}
+		return nil
+	})
+	return set, err
+}
+
+func (b *batch) ids(which []int) []pgtype.UUID {
+	ids := make([]pgtype.UUID, len(which))
+	for n, i := range which {
+		ids[n] = pgtype.UUID{Bytes: b.events[i].ID, Valid: true}
+	}
+	return ids
+}
+
+// columns are the arguments $1 to $6 of the statements above, an array for each column.
+func (b *batch) columns(which []int) []any {
+	var (
+		sessions  = make([]int64, len(which))
+		types     = make([]string, len(which))
+		usernames = make([]pgtype.Text, len(which))
+		happened  = make([]pgtype.Timestamptz, len(which))
+		received  = make([]pgtype.Timestamptz, len(which))
+	)
+	for n, i := range which {
+		e := &b.events[i]
+		sessions[n] = e.SessionID
+		types[n] = e.Type
+		usernames[n] = pgtype.Text{String: e.Username, Valid: e.Username != ""}
+		happened[n] = pgtype.Timestamptz{Time: e.Timestamp, Valid: true}
+		received[n] = pgtype.Timestamptz{Time: e.ReceivedAt, Valid: true}
+	}
+	return []any{b.ids(which), sessions, types, usernames, happened, received}
+}
+
+// payloads is $7. FlatArray, since a plain [][]byte could be taken for an array of two dimensions.
+func (b *batch) payloads(which []int) any {
+	payloads := make(pgtype.FlatArray[[]byte], len(which))
+	for n, i := range which {
+		payloads[n] = b.events[i].Payload
+	}
+	return payloads
+}

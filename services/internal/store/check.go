@@ -1,0 +1,104 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// SchemaVersion is the oldest schema that this package works with. Newer ones only add.
+const SchemaVersion uint = 5
+
+var (
+	// ErrSchemaOld is a database that has not been migrated as far as SchemaVersion.
+	ErrSchemaOld = errors.New("the database's schema is too old")
+	// ErrOwnerRole is a role that could change the trail.
+	ErrOwnerRole = errors.New("the database role could change or delete stored events")
+)
+
+// Check refuses, before anything is consumed, what a consumer must not run on: a schema older than SchemaVersion
+// (ErrSchemaOld) and, unless allowOwner, a role that may UPDATE, DELETE or TRUNCATE the trail or become one that may
+// (ErrOwnerRole). Other errors are the database's: Classify them.
+func Check(ctx context.Context, cfg Config, allowOwner bool) error {
+	err := ask(ctx, cfg, func(conn *pgx.Conn) error {
+		if err := checkVersion(ctx, conn); err != nil || allowOwner {
+			return err
+		}
+		return checkRole(ctx, conn)
+	})
+	if err != nil {
+		return fmt.Errorf("checking the database: %w", err)
+	}
+	return nil
+}
+
+func checkVersion(ctx context.Context, conn *pgx.Conn) error {
+	var (
+		version uint
+		dirty   bool
+	)
+	err := conn.QueryRow(ctx, "SELECT version, dirty FROM public.schema_migrations").Scan(&version, &dirty)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows) || SQLState(err) == "42P01": // undefined_table: nothing was ever migrated
+		version = 0
+	case err != nil:
+		return err
+	}
+	if dirty {
+		return fmt.Errorf("%w: a migration to version %d was left half done", ErrSchemaOld, version)
+	}
+	if version < SchemaVersion {
+		return fmt.Errorf("%w: it is at version %d and this build needs %d; run `migrate up`", ErrSchemaOld, version, SchemaVersion)
+	}
+	return nil
+}
+
+// checkRole asks for every role that this one is or can SET ROLE to: its own rights are not the end of what it may do.
+func checkRole(ctx context.Context, conn *pgx.Conn) error {
+	var me, role, table string
+	err := conn.QueryRow(ctx, `
+		SELECT current_user, r.rolname, t.relid::text
+		FROM pg_roles r, pg_partition_tree('public.log_events') t
+		WHERE pg_has_role(current_user, r.oid, 'MEMBER')
+			AND (has_table_privilege(r.oid, t.relid, 'UPDATE, DELETE, TRUNCATE')
+				OR has_any_column_privilege(r.oid, t.relid, 'UPDATE'))
+		ORDER BY r.rolname <> current_user, r.rolname, t.level, t.relid
+		LIMIT 1`).Scan(&me, &role, &table)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return checkCreateRole(ctx, conn)
+	case err != nil:
+		return err
+	case me != role:
+		return fmt.Errorf("%w: %s can become %s, which may change %s", ErrOwnerRole, me, role, table)
+	}
+	return fmt.Errorf("%w: %s may change %s", ErrOwnerRole, me, table)
+}
+
+// checkCreateRole looks for the back door of PostgreSQL 15: until 16, CREATEROLE could join any role that is not a
+// superuser, the owner too.
+func checkCreateRole(ctx context.Context, conn *pgx.Conn) error {
+	var me string
+	err := conn.QueryRow(ctx, `
+		SELECT rolname FROM pg_roles
+		WHERE rolname = current_user AND rolcreaterole AND current_setting('server_version_num')::int < 160000`).Scan(&me)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("%w: %s has CREATEROLE, and can make itself a member of the owner", ErrOwnerRole, me)
+}
+
+// ask does f on a connection of its own.
+func ask(ctx context.Context, cfg Config, f func(*pgx.Conn) error) error {
+	conn, err := dial(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return f(conn)
+}

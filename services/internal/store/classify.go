@@ -1,0 +1,105 @@
+package store
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"syscall"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Class is what an error asks for.
+type Class uint8
+
+const (
+	// Transient errors pass by themselves: retry for ever, quietly. The database is away, full, stopping, read-only,
+	// or chose this transaction to break a deadlock.
+	Transient Class = iota
+	// Trouble needs a person, and retrying until one has come: a missing table, a refused password, a bug.
+	Trouble
+	// Data is the input's fault: no retry will ever store it.
+	Data
+)
+
+// String returns the name that metrics and logs show.
+func (c Class) String() string {
+	switch c {
+	case Transient:
+		return "transient"
+	case Data:
+		return "data"
+	}
+	return "trouble"
+}
+
+// errVanished is an event that was there when it was not inserted and gone when it was compared.
+var errVanished = errors.New("an event was deleted while it was compared")
+
+// SQLState returns PostgreSQL's five-character code of an error, "" when the error is none of PostgreSQL's.
+func SQLState(err error) string {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pg.Code
+	}
+	return ""
+}
+
+// Classify says what to do about an error of this package. What it does not know is Trouble: to be wrong there costs
+// a retry, to be wrong with Data costs the trail an event.
+func Classify(err error) Class {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return classifyState(pg)
+	}
+	switch {
+	case is[*tls.CertificateVerificationError](err), is[tls.RecordHeaderError](err),
+		is[x509.UnknownAuthorityError](err), is[x509.HostnameError](err), is[x509.CertificateInvalidError](err):
+		return Trouble // they come wrapped in connection errors, but no retry renews a certificate
+	case errors.Is(err, errVanished),
+		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
+		is[net.Error](err), is[syscall.Errno](err), is[*pgconn.ConnectError](err), pgconn.SafeToRetry(err):
+		return Transient
+	}
+	return Trouble
+}
+
+// classifyState goes by SQLSTATE (PostgreSQL documentation, appendix A): by the whole code where it matters, else by
+// its class, the first two characters.
+func classifyState(pg *pgconn.PgError) Class {
+	switch pg.Code {
+	case "25006", // read_only_sql_transaction: a standby, or a server that protects a full disk
+		"55P03": // lock_not_available
+		return Transient
+	case "22P03", // invalid_binary_representation
+		"22P04": // bad_copy_file_format
+		return Trouble // the form of a row is this package's doing, or the table's, never an event's
+	case "23502": // not_null_violation
+		return Data
+	case "23514": // check_violation
+		// "no partition of relation found for row" has the same code, but no constraint.
+		if pg.ConstraintName == "" {
+			return Trouble
+		}
+		return Data
+	}
+	switch pg.Code[:min(2, len(pg.Code))] {
+	case "08", // connection exception
+		"40", // transaction rollback: serialization, deadlock
+		"53", // insufficient resources
+		"57", // operator intervention: shutdown, cancelled, starting up
+		"58": // system error: input and output
+		return Transient
+	case "22", // data exception
+		"54": // program limit exceeded
+		return Data
+	}
+	return Trouble
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}

@@ -1,0 +1,35 @@
+// Package store keeps events in PostgreSQL.
+//
+// Writer.Store is for the consumer: a batch of events in one transaction, each stored once however often it comes.
+// Check is for its start, EnsurePartitions and DefaultRows for its housekeeping, Classify for what to do when any of
+// them fails.
+//
+// # How a batch is stored
+//
+// The fast path assumes that every event is new, and that its session is known, as nearly always: read the batch's
+// sessions, COPY the events in the order of their ids, commit. That is as fast as PostgreSQL takes rows, but COPY knows
+// no ON CONFLICT: one repeated id, and all of it fails. So where repeats are likely, because the broker says that it
+// delivers again, or because a COPY has just failed over one, the ids that are there already are looked up first and
+// only the rest is copied (1,000 repeats among other events cost a SELECT then, and no dead rows). Should another writer
+// still put one of them in between the look and the COPY, INSERT … ON CONFLICT DO NOTHING settles it.
+//
+// An event whose id is there already is compared with what is there, in PostgreSQL, whose jsonb says when two payloads
+// are equal: the same event is a Duplicate, another is Reused. An event that is not stored changes nothing else either
+// (only in that last resort may its session have been made).
+//
+// # Sessions
+//
+// A session that an event names is made with it, and so is its owner: the event's username or, when it has none, the
+// user "unknown". An owner changes only from "unknown". review_started moves a session's start to the earliest,
+// review_completed and review_cancelled its end to the latest, so that the order of arrival does not matter. Rows that
+// would not change are not written.
+//
+// # Why writers do not deadlock
+//
+// All lock in one order: users by name, sessions by id, events by id.
+//
+// # Connections
+//
+// The statements are prepared once a connection, which a PgBouncer in transaction mode supports from 1.21 on. No
+// session state but that and synchronous_commit is used.
+package store

@@ -1,0 +1,34 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// EnsurePartitions makes the partitions of the months from the last to the third from now where they are missing, and
+// moves events that waited for theirs in the default partition. Call it at the start and then every few hours, from
+// any number of consumers. On a busy system it may fail with 55P03, which is Transient: come again.
+func EnsurePartitions(ctx context.Context, cfg Config) error {
+	err := ask(ctx, cfg, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "SELECT public.ensure_partitions()")
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("making partitions: %w", err)
+	}
+	return nil
+}
+
+// DefaultRows counts the events whose month had no partition when they came. It should be 0; if it isn't,
+// EnsurePartitions is not being called, or fails.
+func DefaultRows(ctx context.Context, cfg Config) (n int64, err error) {
+	err = ask(ctx, cfg, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, "SELECT public.default_partition_rows()").Scan(&n)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("counting the default partition: %w", err)
+	}
+	return n, nil
+}

@@ -1,0 +1,161 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/trailpost/trailpost/services/internal/event"
+)
+
+// unknownUser owns the sessions whose events have named no one. The migrations make it.
+const unknownUser = "unknown"
+
+// session is what events say about a session, or what the database has of it.
+type session struct {
+	id         int64
+	owner      string
+	start, end pgtype.Timestamptz
+}
+
+// keepSessions makes the users and sessions that the events name and brings what changes up to date. Nearly always
+// there is nothing to do but look.
+func (b *batch) keepSessions(ctx context.Context, tx pgx.Tx, which []int) error {
+	named := b.namedSessions(which)
+	there, err := readSessions(ctx, tx, named)
+	if err != nil {
+		return err
+	}
+	var (
+		changes []session // that are missing, or differ
+		owners  []string  // whom they need
+	)
+	for _, s := range named {
+		old, exists := there[s.id]
+		takesOwner := !exists || old.owner == unknownUser && s.owner != unknownUser
+		if takesOwner {
+			owners = append(owners, s.owner)
+		}
+		if takesOwner || earlier(s.start, old.start) || earlier(old.end, s.end) || s.end.Valid && !old.end.Valid {
+			changes = append(changes, s)
+		}
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	slices.Sort(owners)
+	return writeSessions(ctx, tx, slices.Compact(owners), changes)
+}
+
+// namedSessions folds events, in the order of their ids, into sessions, sorted by id.
+func (b *batch) namedSessions(which []int) []session {
+	byID := make(map[int64]session)
+	for _, i := range which {
+		e := &b.events[i]
+		s, ok := byID[e.SessionID]
+		if !ok {
+			s = session{id: e.SessionID, owner: unknownUser}
+		}
+		if s.owner == unknownUser && e.Username != "" {
+			s.owner = e.Username
+		}
+		switch e.Type {
+		case event.TypeReviewStarted:
+			if at := timestamptz(e.Timestamp); !s.start.Valid || earlier(at, s.start) {
+				s.start = at
+			}
+		case event.TypeReviewCompleted, event.TypeReviewCancelled:
+			if at := timestamptz(e.Timestamp); !s.end.Valid || earlier(s.end, at) {
+				s.end = at
+			}
+		}
+		byID[s.id] = s
+	}
+	return slices.SortedFunc(maps.Values(byID), func(a, b session) int { return cmp.Compare(a.id, b.id) })
+}
+
+// readSessions returns those of the sessions that exist, by id.
+func readSessions(ctx context.Context, tx pgx.Tx, named []session) (map[int64]session, error) {
+	rows, err := tx.Query(ctx, `
+		SELECT s.session_id, u.username, s.start_time, s.end_time
+		FROM public.review_sessions s JOIN public.users u USING (user_id)
+		WHERE s.session_id = ANY ($1)`,
+		sessionIDs(named))
+	if err != nil {
+		return nil, err
+	}
+	there := make(map[int64]session, len(named))
+	var s session
+	_, err = pgx.ForEachRow(rows, []any{&s.id, &s.owner, &s.start, &s.end}, func() error {
+		there[s.id] = s
+		return nil
+	})
+	return there, err
+}
+
+// writeSessions makes owners and then sessions where they are missing, and changes sessions where that changes
+// something. Both must be sorted: it is the order in which all writers lock. It is one round trip.
+func writeSessions(ctx context.Context, tx pgx.Tx, owners []string, changes []session) error {
+	n := len(changes)
+	names, starts, ends := make([]string, n), make([]pgtype.Timestamptz, n), make([]pgtype.Timestamptz, n)
+	for i, s := range changes {
+		names[i], starts[i], ends[i] = s.owner, s.start, s.end
+	}
+	ids := sessionIDs(changes)
+
+	var q pgx.Batch
+	// ON CONFLICT waits for another writer's row, so that every later statement sees it. NOT EXISTS spares the
+	// sequence a number for each user who is there.
+	q.Queue(`
+		INSERT INTO public.users (username)
+		SELECT name FROM unnest($1::text[]) WITH ORDINALITY AS wanted (name, n)
+		WHERE NOT EXISTS (SELECT FROM public.users WHERE username = name)
+		ORDER BY n
+		ON CONFLICT DO NOTHING`, owners)
+	q.Queue(`
+		INSERT INTO public.review_sessions (session_id, user_id, start_time, end_time)
+		SELECT session_id, user_id, start_time, end_time
+		FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::timestamptz[])
+			AS wanted (session_id, username, start_time, end_time)
+		JOIN public.users USING (username)
+		WHERE NOT EXISTS (SELECT FROM public.review_sessions s WHERE s.session_id = wanted.session_id)
+		ORDER BY session_id
+		ON CONFLICT DO NOTHING`, ids, names, starts, ends)
+	// UPDATE locks in any order. This locks in ours, and the statement after it sees what it waited for.
+	q.Queue(`
+		SELECT FROM public.review_sessions WHERE session_id = ANY ($1)
+		ORDER BY session_id FOR NO KEY UPDATE`, ids)
+	q.Queue(`
+		UPDATE public.review_sessions s
+		SET user_id = CASE WHEN old.username = $5 THEN coalesce(new.user_id, s.user_id) ELSE s.user_id END,
+			start_time = LEAST(s.start_time, wanted.start_time),
+			end_time = GREATEST(s.end_time, wanted.end_time)
+		FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::timestamptz[])
+			AS wanted (session_id, username, start_time, end_time)
+			LEFT JOIN public.users new USING (username), -- only whom a session needs was made
+			public.users old
+		WHERE s.session_id = wanted.session_id AND old.user_id = s.user_id
+			AND (old.username = $5 AND new.username <> $5
+				OR s.start_time IS DISTINCT FROM LEAST(s.start_time, wanted.start_time)
+				OR s.end_time IS DISTINCT FROM GREATEST(s.end_time, wanted.end_time))`,
+		ids, names, starts, ends, unknownUser)
+	return tx.SendBatch(ctx, &q).Close()
+}
+
+func sessionIDs(sessions []session) []int64 {
+	ids := make([]int64, len(sessions))
+	for i, s := range sessions {
+		ids[i] = s.id
+	}
+	return ids
+}
+
+func timestamptz(t time.Time) pgtype.Timestamptz { return pgtype.Timestamptz{Time: t, Valid: true} }
+
+// earlier says that a is a time, and before b or b is none.
+func earlier(a, b pgtype.Timestamptz) bool { return a.Valid && (!b.Valid || a.Time.Before(b.Time)) }
