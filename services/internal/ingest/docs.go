@@ -1,0 +1,55 @@
+package ingest
+
+import (
+	_ "embed"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+	swaggerFiles "github.com/swaggo/files/v2"
+)
+
+var (
+	//go:embed openapi.json
+	openAPI []byte
+	//go:embed docs/index.html
+	docsPage []byte
+	//go:embed docs/init.js
+	docsScript []byte
+)
+
+// OpenAPI returns the description of the HTTP interface, OpenAPI 3.1 in JSON.
+func OpenAPI() []byte { return append([]byte(nil), openAPI...) }
+
+func getOpenAPI(c *gin.Context) {
+	c.Header("Cache-Control", "no-cache")
+	c.Data(http.StatusOK, "application/json", openAPI)
+}
+
+// docsPolicy lets the page load from here and nowhere else.
+const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; " +
+	"img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+func getDocs(c *gin.Context) {
+	c.Header("Content-Security-Policy", docsPolicy)
+	c.Header("Cache-Control", "no-cache")
+	c.Data(http.StatusOK, "text/html; charset=utf-8", docsPage)
+}
+
+// docsAssets are the files of Swagger UI that the page needs; the library has
+// many more, and source maps.
+var docsAssets = map[string]bool{"swagger-ui.css": true, "swagger-ui-bundle.js": true, "favicon-32x32.png": true}
+
+func getDocsAsset(c *gin.Context) error {
+	name := c.Param("asset")
+	switch {
+	case name == "init.js":
+		c.Header("Cache-Control", "no-cache")
+		c.Data(http.StatusOK, "text/javascript; charset=utf-8", docsScript)
+	case docsAssets[name]:
+		c.Header("Cache-Control", "public, max-age=86400")
+		http.ServeFileFS(c.Writer, c.Request, swaggerFiles.FS, name)
+	default:
+		return newProblem(kindNotFound, "See / for what there is.")
+	}
+	return nil
+}

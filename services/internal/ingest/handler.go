@@ -1,0 +1,150 @@
+package ingest
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/telemetry"
+)
+
+// Config is what the handlers need.
+type Config struct {
+	Publisher Publisher
+	Door      *event.Door
+	Log       *slog.Logger
+	Metrics   *Metrics
+	Gatherer  prometheus.Gatherer // what /metrics shows
+
+	// MemoryBudget is the most bytes of request bodies in memory; 0 means 64 MiB.
+	MemoryBudget int64
+	// RequestTimeout is the longest time from a body's last byte to the
+	// publisher's answer; 0 means 15 s.
+	RequestTimeout time.Duration
+	// ReadTimeout is how long a body may take before its size counts, and the
+	// one that NewServer gets; 0 means 10 s.
+	ReadTimeout time.Duration
+}
+
+// Defaults of Config.
+const (
+	DefaultMemoryBudget   = 64 << 20
+	DefaultRequestTimeout = 15 * time.Second
+	DefaultReadTimeout    = 10 * time.Second
+)
+
+type handler struct {
+	publisher      Publisher
+	door           *event.Door
+	log            *slog.Logger
+	metrics        *Metrics
+	requestTimeout time.Duration
+	readTimeout    time.Duration
+	version        string
+
+	budget budget
+	sparse *sparse // what clients can repeat at will is logged through it
+}
+
+// NewHandler returns all routes of the producer.
+func NewHandler(cfg Config) http.Handler {
+	h := &handler{
+		publisher:      cfg.Publisher,
+		door:           cfg.Door,
+		log:            cfg.Log,
+		metrics:        cfg.Metrics,
+		requestTimeout: orDefault(cfg.RequestTimeout, DefaultRequestTimeout),
+		readTimeout:    orDefault(cfg.ReadTimeout, DefaultReadTimeout),
+		version:        telemetry.ReadBuild().Version,
+		sparse:         newSparse(time.Now),
+	}
+	h.budget.limit = orDefault(cfg.MemoryBudget, DefaultMemoryBudget)
+	h.metrics.budgetUsed.set(&h.budget)
+
+	gin.SetMode(gin.ReleaseMode)
+	engine := gin.New()
+	engine.HandleMethodNotAllowed = true
+	engine.RedirectTrailingSlash = false // a redirected POST loses its body in many clients
+	engine.Use(h.observe, h.recover)
+	engine.NoRoute(h.answer(func(*gin.Context) error {
+		return newProblem(kindNotFound, "See / for what there is.")
+	}))
+	engine.NoMethod(h.answer(func(c *gin.Context) error {
+		return newProblem(kindMethod, "Allowed: "+c.Writer.Header().Get("Allow")+".")
+	}))
+
+	engine.POST("/log", h.answer(h.counted(h.postLog)))
+	engine.POST("/log/batch", h.answer(h.counted(h.postBatch)))
+	get := func(path string, handle gin.HandlerFunc) {
+		engine.GET(path, handle)
+		engine.HEAD(path, handle)
+	}
+	get("/", h.getCard)
+	get("/health", h.getHealth)
+	get("/queue/status", h.answer(h.getQueueStatus))
+	get("/livez", h.getLive)
+	get("/readyz", h.getReady)
+	get("/metrics", gin.WrapH(telemetry.MetricsHandler(cfg.Gatherer, cfg.Log)))
+	get("/openapi.json", getOpenAPI)
+	get("/docs", getDocs)
+	get("/docs/:asset", h.answer(getDocsAsset))
+	return engine
+}
+
+func orDefault[T int64 | time.Duration](value, fallback T) T {
+	if value == 0 {
+		return fallback
+	}
+	return value
+}
+
+// answer turns a handler that returns an error into gin's kind: the one place
+// where errors become answers.
+func (h *handler) answer(handle func(*gin.Context) error) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		err := handle(c)
+		if err == nil {
+			return
+		}
+		p := asProblem(err)
+		instance := p.write(c)
+		h.logProblem(c, p, instance, err)
+	}
+}
+
+// counted adds a POST's refused events to the metrics.
+func (h *handler) counted(handle func(*gin.Context) error) func(*gin.Context) error {
+	return func(c *gin.Context) error {
+		err := handle(c)
+		if err != nil {
+			p := asProblem(err)
+			h.metrics.rejected.WithLabelValues(p.name).Add(float64(p.events))
+		}
+		return err
+	}
+}
+
+// logProblem logs what the operator should see: our own failures always, the
+// broker's now and then, the client's at DEBUG.
+func (h *handler) logProblem(c *gin.Context, p *problem, instance string, err error) {
+	attrs := []slog.Attr{
+		slog.String("route", route(c)), slog.Int("status", p.status),
+		slog.String("problem", p.name), slog.String("instance", instance),
+	}
+	ctx := c.Request.Context()
+	switch {
+	case p.kind == kindInternal:
+		h.log.LogAttrs(ctx, slog.LevelError, "request failed", append(attrs, slog.Any("error", err))...)
+	case p.status >= http.StatusInternalServerError:
+		if more, ok := h.sparse.allow(p.name, refusalInterval); ok {
+			h.log.LogAttrs(ctx, slog.LevelWarn, "request refused",
+				append(attrs, slog.Any("error", err), slog.Int("more_since_last", more))...)
+		}
+	default:
+		h.log.LogAttrs(ctx, slog.LevelDebug, "request refused", attrs...)
+	}
+}

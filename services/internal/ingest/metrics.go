@@ -1,0 +1,75 @@
+package ingest
+
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics are the producer's, at its door. The labels' values are all our own.
+type Metrics struct {
+	accepted       prometheus.Counter
+	rejected       *prometheus.CounterVec
+	duration       *prometheus.HistogramVec
+	unknownTypes   prometheus.Counter
+	ignoredMembers prometheus.Counter
+	budgetUsed     *budgetGauge
+}
+
+// NewMetrics makes and registers them.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		accepted: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "trailpost_events_accepted_total",
+			Help: "Events that were answered 202: the broker confirmed them.",
+		}),
+		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "trailpost_events_rejected_total",
+			Help: "Events that were not answered 202, by reason. Of an invalid batch the invalid events count; a batch whose events were not read counts as one.",
+		}, []string{"reason"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "trailpost_http_request_duration_seconds",
+			Help:    "Time from a request's headers to the end of its answer, by route and class of status code.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20},
+		}, []string{"route", "code"}),
+		unknownTypes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "trailpost_events_unknown_type_total",
+			Help: "Accepted events whose event_type is none of the documented ones; the log names some.",
+		}),
+		ignoredMembers: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "trailpost_ignored_members_total",
+			Help: "Names of unknown members in accepted requests, which were ignored; the log and the answer name them.",
+		}),
+		budgetUsed: newBudgetGauge(),
+	}
+	for _, k := range []kind{
+		kindMalformed, kindBrokenBody, kindSlowBody, kindTooLarge, kindMediaType, kindInvalid,
+		kindClientGone, kindInternal, kindBusy, kindUnavailable, kindNotConfirmed,
+	} {
+		m.rejected.WithLabelValues(k.name) // a series that starts at 0 can be alerted on
+	}
+	reg.MustRegister(m.accepted, m.rejected, m.duration, m.unknownTypes, m.ignoredMembers, m.budgetUsed)
+	return m
+}
+
+// budgetGauge shows the budget of the handler that has it.
+type budgetGauge struct {
+	prometheus.GaugeFunc
+	of atomic.Pointer[budget]
+}
+
+func newBudgetGauge() *budgetGauge {
+	g := new(budgetGauge)
+	g.GaugeFunc = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "trailpost_memory_budget_used_bytes",
+		Help: "Bytes of request bodies that are in memory now.",
+	}, func() float64 {
+		if b := g.of.Load(); b != nil {
+			return float64(b.used.Load())
+		}
+		return 0
+	})
+	return g
+}
+
+func (g *budgetGauge) set(b *budget) { g.of.Store(b) }

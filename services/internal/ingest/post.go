@@ -1,0 +1,141 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/event"
+)
+
+// maxIgnored is how many ignored names an answer lists: enough to see the mistake.
+const maxIgnored = 20
+
+// postLog takes one event.
+func (h *handler) postLog(c *gin.Context) error {
+	body, err := h.readBody(c, &eventRules)
+	defer body.close()
+	if err != nil {
+		return err
+	}
+	e, ignored, err := h.door.Parse(body.bytes, c.GetHeader("Traceparent"))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.Request.Context(), h.requestTimeout)
+	defer cancel()
+	if err := h.publisher.Publish(ctx, &e); err != nil {
+		p := publishProblem(c, err, 1)
+		if p.kind == kindNotConfirmed {
+			p.eventID = e.ID.String()
+		}
+		return p
+	}
+	ignored = shorten(ignored)
+	h.noteAccepted(ctx, &e)
+	h.noteIgnored(ctx, ignored)
+	writeJSON(c, http.StatusAccepted, appendAccepted(nil, &e, ignored))
+	return nil
+}
+
+// postBatch takes many events: all or, on any fault of theirs, none.
+func (h *handler) postBatch(c *gin.Context) error {
+	body, err := h.readBody(c, &batchRules)
+	defer body.close()
+	if err != nil {
+		return err
+	}
+	parse := h.door.ParseArray
+	if body.media == mediaLines {
+		parse = h.door.ParseLines
+	}
+	events, ignored, err := parse(body.bytes, c.GetHeader("Traceparent"))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.Request.Context(), h.requestTimeout)
+	defer cancel()
+	if err := h.publisher.PublishBatch(ctx, events); err != nil {
+		p := publishProblem(c, err, len(events))
+		if p.kind == kindNotConfirmed {
+			p.eventIDs = ids(events)
+		}
+		return p
+	}
+	ignored = shorten(ignored)
+	for i := range events {
+		h.noteAccepted(ctx, &events[i])
+	}
+	h.noteIgnored(ctx, ignored)
+	writeJSON(c, http.StatusAccepted, appendBatchAccepted(nil, events, ignored))
+	return nil
+}
+
+// publishProblem turns a publisher's error into the answer.
+func publishProblem(c *gin.Context, err error, events int) *problem {
+	var p *problem
+	switch {
+	case c.Request.Context().Err() != nil:
+		p = newProblem(kindClientGone, "The client closed the connection.")
+	case errors.Is(err, broker.ErrUnavailable):
+		p = newProblem(kindUnavailable, "Nothing was published; retry the request.")
+	default:
+		p = newProblem(kindNotConfirmed, "It may have been published or not; retry with the event_id given here, and it is stored once.")
+	}
+	p.events, p.cause = events, err
+	return p
+}
+
+func ids(events []event.Event) []string {
+	list := make([]string, len(events))
+	for i := range events {
+		list[i] = events[i].ID.String()
+	}
+	return list
+}
+
+// shorten keeps a client's names to a bearable answer.
+func shorten(names []string) []string {
+	if len(names) > maxIgnored {
+		names = names[:maxIgnored]
+	}
+	for i, name := range names {
+		names[i] = cut(name)
+	}
+	return names
+}
+
+// noteAccepted counts an event and logs what should be known of it; the payload
+// is never logged.
+func (h *handler) noteAccepted(ctx context.Context, e *event.Event) {
+	h.metrics.accepted.Inc()
+	if !event.Known(e.Type) {
+		h.metrics.unknownTypes.Inc()
+		eventType := printable(e.Type)
+		if more, ok := h.sparse.allow("type "+eventType, noticeInterval); ok {
+			h.log.LogAttrs(ctx, slog.LevelWarn, "unknown event type accepted",
+				slog.String("event_type", eventType), slog.Int("more_since_last", more))
+		}
+	}
+	if h.log.Enabled(ctx, slog.LevelDebug) {
+		h.log.LogAttrs(ctx, slog.LevelDebug, "event accepted",
+			slog.String("event_id", e.ID.String()), slog.String("event_type", printable(e.Type)),
+			slog.Int64("session_id", e.SessionID), slog.String("traceparent", e.TraceParent))
+	}
+}
+
+// noteIgnored counts and logs names that the client may have misspelt.
+func (h *handler) noteIgnored(ctx context.Context, names []string) {
+	h.metrics.ignoredMembers.Add(float64(len(names)))
+	for _, name := range names {
+		name = printable(name)
+		if more, ok := h.sparse.allow("member "+name, noticeInterval); ok {
+			h.log.LogAttrs(ctx, slog.LevelWarn, "unknown member ignored",
+				slog.String("member", name), slog.Int("more_since_last", more))
+		}
+	}
+}

@@ -1,0 +1,82 @@
+package ingest
+
+import (
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+)
+
+const (
+	refusalInterval = 10 * time.Second // between log lines of one kind of refusal
+	noticeInterval  = time.Hour        // between log lines about one name that a client sent
+	linesAMinute    = 20               // of all keys together
+	maxSparseKeys   = 1000             // remembered; then the memory starts afresh
+	maxShown        = 100              // characters of a client's text in the log or an answer
+)
+
+// sparse decides what is worth a line in the log, where clients decide how
+// often it happens: each key once an interval, and not more than linesAMinute of
+// all together.
+type sparse struct {
+	now func() time.Time
+
+	mu         sync.Mutex // guards all below
+	last       map[string]time.Time
+	minute     time.Time // when the current minute began
+	lines      int       // in the current minute
+	suppressed int       // since the last line
+}
+
+func newSparse(now func() time.Time) *sparse {
+	return &sparse{now: now, last: make(map[string]time.Time)}
+}
+
+// allow tells whether to log now, and how many lines were kept back since the last one.
+func (s *sparse) allow(key string, interval time.Duration) (more int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	if now.Sub(s.minute) >= time.Minute {
+		s.minute, s.lines = now, 0
+	}
+	last, seen := s.last[key]
+	if s.lines >= linesAMinute || seen && now.Sub(last) < interval {
+		s.suppressed++
+		return 0, false
+	}
+	if len(s.last) >= maxSparseKeys {
+		clear(s.last)
+	}
+	s.last[key] = now
+	s.lines++
+	more, s.suppressed = s.suppressed, 0
+	return more, true
+}
+
+// printable makes a client's text fit for a log line: cut to maxShown
+// characters, and with escapes for what would not be visible.
+func printable(s string) string {
+	s = cut(s)
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		quoted := strconv.Quote(s)
+		return quoted[1 : len(quoted)-1]
+	}
+	return s
+}
+
+// cut shortens s to maxShown characters.
+func cut(s string) string {
+	if len(s) <= maxShown { // bytes, so characters
+		return s
+	}
+	n := 0
+	for i := range s {
+		if n == maxShown {
+			return s[:i] + "…"
+		}
+		n++
+	}
+	return s
+}
