@@ -1,0 +1,64 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// Browser takes messages off a queue one by one. What it took and did not ack
+// goes back when it is closed, or its process killed.
+type Browser struct {
+	conn  *connection
+	ch    *amqp.Channel
+	queue string
+}
+
+// OpenBrowser connects to browse a queue, which must exist.
+func OpenBrowser(ctx context.Context, cfg Config, queue string) (*Browser, error) {
+	conn, err := dial(ctx, cfg.withDefaults(), nil)
+	if err != nil {
+		return nil, err
+	}
+	ch, err := conn.Channel()
+	if err != nil {
+		conn.kill()
+		return nil, fmt.Errorf("open channel: %w", err)
+	}
+	return &Browser{conn: conn, ch: ch, queue: queue}, nil
+}
+
+// Ready is the number of messages that can be taken.
+func (b *Browser) Ready() (int, error) {
+	status, err := queueStatus(b.ch, b.queue)
+	return status.Messages, err
+}
+
+// Get takes the next message; ok is false when there is none.
+func (b *Browser) Get() (d Delivery, ok bool, err error) {
+	raw, ok, err := b.ch.Get(b.queue, false)
+	if err != nil {
+		return d, false, fmt.Errorf("take a message from %q: %w", b.queue, err)
+	}
+	if !ok {
+		return d, false, nil
+	}
+	return newDelivery(&raw), true, nil
+}
+
+// Ack removes one message that was taken.
+func (b *Browser) Ack(tag uint64) error {
+	if err := b.ch.Ack(tag, false); err != nil {
+		return fmt.Errorf("ack a message of %q: %w", b.queue, err)
+	}
+	return nil
+}
+
+// Close gives back what was taken and not acked. The channel's closing is
+// waited for, so that acks that were sent before have arrived.
+func (b *Browser) Close() error {
+	err := b.ch.Close()
+	b.conn.close()
+	return err
+}

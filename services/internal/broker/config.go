@@ -1,0 +1,76 @@
+package broker
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+)
+
+// QueueType is how the queue is declared.
+type QueueType string
+
+const (
+	// Quorum is a replicated queue whose dead letters can't be lost.
+	Quorum QueueType = "quorum"
+	// Classic is what the Python service declares: durable, no arguments.
+	Classic QueueType = "classic"
+	// Existing declares nothing: the queue and its dead-letter queue must exist.
+	Existing QueueType = "existing"
+)
+
+// DefaultEventsPerMessage is the default of [Config.EventsPerMessage].
+const DefaultEventsPerMessage = 64
+
+// Config says which broker and which queue.
+type Config struct {
+	Host     string
+	Port     int
+	User     string
+	Password string
+	VHost    string
+	TLS      *tls.Config // nil: plain TCP
+
+	Queue            string
+	QueueType        QueueType     // "": Quorum
+	EventsPerMessage int           // most events of a group; 1 turns groups off; 0: DefaultEventsPerMessage
+	ConfirmTimeout   time.Duration // how long a publish may wait for its confirm; 0: 10 s
+
+	Name   string       // connection name that the broker's tools show
+	Logger *slog.Logger // nil: slog.Default()
+}
+
+const (
+	dialTimeout  = 10 * time.Second
+	heartbeat    = 10 * time.Second
+	writeTimeout = 10 * time.Second
+)
+
+func (c Config) withDefaults() Config {
+	if c.QueueType == "" {
+		c.QueueType = Quorum
+	}
+	if c.EventsPerMessage <= 0 {
+		c.EventsPerMessage = DefaultEventsPerMessage
+	}
+	// The Python service's consumer can't read groups.
+	if c.QueueType == Classic {
+		c.EventsPerMessage = 1
+	}
+	if c.ConfirmTimeout <= 0 {
+		c.ConfirmTimeout = 10 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+func (c Config) address() string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) }
+
+// DeadQueue is the name of the dead-letter queue.
+func (c Config) DeadQueue() string { return DeadQueue(c.Queue) }
+
+// DeadQueue is the name of queue's dead-letter queue.
+func DeadQueue(queue string) string { return queue + ".dead" }

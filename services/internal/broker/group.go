@@ -1,0 +1,31 @@
+package broker
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// Bounds of a group that is taken apart.
+const (
+	maxGroupLines = 10_000
+	maxParseBytes = 1 << 20
+)
+
+// Lines are the lines of a group's body, without blank ones. The error says
+// which bound the group is over.
+func (d *Delivery) Lines() ([][]byte, error) {
+	if len(d.Body) > maxParseBytes {
+		return nil, fmt.Errorf("%d bytes, of at most %d", len(d.Body), maxParseBytes)
+	}
+	var lines [][]byte
+	for line := range bytes.Lines(d.Body) {
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
+		}
+		if len(lines) == maxGroupLines {
+			return nil, fmt.Errorf("more than %d lines", maxGroupLines)
+		}
+		lines = append(lines, line[:len(line):len(line)])
+	}
+	return lines, nil
+}

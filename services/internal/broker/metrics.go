@@ -1,0 +1,83 @@
+package broker
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics count what passes between Trailpost and RabbitMQ.
+type Metrics struct {
+	published      prometheus.Counter
+	confirmed      prometheus.Counter
+	failed         *prometheus.CounterVec
+	confirmSeconds prometheus.Histogram
+	inFlight       prometheus.Gauge
+	messageEvents  *prometheus.HistogramVec
+	queueMessages  *prometheus.GaugeVec
+	deadMessages   *prometheus.GaugeVec
+	queueConsumers *prometheus.GaugeVec
+	sessions       prometheus.Counter
+}
+
+// NewMetrics registers the metrics with reg.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		published: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "trailpost_events_published_total",
+			Help: "Events written to RabbitMQ, whatever became of them: confirmed, refused, or of unknown outcome.",
+		}),
+		confirmed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "trailpost_events_confirmed_total",
+			Help: "Events that RabbitMQ confirmed to hold for good.",
+		}),
+		failed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "trailpost_events_unconfirmed_total",
+			Help: "Events that were written to RabbitMQ and not confirmed, by cause: returned, nacked, blocked or connection_lost. All but returned may still be on the queue.",
+		}, []string{"cause"}),
+		confirmSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "trailpost_publish_confirm_seconds",
+			Help:    "Time from publishing a message to its confirm, in seconds.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16),
+		}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "trailpost_publish_in_flight_messages",
+			Help: "Messages that wait for RabbitMQ's confirm.",
+		}),
+		messageEvents: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "trailpost_message_events",
+			Help:    "Events in a message, by direction: published or consumed.",
+			Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 1024, 10000},
+		}, []string{"direction"}),
+		queueMessages: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "trailpost_queue_messages",
+			Help: "Messages of the queue by state: ready (the broker's count, the same from every replica: take the max) and unacked (in this replica's hands: take the sum). A message holds one or more events.",
+		}, []string{"queue", "state"}),
+		deadMessages: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "trailpost_dead_letter_messages",
+			Help: "Messages that wait in the dead-letter queue, by the broker's count.",
+		}, []string{"queue"}),
+		queueConsumers: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "trailpost_queue_consumers",
+			Help: "Consumers of the queue, by the broker's count.",
+		}, []string{"queue"}),
+		sessions: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "trailpost_broker_sessions_total",
+			Help: "Sessions opened with RabbitMQ: more than one a worker means that connections were lost.",
+		}),
+	}
+	for _, cause := range []string{"returned", "nacked", "blocked", "connection_lost"} {
+		m.failed.WithLabelValues(cause)
+	}
+	reg.MustRegister(m.published, m.confirmed, m.failed, m.confirmSeconds, m.inFlight,
+		m.messageEvents, m.queueMessages, m.deadMessages, m.queueConsumers, m.sessions)
+	return m
+}
+
+// unacked adds n to the messages that this process holds.
+func (m *Metrics) unacked(queue string, n int) {
+	m.queueMessages.WithLabelValues(queue, "unacked").Add(float64(n))
+}
+
+// depth sets what the broker says of the queue.
+func (m *Metrics) depth(queue string, ready, consumers, dead int) {
+	m.queueMessages.WithLabelValues(queue, "ready").Set(float64(ready))
+	m.queueConsumers.WithLabelValues(queue).Set(float64(consumers))
+	m.deadMessages.WithLabelValues(DeadQueue(queue)).Set(float64(dead))
+}

@@ -1,0 +1,254 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// Bounds of a worker's prefetch, messages. RabbitMQ's documents cap it at
+// 2,000 for quorum queues.
+const (
+	minPrefetch     = 4
+	maxPrefetch     = 2000
+	initialPrefetch = 64
+)
+
+// undeliveredLimit is how many bytes of messages may lie between the socket
+// and a worker.
+const undeliveredLimit = 16 << 20
+
+// Consumer opens a worker's sessions.
+type Consumer struct {
+	cfg     Config
+	batch   int // events that a worker takes at once
+	metrics *Metrics
+	opened  atomic.Bool // a session was, once
+}
+
+// NewConsumer returns a consumer whose workers take batch events at once.
+func NewConsumer(cfg Config, batch int, metrics *Metrics) *Consumer {
+	return &Consumer{cfg: cfg.withDefaults(), batch: batch, metrics: metrics}
+}
+
+// Open connects, declares the queues and starts to consume. It tries until it
+// can or ctx ends. An ErrTopology is returned at once unless a session was
+// open before: then it is a setting to correct, not a fault to wait out.
+// changed is called with every new reason for which it can't.
+func (c *Consumer) Open(ctx context.Context, changed func(error)) (*Session, error) {
+	var wait backoff
+	var last string
+	for {
+		s, err := c.open(ctx)
+		if err == nil {
+			c.opened.Store(true)
+			c.metrics.sessions.Inc()
+			return s, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if errors.Is(err, ErrTopology) && !c.opened.Load() {
+			return nil, err
+		}
+		if err.Error() != last {
+			last = err.Error()
+			changed(err)
+		}
+		if err := sleep(ctx, wait.next()); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (c *Consumer) open(ctx context.Context) (*Session, error) {
+	s := &Session{cfg: c.cfg, batch: c.batch, metrics: c.metrics, prefetch: initialPrefetch}
+	conn, err := dial(ctx, c.cfg, func(conn net.Conn) net.Conn {
+		s.gate = newGate(conn, undeliveredLimit)
+		return s.gate
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.conn = conn
+	s.closed = conn.NotifyClose(make(chan *amqp.Error, 1))
+	if err := s.start(); err != nil {
+		conn.kill()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Session is one worker's connection, channel and consumer. It is used by one
+// goroutine. Every error means that it is lost: what it delivered and was not
+// acked comes again on another one.
+type Session struct {
+	cfg     Config
+	batch   int
+	metrics *Metrics
+
+	conn   *connection
+	gate   *gate
+	ch     *amqp.Channel
+	closed chan *amqp.Error
+
+	prefetch   int
+	generation int                  // number of the consumer
+	deliveries <-chan amqp.Delivery // of the consumer
+	former     <-chan amqp.Delivery // of the one before, until it is empty
+
+	unacked          int
+	seen             int       // messages
+	eventsPerMessage float64   // moving mean
+	settled          time.Time // when the prefetch was last set
+}
+
+func (s *Session) start() (err error) {
+	if s.ch, err = s.conn.Channel(); err != nil {
+		return fmt.Errorf("open channel: %w", err)
+	}
+	if err := declare(s.ch, s.cfg); err != nil {
+		return err
+	}
+	return s.consume()
+}
+
+// consume begins to take messages, at most s.prefetch unacked.
+func (s *Session) consume() error {
+	if err := s.ch.Qos(s.prefetch, 0, false); err != nil {
+		return fmt.Errorf("set prefetch: %w", err)
+	}
+	s.generation++
+	s.settled = time.Now()
+	deliveries, err := s.ch.Consume(s.cfg.Queue, s.tag(), false, false, false, false, nil)
+	if err != nil {
+		return fmt.Errorf("consume from %q: %w", s.cfg.Queue, err)
+	}
+	s.deliveries = deliveries
+	return nil
+}
+
+func (s *Session) tag() string { return fmt.Sprintf("%s-%d", s.cfg.Name, s.generation) }
+
+// Receive waits for a message, for at most the given time unless it is
+// negative. ok is false when there is none.
+func (s *Session) Receive(ctx context.Context, wait time.Duration) (d Delivery, ok bool, err error) {
+	// What is there already needs no timer.
+	select {
+	case raw, open := <-s.source():
+		return s.take(raw, open)
+	default:
+	}
+	if wait == 0 {
+		return d, false, nil
+	}
+	var timeout <-chan time.Time
+	if wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case raw, open := <-s.source():
+		return s.take(raw, open)
+	case <-timeout:
+		return d, false, nil
+	case <-ctx.Done():
+		return d, false, nil
+	}
+}
+
+// source is where the next message comes from: deliveries of the consumer
+// before go first, so that tags ascend.
+func (s *Session) source() <-chan amqp.Delivery {
+	if s.former != nil {
+		return s.former
+	}
+	return s.deliveries
+}
+
+func (s *Session) take(raw amqp.Delivery, open bool) (Delivery, bool, error) {
+	if !open {
+		if s.former != nil {
+			s.former = nil
+			return Delivery{}, false, nil
+		}
+		return Delivery{}, false, s.lostError()
+	}
+	s.gate.release(len(raw.Body))
+	s.unacked++
+	s.metrics.unacked(s.cfg.Queue, 1)
+	return newDelivery(&raw), true, nil
+}
+
+// lostError says why the broker ended the session, if it said so.
+func (s *Session) lostError() error {
+	select {
+	case err, ok := <-s.closed:
+		if ok && err != nil {
+			return fmt.Errorf("%w: %w", ErrSessionLost, err)
+		}
+	default:
+	}
+	return fmt.Errorf("%w: the consumer was cancelled, or its channel closed", ErrSessionLost)
+}
+
+// Lost tells whether the session is known to be lost.
+func (s *Session) Lost() bool { return s.ch.IsClosed() || s.conn.IsClosed() }
+
+// Ack settles every message up to and including tag, of which there are n.
+// Call it when each of their events is committed or dead-lettered, on the
+// session that delivered them.
+func (s *Session) Ack(tag uint64, n int) error {
+	if err := s.ch.Ack(tag, true); err != nil {
+		return fmt.Errorf("%w: ack: %w", ErrSessionLost, err)
+	}
+	s.unacked -= n
+	s.metrics.unacked(s.cfg.Queue, -n)
+	return nil
+}
+
+// Saw takes note of a message's events, and adapts the prefetch to them when
+// it is far off: a worker should have its next batch at hand, and not much
+// more.
+func (s *Session) Saw(events int) error {
+	s.metrics.messageEvents.WithLabelValues("consumed").Observe(float64(events))
+	s.seen++
+	s.eventsPerMessage += (float64(max(events, 1)) - s.eventsPerMessage) / float64(min(s.seen, 64))
+	if s.seen < 16 || s.former != nil || time.Since(s.settled) < time.Second {
+		return nil
+	}
+	want := min(max(int(2*float64(s.batch)/s.eventsPerMessage), minPrefetch), maxPrefetch)
+	if want < 2*s.prefetch && 3*want > s.prefetch {
+		return nil
+	}
+	return s.restart(want)
+}
+
+// restart consumes anew: a consumer's prefetch is settled when it starts.
+func (s *Session) restart(prefetch int) error {
+	s.gate.lift(true)
+	defer s.gate.lift(false)
+	if err := s.ch.Cancel(s.tag(), false); err != nil {
+		return fmt.Errorf("%w: cancel: %w", ErrSessionLost, err)
+	}
+	s.former = s.deliveries
+	s.prefetch = prefetch
+	if err := s.consume(); err != nil {
+		return fmt.Errorf("%w: %w", ErrSessionLost, err)
+	}
+	return nil
+}
+
+// Close ends the session. What was not acked goes back to the queue.
+func (s *Session) Close() {
+	s.gate.lift(true)
+	s.metrics.unacked(s.cfg.Queue, -s.unacked)
+	s.unacked = 0
+	s.conn.close()
+}

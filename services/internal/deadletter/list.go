@@ -1,0 +1,41 @@
+package deadletter
+
+import (
+	"context"
+	"time"
+
+	"github.com/trailpost/trailpost/services/internal/broker"
+)
+
+// List calls show for every dead event that waits when it starts, and leaves
+// all of them there. Messages in another list's hands are not seen.
+func List(ctx context.Context, cfg broker.Config, show func(Entry) error) (err error) {
+	b, err := broker.OpenBrowser(ctx, cfg, cfg.DeadQueue())
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closing := b.Close(); err == nil {
+			err = closing
+		}
+	}()
+	n, err := b.Ready()
+	if err != nil {
+		return err
+	}
+	for range n {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		d, ok, err := b.Get()
+		if err != nil || !ok {
+			return err
+		}
+		for _, e := range entries(&d, time.Now()) {
+			if err := show(e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+package drain
+
+import (
+	"context"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/deadletter"
+	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/store"
+)
+
+// result is what became of an event: an outcome, or the error for which the
+// database can never hold it.
+type result struct {
+	outcome store.Outcome
+	poison  error
+}
+
+// attempt is a batch on its way, for as long as its session lives.
+type attempt struct {
+	*Worker
+	session Session
+	status  *status
+}
+
+// store commits events, trying for ever while the database is at fault. Where an event is,
+// it looks for it by halves, so that the one stands alone and the others are stored.
+func (a *attempt) store(ctx context.Context, events []event.Event, redelivered bool) ([]result, error) {
+	if len(events) == 0 {
+		return nil, nil
+	}
+	outcomes, err := a.persist(ctx, events, redelivered)
+	if err == nil {
+		results := make([]result, len(outcomes))
+		for i, outcome := range outcomes {
+			results[i].outcome = outcome
+		}
+		return results, nil
+	}
+	if store.Classify(err) != store.Data {
+		return nil, err
+	}
+	if len(events) == 1 {
+		return []result{{poison: err}}, nil
+	}
+	half := len(events) / 2
+	left, err := a.store(ctx, events[:half], redelivered)
+	if err != nil {
+		return nil, err
+	}
+	right, err := a.store(ctx, events[half:], redelivered)
+	return append(left, right...), err
+}
+
+// persist tries to store until it is done, the input is at fault, the session
+// is lost or ctx ends.
+func (a *attempt) persist(ctx context.Context, events []event.Event, redelivered bool) ([]store.Outcome, error) {
+	retry := retry{attempt: a, what: "store"}
+	for {
+		start := time.Now()
+		outcomes, err := a.opts.Store.Store(ctx, events, redelivered)
+		if err == nil {
+			a.opts.Metrics.storeSeconds.Observe(time.Since(start).Seconds())
+			a.opts.Metrics.batchEvents.Observe(float64(len(events)))
+			retry.done()
+			return outcomes, nil
+		}
+		class := store.Classify(err)
+		if class == store.Data {
+			retry.done()
+			return nil, err
+		}
+		if err := retry.wait(ctx, err, class); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// deadLetter puts letters on the dead-letter queue, trying for ever.
+func (a *attempt) deadLetter(ctx context.Context, letters []deadletter.Letter) error {
+	if len(letters) == 0 {
+		return nil
+	}
+	messages := make([]broker.Message, len(letters))
+	for i := range letters {
+		messages[i] = letters[i].Message(a.opts.Now())
+	}
+	retry := retry{attempt: a, what: "dead-letter"}
+	for {
+		err := a.opts.Outlet.Publish(ctx, a.opts.DeadQueue, messages)
+		if err == nil {
+			retry.done()
+			break
+		}
+		if err := retry.wait(ctx, err, store.Transient); err != nil {
+			return err
+		}
+	}
+	for i := range letters {
+		l := &letters[i]
+		a.opts.Metrics.deadLettered.WithLabelValues(l.Reason).Inc()
+		a.opts.Logger.WarnContext(ctx, "event dead-lettered", "event_id", messages[i].MessageID, "reason", l.Reason,
+			"detail", l.Detail, "sqlstate", l.SQLState, "traceparent", l.Trace)
+	}
+	return nil
+}
+
+// retry is a loop's patience. It speaks when something changes.
+type retry struct {
+	*attempt
+	what   string
+	tries  int
+	since  time.Time
+	last   string
+	raised bool // the trouble was called an error
+}
+
+// wait notes the failure and waits for the next attempt. Its error says that
+// there will be none.
+func (r *retry) wait(ctx context.Context, err error, class store.Class) error {
+	if r.session.Lost() || ctx.Err() != nil {
+		return errGaveUp(ctx, r.session)
+	}
+	now := time.Now()
+	if r.tries == 0 {
+		r.since = now
+	}
+	r.tries++
+	r.opts.Metrics.retries.WithLabelValues(r.what, class.String()).Inc()
+	late := now.Sub(r.since) >= r.opts.Grace
+	if late || class == store.Transient && !contended(err) {
+		r.status.trouble(err)
+	}
+	switch {
+	case late && class == store.Trouble && !r.raised:
+		r.raised = true
+		r.opts.Logger.ErrorContext(ctx, "can't "+r.what+": somebody has to look; trying again until it works", "error", err,
+			"sqlstate", store.SQLState(err), "tries", r.tries)
+	case err.Error() != r.last:
+		r.opts.Logger.WarnContext(ctx, "can't "+r.what+"; trying again", "error", err, "sqlstate", store.SQLState(err))
+	}
+	r.last = err.Error()
+	return r.pause(ctx)
+}
+
+// pause waits with doubling and jitter, but not on a lost session.
+func (r *retry) pause(ctx context.Context) error {
+	ceiling := min(50*time.Millisecond<<min(r.tries, 10), r.opts.RetryDelay)
+	timer := time.NewTimer(ceiling/2 + rand.N(ceiling/2+1))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	if r.session.Lost() || ctx.Err() != nil {
+		return errGaveUp(ctx, r.session)
+	}
+	return nil
+}
+
+func (r *retry) done() {
+	if r.tries == 0 {
+		return
+	}
+	r.status.fine()
+	r.opts.Logger.Info(r.what+" works again", "tries", r.tries, "seconds", time.Since(r.since).Seconds())
+}
+
+// contended tells whether err is of the kind that passes by itself at once: a
+// deadlock, a serialization failure or a lock that is held.
+func contended(err error) bool {
+	state := store.SQLState(err)
+	return strings.HasPrefix(state, "40") || state == "55P03"
+}

@@ -1,0 +1,79 @@
+package drain
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Health is what a consumer's workers say of themselves.
+type Health struct {
+	mu      sync.Mutex
+	workers map[*status]struct{}
+}
+
+// NewHealth returns the health of workers that are yet to start.
+func NewHealth() *Health { return &Health{workers: make(map[*status]struct{})} }
+
+// status is one worker's.
+type status struct {
+	health *Health
+	broker error // why it has no session
+	store  error // what it can't store for
+	oldest time.Time
+}
+
+func (h *Health) worker() *status {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := &status{health: h, broker: errors.New("not connected to rabbitmq yet")}
+	h.workers[s] = struct{}{}
+	return s
+}
+
+// Ready returns nil while every worker has a session and nothing keeps it from
+// storing.
+func (h *Health) Ready() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.workers) == 0 {
+		return errors.New("no worker runs")
+	}
+	for s := range h.workers {
+		if s.broker != nil {
+			return fmt.Errorf("rabbitmq: %w", s.broker)
+		}
+		if s.store != nil {
+			return s.store
+		}
+	}
+	return nil
+}
+
+// OldestAge is the age of the oldest event in hand, by the producer's clock; 0
+// when there is none.
+func (h *Health) OldestAge() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var age time.Duration
+	for s := range h.workers {
+		if !s.oldest.IsZero() {
+			age = max(age, time.Since(s.oldest))
+		}
+	}
+	return age
+}
+
+func (s *status) set(change func()) {
+	s.health.mu.Lock()
+	defer s.health.mu.Unlock()
+	change()
+}
+
+func (s *status) connected()             { s.set(func() { s.broker = nil }) }
+func (s *status) disconnected(err error) { s.set(func() { s.broker, s.store = err, nil }) }
+func (s *status) trouble(err error)      { s.set(func() { s.store = err }) }
+func (s *status) fine()                  { s.set(func() { s.store = nil }) }
+func (s *status) holds(oldest time.Time) { s.set(func() { s.oldest = oldest }) }
+func (s *status) leave()                 { s.set(func() { delete(s.health.workers, s) }) }

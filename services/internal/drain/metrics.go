@@ -1,0 +1,69 @@
+package drain
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/trailpost/trailpost/services/internal/deadletter"
+	"github.com/trailpost/trailpost/services/internal/event"
+)
+
+// Metrics count what the consumer's workers do.
+type Metrics struct {
+	stored       prometheus.Counter
+	duplicates   prometheus.Counter
+	deadLettered *prometheus.CounterVec
+	batchEvents  prometheus.Histogram
+	storeSeconds prometheus.Histogram
+	retries      *prometheus.CounterVec
+	lagSeconds   prometheus.Histogram
+}
+
+// NewMetrics registers the metrics with reg. health tells of the events in
+// hand.
+func NewMetrics(reg prometheus.Registerer, health *Health) *Metrics {
+	m := &Metrics{
+		stored: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "trailpost_events_stored_total",
+			Help: "Events committed to the trail as new rows.",
+		}),
+		duplicates: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "trailpost_events_duplicate_total",
+			Help: "Events that the trail held already, equal in every part: redeliveries and clients' retries.",
+		}),
+		deadLettered: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "trailpost_events_dead_lettered_total",
+			Help: "Dead letters that the consumer published, by reason. Those that the broker itself moved are not counted here.",
+		}, []string{"reason"}),
+		batchEvents: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "trailpost_batch_events",
+			Help:    "Events of a committed batch.",
+			Buckets: []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000},
+		}),
+		storeSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "trailpost_batch_store_seconds",
+			Help:    "Time to store a batch, commit included, in seconds.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
+		}),
+		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "trailpost_retries_total",
+			Help: "Attempts that failed and are tried again, by operation (store, dead-letter) and class of the fault (transient, trouble).",
+		}, []string{"operation", "class"}),
+		lagSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "trailpost_event_lag_seconds",
+			Help:    "Time from an event's acceptance by the producer to its commit, in seconds, by both clocks.",
+			Buckets: []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400},
+		}),
+	}
+	for _, reason := range []string{
+		event.ReasonInvalidJSON, event.ReasonInvalidEvent, event.ReasonInvalidID, deadletter.ReasonIDReused, deadletter.ReasonRefused,
+		deadletter.ReasonGroupTooLarge, deadletter.ReasonGroupCount, deadletter.ReasonEmptyGroup,
+	} {
+		m.deadLettered.WithLabelValues(reason)
+	}
+	reg.MustRegister(m.stored, m.duplicates, m.deadLettered, m.batchEvents, m.storeSeconds, m.retries, m.lagSeconds,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "trailpost_oldest_event_in_hand_seconds",
+			Help: "Age of the oldest event that a worker holds and has not settled, in seconds; 0 when there is none.",
+		}, func() float64 { return health.OldestAge().Seconds() }))
+	return m
+}

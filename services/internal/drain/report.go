@@ -1,0 +1,66 @@
+package drain
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/deadletter"
+	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/store"
+)
+
+// letters are the dead letters of a batch: what could not be read, and what
+// can't be stored.
+func (w *Worker) letters(b *batch, results []result) []deadletter.Letter {
+	var letters []deadletter.Letter
+	for _, m := range b.messages {
+		letters = append(letters, m.letters...)
+	}
+	for i, r := range results {
+		e := &b.events[i]
+		letter := deadletter.Letter{ID: e.ID, Type: e.Type, ContentType: broker.ContentEvent, Trace: e.TraceParent}
+		switch {
+		case r.poison != nil:
+			letter.Reason, letter.Detail, letter.SQLState = deadletter.ReasonRefused, r.poison.Error(), store.SQLState(r.poison)
+		case r.outcome == store.Reused:
+			letter.Reason, letter.Detail = deadletter.ReasonIDReused, "the trail holds another event under this event_id"
+		default:
+			continue
+		}
+		letter.Body = event.AppendWire(nil, e)
+		letter.Carried = b.carried(i)
+		letters = append(letters, letter)
+	}
+	return letters
+}
+
+// report counts and logs a batch that is settled. The words are the Python
+// service's, whose users grep for them.
+func (w *Worker) report(ctx context.Context, b *batch, results []result, letters int, took time.Duration) {
+	const processed = "Log event processed"
+	now := w.opts.Now()
+	stored, duplicates := 0, 0
+	debug := w.opts.Logger.Enabled(ctx, slog.LevelDebug)
+	for i, r := range results {
+		e := &b.events[i]
+		switch {
+		case r.poison != nil || r.outcome == store.Reused:
+			continue
+		case r.outcome == store.Duplicate:
+			duplicates++
+		default:
+			stored++
+			w.opts.Metrics.lagSeconds.Observe(max(0, now.Sub(e.ReceivedAt).Seconds()))
+		}
+		if debug {
+			w.opts.Logger.DebugContext(ctx, processed, "event_id", e.ID, "event_type", e.Type, "session_id", e.SessionID,
+				"duplicate", r.outcome == store.Duplicate, "traceparent", e.TraceParent)
+		}
+	}
+	w.opts.Metrics.stored.Add(float64(stored))
+	w.opts.Metrics.duplicates.Add(float64(duplicates))
+	w.opts.Logger.InfoContext(ctx, processed, "events", b.count, "messages", len(b.messages), "stored", stored,
+		"duplicates", duplicates, "dead_lettered", letters, "seconds", took.Seconds())
+}

@@ -1,0 +1,163 @@
+package drain
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/store"
+)
+
+// Session delivers messages on one broker connection. Every error of its
+// methods means that it is lost, with all that it delivered and was not acked.
+type Session interface {
+	// Receive waits for a message, for at most wait unless that is negative.
+	Receive(ctx context.Context, wait time.Duration) (broker.Delivery, bool, error)
+	// Saw tells the session how many events a message had.
+	Saw(events int) error
+	// Ack settles the n messages up to and including tag for good.
+	Ack(tag uint64, n int) error
+	Lost() bool
+	Close()
+}
+
+// Store commits events. When it returns nil, outcome i is what became of
+// events[i], for good.
+type Store interface {
+	Store(ctx context.Context, events []event.Event, redelivered bool) ([]store.Outcome, error)
+	Close(ctx context.Context) error
+}
+
+// Outlet publishes to a queue. When it returns nil, the broker holds every
+// message for good.
+type Outlet interface {
+	Publish(ctx context.Context, queue string, messages []broker.Message) error
+}
+
+// Options are a worker's joints and settings.
+type Options struct {
+	// Open opens a session; it tries until it can. changed hears why it can't.
+	Open      func(ctx context.Context, changed func(error)) (Session, error)
+	Store     Store
+	Outlet    Outlet
+	DeadQueue string
+
+	BatchSize int           // most events of a batch
+	Linger    time.Duration // how long a batch waits for more
+	// RetryDelay is the longest wait between attempts to store, and Grace is
+	// how long trouble may last before readiness goes off.
+	RetryDelay, Grace time.Duration
+
+	Health  *Health
+	Metrics *Metrics
+	Logger  *slog.Logger
+	Now     func() time.Time // nil: time.Now
+
+	// AfterCommit, if not nil, is called between the commit of a batch and its ack.
+	// Tests end the process there.
+	AfterCommit func()
+}
+
+// Worker drains the queue, one batch after the other.
+type Worker struct {
+	opts Options
+	held *message // taken, and left for the next batch
+}
+
+// NewWorker returns a worker.
+func NewWorker(opts Options) *Worker {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	return &Worker{opts: opts}
+}
+
+// Run drains until take ends; then it finishes the batch in hand, for as long
+// as work lasts. Its error is the one that Open returned.
+func (w *Worker) Run(take, work context.Context) error {
+	status := w.opts.Health.worker()
+	defer status.leave()
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(work), time.Second)
+		defer cancel()
+		_ = w.opts.Store.Close(ctx)
+	}()
+	for take.Err() == nil {
+		s, err := w.opts.Open(take, func(err error) {
+			status.disconnected(err)
+			w.opts.Logger.Error("no connection to rabbitmq; trying again until there is one", "error", err)
+		})
+		if err != nil {
+			if take.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		status.connected()
+		w.opts.Logger.Info("consuming", "batch_size", w.opts.BatchSize)
+		err = w.serve(take, work, s, status)
+		w.held = nil
+		status.holds(time.Time{})
+		s.Close()
+		if err != nil && take.Err() == nil {
+			status.disconnected(err)
+			w.opts.Logger.Warn("broker session lost; what was in hand comes again", "error", err)
+		}
+	}
+	return nil
+}
+
+// serve drains one session.
+func (w *Worker) serve(take, work context.Context, s Session, status *status) error {
+	for take.Err() == nil {
+		b, err := w.collect(take, s)
+		if err != nil {
+			return err
+		}
+		if b.empty() {
+			break
+		}
+		status.holds(b.oldest())
+		if err := w.process(work, s, b, status); err != nil {
+			return err
+		}
+		status.holds(time.Time{})
+	}
+	return nil
+}
+
+// process settles a batch: afterwards every event of it is committed or a
+// dead letter, and its messages are acked.
+func (w *Worker) process(ctx context.Context, s Session, b *batch, status *status) error {
+	start := time.Now()
+	a := attempt{Worker: w, session: s, status: status}
+	results, err := a.store(ctx, b.events, b.redelivered)
+	if err != nil {
+		return err
+	}
+	// The point of no return: what is committed stays, whatever happens now.
+	// A crash from here to the ack means redelivery, and the store finds duplicates.
+	letters := w.letters(b, results)
+	if err := a.deadLetter(ctx, letters); err != nil {
+		return err
+	}
+	if w.opts.AfterCommit != nil {
+		w.opts.AfterCommit()
+	}
+	if err := s.Ack(b.lastTag(), len(b.messages)); err != nil {
+		return err
+	}
+	w.report(ctx, b, results, len(letters), time.Since(start))
+	return nil
+}
+
+// errGaveUp ends a wait: the session is lost, or time is up.
+func errGaveUp(ctx context.Context, s Session) error {
+	if s.Lost() {
+		return fmt.Errorf("%w while a batch was in hand", broker.ErrSessionLost)
+	}
+	return ctx.Err()
+}
