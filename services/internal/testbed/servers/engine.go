@@ -94,6 +94,13 @@ func (s *server) awaitReady(ctx context.Context) error {
 	done := s.engine.done()
 	for {
 		attempt, cancel := context.WithTimeout(ctx, 10*time.Second)
+		go func() { // a server that has ended will not answer this attempt either
+			select {
+			case <-done:
+				cancel()
+			case <-attempt.Done():
+			}
+		}()
 		err := s.ready(attempt)
 		cancel()
 		if err == nil {
