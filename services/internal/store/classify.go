@@ -54,9 +54,10 @@ func Classify(err error) Class {
 		return classifyState(pg)
 	}
 	switch {
-	case is[*tls.CertificateVerificationError](err), is[tls.RecordHeaderError](err),
+	case is[*pgconn.ParseConfigError](err), // a setting, or a file that it names
+		is[*tls.CertificateVerificationError](err), is[tls.RecordHeaderError](err),
 		is[x509.UnknownAuthorityError](err), is[x509.HostnameError](err), is[x509.CertificateInvalidError](err):
-		return Trouble // they come wrapped in connection errors, but no retry renews a certificate
+		return Trouble // though they wrap, or come wrapped in, errors that look transient: no retry renews a certificate
 	case errors.Is(err, errVanished),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
@@ -79,11 +80,7 @@ func classifyState(pg *pgconn.PgError) Class {
 	case "23502": // not_null_violation
 		return Data
 	case "23514": // check_violation
-		// "no partition of relation found for row" has the same code, but no constraint.
-		if pg.ConstraintName == "" {
-			return Trouble
-		}
-		return Data
+		return classifyCheck(pg)
 	}
 	switch pg.Code[:min(2, len(pg.Code))] {
 	case "08", // connection exception
@@ -97,6 +94,20 @@ func classifyState(pg *pgconn.PgError) Class {
 		return Data
 	}
 	return Trouble
+}
+
+// classifyCheck parts the three errors that share 23514. Only a check of the table's own has a name; the other two are
+// about partitions, and tell themselves apart by the table that they name.
+func classifyCheck(pg *pgconn.PgError) Class {
+	switch {
+	case pg.ConstraintName != "":
+		return Data
+	case pg.TableName != "" && pg.TableName != "log_events":
+		// "new row for relation log_events_default violates partition constraint": the row was on its way there
+		// when ensure_partitions made its month's partition. The next attempt finds that.
+		return Transient
+	}
+	return Trouble // "no partition of relation found for row": the default partition is gone
 }
 
 func is[E error](err error) bool {
