@@ -84,7 +84,7 @@ func publishProblem(c *gin.Context, err error, events int) *problem {
 	case errors.Is(err, broker.ErrUnavailable):
 		p = newProblem(kindUnavailable, "Nothing was published; retry the request.")
 	default:
-		p = newProblem(kindNotConfirmed, "It may have been published or not; retry with the event_id given here, and it is stored once.")
+		p = newProblem(kindNotConfirmed, "It may have been published or not; retry with the id given here, and it is stored once.")
 	}
 	p.events, p.cause = events, err
 	return p

@@ -1,0 +1,76 @@
+package ingest
+
+import (
+	"errors"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestStatusRoutes(t *testing.T) {
+	p := new(testPublisher)
+	s := start(t, p)
+	away := &testPublisher{ready: errors.New("dial tcp 10.0.0.7:5672: refused")}
+	down := start(t, away)
+	for _, c := range []struct {
+		service *service
+		path    string
+		status  int
+		holds   string
+	}{
+		{s, "/", 200, `"batch":"POST /log/batch"`},
+		{s, "/health", 200, `"status":"healthy","service":"producer"`},
+		{s, "/queue/status", 200, `"queue_name":"log_queue","messages":7,"consumers":2,`},
+		{s, "/livez", 200, `alive`},
+		{s, "/readyz", 200, `"ready"`},
+		{s, "/openapi.json", 200, `"openapi": "3.1.0"`},
+		{down, "/health", 503, `"rabbitmq":"unavailable"`},
+		{down, "/queue/status", 503, "urn:trailpost:problem:unavailable"},
+		{down, "/livez", 200, `alive`},
+		{down, "/readyz", 503, `not ready`},
+	} {
+		got := c.service.do(t, http.MethodGet, c.path, "")
+		if got.status != c.status || !strings.Contains(got.body, c.holds) {
+			t.Errorf("%s: %d %s, want %d with %s", c.path, got.status, got.body, c.status, c.holds)
+		}
+		if strings.Contains(got.body, "10.0.0.7") {
+			t.Errorf("%s tells an address: %s", c.path, got.body)
+		}
+		if head := c.service.do(t, http.MethodHead, c.path, ""); head.status != c.status || head.body != "" {
+			t.Errorf("HEAD %s: %d %q", c.path, head.status, head.body)
+		}
+	}
+}
+
+// The page and all that it names come from here, and nothing else is asked for.
+func TestDocsWorkOffline(t *testing.T) {
+	s := start(t, new(testPublisher))
+	page := s.do(t, http.MethodGet, "/docs", "")
+	if page.status != http.StatusOK {
+		t.Fatalf("%d", page.status)
+	}
+	if policy := page.header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "http") {
+		t.Errorf("policy %s", policy)
+	}
+	links := regexp.MustCompile(`(?:src|href)="([^"]+)"`).FindAllStringSubmatch(page.body, -1)
+	if len(links) != 5 {
+		t.Errorf("links %q", links)
+	}
+	types := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".png": "image/png", ".json": "application/json"}
+	for _, link := range links {
+		if strings.Contains(link[1], ":") || strings.HasPrefix(link[1], "/") {
+			t.Errorf("%s is not relative", link[1])
+			continue
+		}
+		got := s.do(t, http.MethodGet, "/"+link[1], "")
+		want := types[link[1][strings.LastIndex(link[1], "."):]]
+		if got.status != http.StatusOK || got.header.Get("Content-Type") != want || len(got.body) == 0 {
+			t.Errorf("%s: %d %s, %d bytes", link[1], got.status, got.header.Get("Content-Type"), len(got.body))
+		}
+	}
+	script := s.do(t, http.MethodGet, "/docs/init.js", "").body
+	if !strings.Contains(script, "validatorUrl: null") || strings.Contains(script, "://") {
+		t.Errorf("the page would ask another server: %s", script)
+	}
+}
