@@ -22,6 +22,7 @@ type container struct {
 	env       []string          // for docker create: values that must not show in its arguments
 	files     map[string]string // copied into it before its first start: path → content
 	volume    string
+	label     string // name=value, on the container and the volume
 	temporary bool
 	lock      *os.File
 
@@ -43,7 +44,7 @@ func (c *container) start(ctx context.Context) error {
 		}
 		c.made = true
 	}
-	script, args := `docker stop -t 60 "$1" >/dev/null 2>&1`, []string{c.name}
+	script, args := `docker stop -t 60 "$1" >/dev/null 2>&1; docker rm -f "$1" >/dev/null 2>&1`, []string{c.name}
 	if c.temporary {
 		script, args = `docker rm -f -v "$1" >/dev/null 2>&1; docker volume rm -f "$2" >/dev/null 2>&1; rm -rf -- "$3"`,
 			[]string{c.name, c.volume, c.folder()}
@@ -76,7 +77,11 @@ func (c *container) make(ctx context.Context) error {
 	if _, err := run(docker(ctx, "rm", "-f", c.name), ""); err != nil && !strings.Contains(err.Error(), "No such container") {
 		return fmt.Errorf("docker rm: %w", err)
 	}
-	cmd := docker(ctx, append([]string{"create", "--name", c.name}, c.create...)...)
+	// made by name, and not in passing by docker create, so that it has a label to be found by
+	if _, err := run(docker(ctx, "volume", "create", "--label", c.label, c.volume), ""); err != nil {
+		return fmt.Errorf("docker volume create: %w", err)
+	}
+	cmd := docker(ctx, append([]string{"create", "--name", c.name, "--label", c.label}, c.create...)...)
 	cmd.Env = append(os.Environ(), c.env...)
 	if _, err := run(cmd, ""); err != nil {
 		return fmt.Errorf("docker create: %w", err)
@@ -135,6 +140,13 @@ func (c *container) kill() error {
 	}
 	<-c.done()
 	return nil
+}
+
+// release removes the container, which its folder's next holder makes anew. The
+// volume stays.
+func (c *container) release(ctx context.Context) error {
+	_, err := run(docker(ctx, "rm", "-f", c.name), "")
+	return err
 }
 
 func (c *container) discard(ctx context.Context) error {

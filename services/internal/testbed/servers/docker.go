@@ -67,12 +67,11 @@ func network(s *state, port int) (args []string, listen string) {
 func newContainer(s *state, name string, lock *os.File) *container {
 	name = "trailpost-" + s.ID + "-" + name
 	return &container{
-		name: name, volume: name, temporary: s.Temporary, lock: lock,
-		create: []string{"--label", label + "=" + s.ID},
+		name: name, volume: name, label: label + "=" + s.ID, temporary: s.Temporary, lock: lock,
 	}
 }
 
-func postgresContainer(s *state, dir string, lock *os.File) *Postgres {
+func postgresContainer(s *state, lock *os.File) *Postgres {
 	c := newContainer(s, "postgres", lock)
 	net, listen := network(s, s.Postgres.Port)
 	c.env = []string{"POSTGRES_PASSWORD=" + s.Postgres.Password}
@@ -89,7 +88,7 @@ func postgresContainer(s *state, dir string, lock *os.File) *Postgres {
 	return p
 }
 
-func rabbitContainer(s *state, dir string, lock *os.File) *Rabbit {
+func rabbitContainer(s *state, lock *os.File) *Rabbit {
 	const etc = "/etc/rabbitmq"
 	c := newContainer(s, "rabbitmq", lock)
 	net, listen := network(s, s.Rabbit.Port)

@@ -22,11 +22,12 @@ var ErrAttached = errors.New("these servers belong to another process")
 
 // engine runs one server: as a process or as a container.
 type engine interface {
-	start(ctx context.Context) error // launched, not yet ready
-	done() <-chan struct{}           // closed when it has ended; nil before the first start
-	stop(ctx context.Context) error  // graceful, killed when ctx is done
-	kill() error                     // no grace
-	discard(ctx context.Context) error
+	start(ctx context.Context) error                       // launched, not yet ready
+	done() <-chan struct{}                                 // closed when it has ended; nil before the first start
+	stop(ctx context.Context) error                        // graceful, killed when ctx is done
+	kill() error                                           // no grace
+	release(ctx context.Context) error                     // all but the data
+	discard(ctx context.Context) error                     // the data as well
 	command(ctx context.Context, argv ...string) *exec.Cmd // a tool beside the server
 	wrapper(argv ...string) string                         // the same as a line of shell
 	mark() Mark

@@ -44,7 +44,7 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + 
 // wrapper sets the environment that differs from a user's own and runs the tool.
 func (p *process) wrapper(argv ...string) string {
 	var b strings.Builder
-	b.WriteString("env")
+	b.WriteString("env -u RABBITMQ_ERLANG_COOKIE")
 	for _, kv := range p.env {
 		if !strings.HasPrefix(kv, "PATH=") {
 			b.WriteString(" " + quote(kv))

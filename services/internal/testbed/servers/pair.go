@@ -140,8 +140,8 @@ func (p *Pair) place(progress func(string)) (string, error) {
 // build makes the servers from the state.
 func (p *Pair) build() (err error) {
 	if p.state.Kind == Docker {
-		p.Postgres = postgresContainer(&p.state, p.dir, p.lock)
-		p.Rabbit = rabbitContainer(&p.state, p.dir, p.lock)
+		p.Postgres = postgresContainer(&p.state, p.lock)
+		p.Rabbit = rabbitContainer(&p.state, p.lock)
 		return nil
 	}
 	if p.Postgres, err = postgresProcess(&p.state, p.lock); err != nil {
@@ -202,7 +202,7 @@ func (p *Pair) Close() error {
 		return nil
 	}
 	if !p.state.Temporary {
-		return errors.Join(p.Stop(ctx), p.lock.Close())
+		return errors.Join(p.Stop(ctx), p.Postgres.engine.release(ctx), p.Rabbit.engine.release(ctx), p.lock.Close())
 	}
 	err := errors.Join(p.Postgres.Kill(), p.Rabbit.Kill(), p.Postgres.engine.discard(ctx), p.Rabbit.engine.discard(ctx))
 	if p.state.Data != "" && p.state.Data != p.dir {

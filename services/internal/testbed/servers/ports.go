@@ -20,9 +20,9 @@ var handedOut = struct {
 	ports map[int]bool
 }{ports: map[int]bool{}}
 
-// freePort returns a port of 127.0.0.1 that nobody listens on and that this
+// FreePort returns a port of 127.0.0.1 that nobody listens on and that this
 // process has not been given before.
-func freePort() (int, error) {
+func FreePort() (int, error) {
 	handedOut.Lock()
 	defer handedOut.Unlock()
 	for range 1000 {
@@ -41,7 +41,7 @@ func keepPort(p *int) error {
 		return nil
 	}
 	var err error
-	*p, err = freePort()
+	*p, err = FreePort()
 	return err
 }
 

@@ -144,8 +144,12 @@ func (p *Postgres) DSN(database string, l Login) string {
 		Scheme: "postgres", User: url.UserPassword(l.Name, l.Password),
 		Host: p.Host + ":" + strconv.Itoa(int(p.Port)), Path: "/" + database, RawQuery: "sslmode=disable",
 	}
-	return u.String()
+	return pasteable(u)
 }
+
+// pasteable is a URL without the one character of our passwords that net/url leaves
+// bare in a user's part, as RFC 3986 allows, and that ends a command in a shell.
+func pasteable(u url.URL) string { return strings.ReplaceAll(u.String(), "&", "%26") }
 
 // ConnConfig is the same for pgx; the superuser's.
 func (p *Postgres) ConnConfig(database string) (*pgx.ConnConfig, error) {

@@ -135,6 +135,9 @@ func (p *process) command(ctx context.Context, argv ...string) *exec.Cmd {
 	return cmd
 }
 
+// release has nothing to do: a process that has ended leaves only its folder.
+func (p *process) release(context.Context) error { return nil }
+
 func (p *process) discard(context.Context) error { return os.RemoveAll(p.dir) }
 
 func signalName(s syscall.Signal) string {

@@ -198,7 +198,7 @@ func (r *Rabbit) URL(vhost string, l Login) string {
 		Host: net.JoinHostPort(r.Host, strconv.Itoa(r.Port)),
 		Path: "/" + vhost, RawPath: "/" + url.PathEscape(vhost),
 	}
-	return u.String()
+	return pasteable(u)
 }
 
 // Ctl runs rabbitmqctl against the node and returns what it printed to its
@@ -222,11 +222,12 @@ func (r *Rabbit) Tool(name string) string {
 	return r.engine.wrapper(filepath.Join(filepath.Dir(r.ctl), name))
 }
 
-// Environment is what a tool needs to find the node, as NAME=value.
+// Environment is what RabbitMQ's own tools need to find the node, as NAME=value,
+// but for the cookie: [Rabbit.Tool] has that, from its file. Tools complain about
+// one in a variable.
 func (r *Rabbit) Environment() []string {
 	return []string{
 		"RABBITMQ_NODENAME=" + rabbitNode,
-		"RABBITMQ_ERLANG_COOKIE=" + r.st.Rabbit.Cookie,
 		"ERL_EPMD_PORT=" + strconv.Itoa(r.st.Rabbit.EPMDPort),
 		"RABBITMQ_CONF_ENV_FILE=/dev/null",
 	}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+)
+
+// card is what a person needs now. Its lines work when they are pasted into a shell.
+func card(home string, p *place) string {
+	api := "http://" + p.producer
+	return fmt.Sprintf(`
+Trailpost is running. Ctrl-C stops it; its data stay in %[1]s.
+
+  API         %[2]s        (%[2]s/docs, /health, /queue/status, /metrics)
+  Consumer    http://%[3]s        (/readyz, /metrics)
+  PostgreSQL  %[4]s
+  RabbitMQ    %[5]s
+
+Try it:
+
+  curl -i -X POST %[2]s/log -H 'Content-Type: application/json' -d '{"session_id": 1, "event_type": "review_started", "username": "alice", "payload": {"files": 3}}'
+
+and look at the trail, and at the queue:
+
+  . %[6]s
+  psql -c 'SELECT * FROM log_events_with_user ORDER BY event_id DESC LIMIT 5'
+  rabbitmqctl list_queues name messages consumers
+
+`, home, api, p.consumer, p.databaseURL(p.Reader), p.amqpURL, shellWord(filepath.Join(home, "env")))
+}
+
+// shellWord quotes a path only if it has to.
+func shellWord(s string) string {
+	for _, r := range s {
+		plain := r == '/' || r == '.' || r == '_' || r == '-' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		if !plain {
+			return shellQuote(s)
+		}
+	}
+	return s
+}

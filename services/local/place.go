@@ -1,0 +1,136 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/trailpost/trailpost/services/internal/testbed/servers"
+)
+
+// The names that the service which Trailpost replaces had.
+const (
+	database = "code_reviewer_logs"
+	writer   = "logging_service_user"
+)
+
+// place is where things are and who may log in. Its logins are kept between runs.
+type place struct {
+	Owner  servers.Login `json:"owner"`
+	Writer servers.Login `json:"writer"`
+	Reader servers.Login `json:"reader"`
+
+	producer, consumer string // host:port
+	settings           map[string]string
+	databaseURL        func(servers.Login) string
+	amqpURL            string
+}
+
+// settle reads or makes the logins, chooses the services' ports, and notes the
+// settings that follow from the servers.
+func (l *local) settle(pair *servers.Pair) (*place, error) {
+	p, err := loadLogins(filepath.Join(l.home, string(pair.Kind()), "logins.json"))
+	if err != nil {
+		return nil, err
+	}
+	pg, mq := pair.Postgres, pair.Rabbit
+	p.databaseURL = func(login servers.Login) string { return pg.DSN(database, login) }
+	p.amqpURL = mq.URL("/", mq.User)
+	p.settings = map[string]string{
+		"DATABASE_HOST": pg.Host, "DATABASE_PORT": strconv.Itoa(int(pg.Port)), "DATABASE_NAME": database,
+		"DATABASE_USER": p.Writer.Name, "DATABASE_PASSWORD": p.Writer.Password,
+		"RABBITMQ_HOST": mq.Host, "RABBITMQ_PORT": strconv.Itoa(mq.Port), "RABBITMQ_VHOST": "/",
+		"RABBITMQ_USER": mq.User.Name, "RABBITMQ_PASSWORD": mq.User.Password,
+	}
+	if p.producer, err = l.address(p, "PRODUCER", 8001); err != nil {
+		return nil, err
+	}
+	p.consumer, err = l.address(p, "CONSUMER", 8002)
+	return p, err
+}
+
+// address settles where a service listens: as the environment says, else on the
+// loopback, at its usual port if that is free.
+func (l *local) address(p *place, service string, port int) (string, error) {
+	host, set := lookup(l.environ, service+"_HOST")
+	if !set {
+		host = "127.0.0.1" // nobody has to prove who they are here
+		p.settings[service+"_HOST"] = host
+	}
+	text, set := lookup(l.environ, service+"_PORT")
+	if !set || text == "0" {
+		if !servers.PortFree(port) {
+			other, err := servers.FreePort()
+			if err != nil {
+				return "", err
+			}
+			l.say(fmt.Sprintf("port %d is in use: the %s takes %d", port, strings.ToLower(service), other))
+			port = other
+		}
+		text = strconv.Itoa(port)
+		p.settings[service+"_PORT"] = text
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() { // that is no address to connect to
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, text), nil
+}
+
+// loadLogins reads the logins, or makes and keeps them.
+func loadLogins(name string) (*place, error) {
+	p := new(place)
+	b, err := os.ReadFile(name)
+	if err == nil {
+		if err := json.Unmarshal(b, p); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		return p, nil
+	}
+	if !os.IsNotExist(err) {
+		return nil, err
+	}
+	p.Owner = servers.Login{Name: "trailpost_owner", Password: servers.NewPassword()}
+	p.Writer = servers.Login{Name: writer, Password: servers.NewPassword()}
+	p.Reader = servers.Login{Name: "trail_reader", Password: servers.NewPassword()}
+	if b, err = json.MarshalIndent(p, "", "  "); err != nil {
+		return nil, err
+	}
+	return p, servers.WriteFile(name, append(b, '\n'), 0o600)
+}
+
+// about are the settings that say where servers are, how to reach them and as
+// whom: with or without values of ours, the environment's are not for us.
+var about = []string{
+	"DATABASE_SSLMODE", "DATABASE_SSLROOTCERT", "DATABASE_SSLCERT", "DATABASE_SSLKEY", "DATABASE_PASSWORD_FILE",
+	"RABBITMQ_TLS", "RABBITMQ_CACERTFILE", "RABBITMQ_CERTFILE", "RABBITMQ_KEYFILE", "RABBITMQ_SERVER_NAME", "RABBITMQ_PASSWORD_FILE",
+}
+
+// environment is the given one with the settings of this place.
+func (p *place) environment(environ []string) []string {
+	var all []string
+	for _, kv := range environ {
+		name, _, _ := strings.Cut(kv, "=")
+		if _, ours := p.settings[name]; !ours && !slices.Contains(about, name) {
+			all = append(all, kv)
+		}
+	}
+	for name, value := range p.settings {
+		all = append(all, name+"="+value)
+	}
+	return all
+}
+
+// lookup finds a variable; the last one counts, as in a process.
+func lookup(environ []string, name string) (value string, found bool) {
+	for _, kv := range environ {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			value, found = v, true
+		}
+	}
+	return value, found
+}
