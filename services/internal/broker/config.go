@@ -39,11 +39,13 @@ type Config struct {
 
 	Name   string       // connection name that the broker's tools show
 	Logger *slog.Logger // nil: slog.Default()
+
+	heartbeat       time.Duration // 0: 10 s; tests have less time
+	undeliveredSize int           // bytes; 0: undeliveredLimit
 }
 
 const (
 	dialTimeout  = 10 * time.Second
-	heartbeat    = 10 * time.Second
 	writeTimeout = 10 * time.Second
 )
 
@@ -60,6 +62,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ConfirmTimeout <= 0 {
 		c.ConfirmTimeout = 10 * time.Second
+	}
+	if c.heartbeat <= 0 {
+		c.heartbeat = 10 * time.Second
+	}
+	if c.undeliveredSize <= 0 {
+		c.undeliveredSize = undeliveredLimit
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

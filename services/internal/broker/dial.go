@@ -53,7 +53,7 @@ func dial(ctx context.Context, cfg Config, wrap func(net.Conn) net.Conn) (*conne
 	opened, err := amqp.Open(conn, amqp.Config{
 		Vhost:      cfg.VHost,
 		SASL:       []amqp.Authentication{&amqp.PlainAuth{Username: cfg.User, Password: cfg.Password}},
-		Heartbeat:  heartbeat,
+		Heartbeat:  cfg.heartbeat,
 		Locale:     "en_US",
 		Properties: amqp.Table{"connection_name": cfg.Name, "product": "trailpost"},
 	})

@@ -11,6 +11,7 @@ const (
 	ForConsumer
 	ForMigrate // migrate up, down, version and force
 	ForRoles   // migrate roles, which also needs the other roles' passwords
+	ForLetters // consumer dead-letters, which needs no database
 )
 
 // binaryNames are the words of the struct tags "for" and "required".
@@ -19,6 +20,7 @@ var binaryNames = map[string]Binary{
 	"consumer": ForConsumer,
 	"migrate":  ForMigrate,
 	"roles":    ForRoles,
+	"letters":  ForLetters,
 }
 
 // parseBinaries reads a tag such as "consumer,migrate". An unknown word is a

@@ -13,9 +13,9 @@ import (
 // goes before its section's), required (binaries that can't do without),
 // min and max, oneof, file ("readable": names a file that must exist), help.
 type Config struct {
-	Service  Service  `for:"producer,consumer,migrate,roles"`
+	Service  Service  `for:"producer,consumer,migrate,roles,letters"`
 	Database Database `for:"consumer,migrate,roles"`
-	RabbitMQ RabbitMQ `for:"producer,consumer"`
+	RabbitMQ RabbitMQ `for:"producer,consumer,letters"`
 	Producer Producer `for:"producer"`
 	Consumer Consumer `for:"consumer"`
 	Migrate  Migrate  `for:"migrate,roles"`

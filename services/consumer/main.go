@@ -1,0 +1,51 @@
+// Command consumer takes events off the queue and stores each exactly once in
+// PostgreSQL. Its subcommand dead-letters lists and replays what could not be
+// stored.
+//
+// It is set up by environment variables; consumer --help lists them.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trailpost/trailpost/services/internal/app"
+	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/telemetry"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(config.ExitCode(err))
+	}
+}
+
+func command() *cobra.Command {
+	root := app.Command(&cobra.Command{
+		Use:     "consumer",
+		Short:   "Takes events off the queue and stores each exactly once in PostgreSQL.",
+		Version: telemetry.ReadBuild().Version,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := app.Load(config.ForConsumer)
+			if err != nil {
+				return err
+			}
+			consumer, err := app.NewConsumer(cfg, app.Logger(cfg, "consumer"))
+			if err != nil {
+				return err
+			}
+			return consumer.Run(cmd.Context())
+		},
+	}, config.ForConsumer)
+	root.AddCommand(deadLetters())
+	return root
+}

@@ -1,0 +1,173 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/drain"
+	"github.com/trailpost/trailpost/services/internal/store"
+	"github.com/trailpost/trailpost/services/internal/telemetry"
+)
+
+// Consumer takes events off the queue and stores them.
+type Consumer struct {
+	cfg      *config.Config
+	broker   broker.Config
+	database store.Config
+	log      *slog.Logger
+
+	brokerMetrics *broker.Metrics
+	drainMetrics  *drain.Metrics
+	defaultRows   prometheus.Gauge
+	health        *drain.Health
+	start         atomic.Pointer[error] // what keeps the workers from starting; nil when they run
+	probes        *telemetry.ProbeServer
+
+	// AfterCommit, if not nil, is called between each batch's commit and its
+	// ack. Tests end the process there.
+	AfterCommit func()
+}
+
+// NewConsumer listens for probes; nothing is answered or stored before Run.
+func NewConsumer(cfg *config.Config, log *slog.Logger) (*Consumer, error) {
+	brokerConfig, err := Broker(cfg, "trailpost-consumer", log)
+	if err != nil {
+		return nil, err
+	}
+	registry := telemetry.NewRegistry()
+	c := &Consumer{
+		cfg: cfg, broker: brokerConfig, database: Database(cfg), log: log,
+		brokerMetrics: broker.NewMetrics(registry),
+		health:        drain.NewHealth(),
+		defaultRows: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "trailpost_default_partition_rows",
+			Help: "Rows in the default partition of the trail, which should be empty: their month's partition was missing when they came.",
+		}),
+	}
+	c.drainMetrics = drain.NewMetrics(registry, c.health)
+	registry.MustRegister(c.defaultRows)
+	c.blocked(errors.New("starting"))
+	c.probes, err = telemetry.NewProbeServer(cfg.Consumer.Addr(), c.Ready, registry, log)
+	return c, err
+}
+
+// Addr is where probes and metrics are.
+func (c *Consumer) Addr() net.Addr { return c.probes.Addr() }
+
+func (c *Consumer) blocked(reason error) { c.start.Store(&reason) }
+
+// Ready returns nil while events can be stored.
+func (c *Consumer) Ready() error {
+	if reason := c.start.Load(); reason != nil {
+		return *reason
+	}
+	return c.health.Ready()
+}
+
+// Run stores until ctx ends; then it finishes the batches in hand. Its error is one that
+// retrying can't mend: a schema that is too old, a role that may change the
+// trail, a queue that can't be used as configured.
+func (c *Consumer) Run(ctx context.Context) error {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	failed := make(chan error, 1)
+	running.Go(func() { failed <- c.probes.Serve() })
+	c.log.Info("consumer answers probes", "address", c.Addr().String(), "version", telemetry.ReadBuild().Version)
+
+	take, stopTaking := context.WithCancel(ctx)
+	defer stopTaking()
+	drained := make(chan error, 1)
+	running.Go(func() { drained <- c.drain(take, life) })
+	var err error
+	select {
+	case err = <-drained:
+	case err = <-failed:
+		stopTaking()
+		err = errors.Join(err, <-drained)
+	}
+	end()
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	err = errors.Join(err, c.probes.Shutdown(stop))
+	running.Wait()
+	if err != nil {
+		return fmt.Errorf("consumer: %w", err)
+	}
+	c.log.Info("consumer has stopped")
+	return nil
+}
+
+// drain runs the workers until take ends, and what they need until life does.
+func (c *Consumer) drain(take, life context.Context) error {
+	if err := c.prepare(take); err != nil || take.Err() != nil {
+		return err
+	}
+	life, end := context.WithCancel(life)
+	defer end()
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
+	defer end()
+	next := c.lookAfterPartitions(take)
+	helpers.Go(func() { c.keepPartitions(life, next) })
+	helpers.Go(func() { broker.Watch(life, c.broker, depthInterval, c.brokerMetrics) })
+	outlet := broker.NewOutlet(c.broker)
+	defer outlet.Close()
+
+	take, stop := context.WithCancel(take)
+	defer stop()
+	work, cancel := afterwards(take, life, c.cfg.Consumer.ShutdownTimeout)
+	defer cancel()
+	source := broker.NewConsumer(c.broker, c.cfg.Consumer.BatchSize, c.brokerMetrics)
+	results := make(chan error)
+	for i := range c.cfg.Consumer.Workers {
+		worker := drain.NewWorker(drain.Options{
+			Open: func(ctx context.Context, changed func(error)) (drain.Session, error) {
+				return source.Open(ctx, changed)
+			},
+			Store:       store.NewWriter(c.database),
+			Outlet:      outlet,
+			DeadQueue:   c.broker.DeadQueue(),
+			BatchSize:   c.cfg.Consumer.BatchSize,
+			Linger:      c.cfg.Consumer.Linger,
+			RetryDelay:  max(c.cfg.Consumer.RetryDelay, 10*time.Millisecond),
+			Grace:       time.Duration(c.cfg.Consumer.RetryAttempts) * c.cfg.Consumer.RetryDelay,
+			Health:      c.health,
+			Metrics:     c.drainMetrics,
+			Logger:      c.log.With("worker", i+1),
+			AfterCommit: c.AfterCommit,
+		})
+		go func() { results <- worker.Run(take, work) }()
+	}
+	c.start.Store(nil)
+	var errs []error
+	for range c.cfg.Consumer.Workers {
+		if err := <-results; err != nil {
+			errs = append(errs, err)
+			stop() // the others meet the same
+		}
+	}
+	if len(errs) > 0 {
+		return errs[0]
+	}
+	return nil
+}
+
+// afterwards is a context that ends a while after first does, or with life.
+func afterwards(first, life context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(life)
+	context.AfterFunc(first, func() {
+		timer := time.AfterFunc(d, cancel)
+		context.AfterFunc(ctx, func() { timer.Stop() })
+	})
+	return ctx, cancel
+}

@@ -1,0 +1,85 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/trailpost/trailpost/services/internal/store"
+)
+
+const (
+	partitionInterval = time.Hour   // between looks at the partitions
+	partitionRetry    = time.Minute // after one that failed
+	firstRetry        = 100 * time.Millisecond
+)
+
+// prepare waits for the database and checks that the consumer may run on it.
+func (c *Consumer) prepare(ctx context.Context) error {
+	wait := firstRetry
+	var last string
+	for {
+		err := store.Check(ctx, c.database, c.cfg.Consumer.AllowOwnerRole)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, store.ErrSchemaOld):
+			return err
+		case errors.Is(err, store.ErrOwnerRole):
+			return fmt.Errorf("%w; use a role that `migrate roles` made, or set ALLOW_OWNER_ROLE=true to run all the same", err)
+		case ctx.Err() != nil:
+			return nil
+		}
+		c.blocked(err)
+		if err.Error() != last {
+			last = err.Error()
+			c.log.Error("the database can't be used yet; trying again until it can", "error", err, "sqlstate", store.SQLState(err))
+		}
+		pause(ctx, wait)
+		wait = min(2*wait, max(c.cfg.Consumer.RetryDelay, firstRetry))
+	}
+}
+
+// keepPartitions looks after the partitions until ctx ends.
+func (c *Consumer) keepPartitions(ctx context.Context, next time.Duration) {
+	for {
+		pause(ctx, next/2+rand.N(next/2))
+		if ctx.Err() != nil {
+			return
+		}
+		next = c.lookAfterPartitions(ctx)
+	}
+}
+
+// lookAfterPartitions makes partitions ahead of time and watches the default
+// one. It returns when to look again.
+func (c *Consumer) lookAfterPartitions(ctx context.Context) time.Duration {
+	err := store.EnsurePartitions(ctx, c.database)
+	var rows int64
+	if err == nil {
+		rows, err = store.DefaultRows(ctx, c.database)
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			c.log.Warn("can't look after the partitions; trying again", "error", err, "sqlstate", store.SQLState(err))
+		}
+		return partitionRetry
+	}
+	c.defaultRows.Set(float64(rows))
+	if rows > 0 {
+		c.log.Warn("the default partition is not empty", "rows", rows)
+	}
+	return partitionInterval
+}
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

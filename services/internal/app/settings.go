@@ -1,0 +1,75 @@
+package app
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/store"
+)
+
+// Broker is the broker's part of the configuration. name is what the broker's
+// tools call the connections.
+func Broker(cfg *config.Config, name string, log *slog.Logger) (broker.Config, error) {
+	r := cfg.RabbitMQ
+	b := broker.Config{
+		Host: r.Host, Port: int(r.Port), User: r.User, Password: r.Password.Reveal(), VHost: r.VHost,
+		Queue: r.QueueName, QueueType: broker.QueueType(r.QueueType), EventsPerMessage: r.EventsPerMessage,
+		ConfirmTimeout: r.ConfirmTimeout,
+		Name:           connectionName(name), Logger: log,
+	}
+	if r.TLS {
+		settings, err := brokerTLS(r)
+		if err != nil {
+			return b, err
+		}
+		b.TLS = settings
+	}
+	return b, nil
+}
+
+func brokerTLS(r config.RabbitMQ) (*tls.Config, error) {
+	settings := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: r.ServerName}
+	if r.CACertFile != "" {
+		pem, err := os.ReadFile(r.CACertFile)
+		if err != nil {
+			return nil, fmt.Errorf("RABBITMQ_CACERTFILE: %w", err)
+		}
+		settings.RootCAs = x509.NewCertPool()
+		if !settings.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("RABBITMQ_CACERTFILE: %s holds no certificate", r.CACertFile)
+		}
+	}
+	if r.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(r.CertFile, r.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("RABBITMQ_CERTFILE, RABBITMQ_KEYFILE: %w", err)
+		}
+		settings.Certificates = []tls.Certificate{pair}
+	}
+	return settings, nil
+}
+
+// connectionName tells replicas apart: a pod's host name is the pod's.
+func connectionName(service string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		return service
+	}
+	return service + "@" + host
+}
+
+// Database is the database's part of the configuration, for the consumer's
+// role.
+func Database(cfg *config.Config) store.Config {
+	d := cfg.Database
+	return store.Config{
+		Host: d.Host, Port: d.Port, Database: d.Name, User: d.User, Password: d.Password.Reveal(),
+		SSLMode: d.SSLMode, SSLRootCert: d.SSLRootCert, SSLCert: d.SSLCert, SSLKey: d.SSLKey,
+		ConnectTimeout: d.ConnectTimeout, ApplicationName: "trailpost-consumer",
+	}
+}

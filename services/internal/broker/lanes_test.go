@@ -1,0 +1,132 @@
+package broker
+
+import (
+	"errors"
+	"testing"
+)
+
+func testSingle() *single {
+	e := testEvent(0)
+	return &single{item: newItem(&e), result: make(chan error, 1)}
+}
+
+func testBatch(n int) *batch {
+	b := &batch{result: make(chan error, 1)}
+	for range n {
+		e := testEvent(0)
+		b.items = append(b.items, newItem(&e))
+	}
+	return b
+}
+
+func TestAWithdrawnEventIsInNoGroup(t *testing.T) {
+	l := lanes{most: 10}
+	first, second, third := testSingle(), testSingle(), testSingle()
+	l.addSingle(first)
+	l.addSingle(second)
+	l.addSingle(third)
+	l.withdrawSingle(second)
+	var g group
+	l.takeSingles(&g)
+	if len(g.singles) != 2 || g.singles[0] != first || g.singles[1] != third {
+		t.Errorf("took %d events", len(g.singles))
+	}
+	if l.singleCount != 0 || l.singleBytes != 0 || len(l.singles) != 0 {
+		t.Errorf("left %+v", l)
+	}
+}
+
+func TestBatchesTakeTurns(t *testing.T) {
+	l := lanes{most: 10}
+	a, b := testBatch(25), testBatch(15)
+	l.addBatch(a)
+	l.addBatch(b)
+	var order []*batch
+	for len(l.batches) > 0 {
+		var g group
+		l.takeBatch(&g)
+		order = append(order, g.batch)
+	}
+	if want := []*batch{a, b, a, b, a}; len(order) != len(want) || order[0] != a || order[1] != b || order[2] != a || order[3] != b {
+		t.Errorf("%d turns", len(order))
+	}
+}
+
+func TestABatchIsAnsweredOnce(t *testing.T) {
+	l := lanes{most: 10}
+	b := testBatch(30)
+	l.addBatch(b)
+	groups := make([]group, 2)
+	for i := range groups {
+		l.takeBatch(&groups[i])
+	}
+	refused := errors.New("refused")
+	groups[0].answer(refused)
+	groups[1].answer(nil)
+	if err := <-b.result; !errors.Is(err, refused) {
+		t.Errorf("told %v", err)
+	}
+	// After a failed group the batch publishes no more.
+	if l.dropAnswered(); len(l.batches) != 0 {
+		t.Error("the failed batch is still in line")
+	}
+	select {
+	case err := <-b.result:
+		t.Errorf("told twice: %v", err)
+	default:
+	}
+}
+
+func TestFailTellsWhatWasPublished(t *testing.T) {
+	l := lanes{most: 10}
+	s, fresh, begun := testSingle(), testBatch(5), testBatch(15)
+	l.addBatch(begun)
+	var g group
+	l.takeBatch(&g)
+	l.addSingle(s)
+	l.addBatch(fresh)
+	l.fail(errors.New("gone"))
+	if err := <-s.result; !errors.Is(err, ErrUnavailable) {
+		t.Errorf("single: %v", err)
+	}
+	if err := <-fresh.result; !errors.Is(err, ErrUnavailable) {
+		t.Errorf("fresh batch: %v", err)
+	}
+	if err := <-begun.result; !errors.Is(err, ErrNotConfirmed) {
+		t.Errorf("begun batch: %v", err)
+	}
+}
+
+// Single events and batches alternate, and batches leave half the window
+// free.
+func TestFairness(t *testing.T) {
+	p := NewPublisher(Config{Queue: "q"}, metrics())
+	l := &link{outstanding: make(map[uint64]*group)}
+	p.link = l
+	p.lanes.addBatch(testBatch(64 * maxOutstanding))
+	for range 64 * 20 {
+		p.lanes.addSingle(testSingle())
+	}
+	var kinds string
+	for {
+		g, _, _ := p.next(l)
+		if g == nil {
+			break
+		}
+		if g.isBatch {
+			kinds += "b"
+		} else {
+			kinds += "s"
+		}
+	}
+	if want := "sbsbsbsbsbsbsbsbsbsb"; kinds[:20] != want {
+		t.Errorf("order %s", kinds[:24])
+	}
+	if l.batchCount != maxOutstanding/2 {
+		t.Errorf("%d messages of batches are outstanding, want %d", l.batchCount, maxOutstanding/2)
+	}
+	p.lanes.addSingle(testSingle())
+	if g, _, wait := p.next(l); g == nil && wait > paceInterval {
+		t.Error("a single event finds no room beside batches")
+	}
+}

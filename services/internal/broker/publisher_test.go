@@ -1,0 +1,367 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/testbed"
+)
+
+func TestALoneEventIsAMessageOfItsOwn(t *testing.T) {
+	v := testbed.Rabbit(t)
+	p := publisher(t, config(t, v))
+	e := testEvent(1)
+	e.Type = strings.Repeat("€", 100)
+	e.TraceParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	if err := p.Publish(t.Context(), &e); err != nil {
+		t.Fatal(err)
+	}
+	all := takeAll(t, v, "log_queue")
+	if len(all) != 1 {
+		t.Fatalf("%d messages", len(all))
+	}
+	m := all[0]
+	if m.ContentType != "application/json" || m.MessageId != e.ID.String() || m.DeliveryMode != amqp.Persistent ||
+		m.AppId != "trailpost" || m.Timestamp.IsZero() || m.CorrelationId != "1" || m.Headers["events"] != int32(1) {
+		t.Errorf("properties %+v", m)
+	}
+	// AMQP's short strings end at 255 bytes; the body has the type whole.
+	if m.Type != strings.Repeat("€", 85) {
+		t.Errorf("type of %d bytes: %s", len(m.Type), m.Type)
+	}
+	if string(m.Body) != string(event.AppendWire(nil, &e)) {
+		t.Errorf("body %s", m.Body)
+	}
+}
+
+func TestConcurrentEventsShareMessages(t *testing.T) {
+	v := testbed.Rabbit(t)
+	p := publisher(t, config(t, v))
+	events := testEvents(2000)
+	publishAll(t, p, events)
+	all := takeAll(t, v, "log_queue")
+	wantIDs(t, ids(t, all), events)
+	if len(all) > len(events)/2 {
+		t.Errorf("%d events in %d messages: they did not share", len(events), len(all))
+	}
+	for _, m := range all {
+		if n := m.Headers["events"].(int32); n > DefaultEventsPerMessage {
+			t.Errorf("%d events in a message", n)
+		}
+	}
+}
+
+// publishAll publishes each event by a request of its own, 200 at a time.
+func publishAll(t *testing.T, p *Publisher, events []event.Event) {
+	t.Helper()
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 200)
+	for i := range events {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if err := p.Publish(t.Context(), &events[i]); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestABatchIsPublishedWhole(t *testing.T) {
+	v := testbed.Rabbit(t)
+	p := publisher(t, config(t, v))
+	events := testEvents(10_000)
+	if err := p.PublishBatch(t.Context(), events); err != nil {
+		t.Fatal(err)
+	}
+	all := takeAll(t, v, "log_queue")
+	wantIDs(t, ids(t, all), events)
+	if want := (len(events) + 63) / 64; len(all) != want {
+		t.Errorf("%d messages, want %d", len(all), want)
+	}
+}
+
+func TestGroupsStayBelow32KiB(t *testing.T) {
+	v := testbed.Rabbit(t)
+	p := publisher(t, config(t, v))
+	events := testEvents(40)
+	for i := range events {
+		events[i].Payload = fmt.Appendf(nil, `{"text":"%s"}`, strings.Repeat("x", 5000))
+	}
+	events[7].Payload = fmt.Appendf(nil, `{"text":"%s"}`, strings.Repeat("x", 200_000))
+	if err := p.PublishBatch(t.Context(), events); err != nil {
+		t.Fatal(err)
+	}
+	all := takeAll(t, v, "log_queue")
+	wantIDs(t, ids(t, all), events)
+	for _, m := range all {
+		if len(m.Body) > maxGroupBytes && m.Headers["events"] != int32(1) {
+			t.Errorf("a group of %v events has %d bytes", m.Headers["events"], len(m.Body))
+		}
+	}
+}
+
+func TestOneEventPerMessage(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"by setting":       func(c *Config) { c.EventsPerMessage = 1 },
+		"on classic queue": func(c *Config) { c.QueueType = Classic },
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := testbed.Rabbit(t)
+			cfg := config(t, v)
+			change(&cfg)
+			p := publisher(t, cfg)
+			events := testEvents(500)
+			publishAll(t, p, events[:250])
+			if err := p.PublishBatch(t.Context(), events[250:]); err != nil {
+				t.Fatal(err)
+			}
+			all := takeAll(t, v, "log_queue")
+			wantIDs(t, ids(t, all), events)
+			if len(all) != len(events) {
+				t.Errorf("%d messages", len(all))
+			}
+		})
+	}
+}
+
+func TestAReturnedMessageIsNoSuccess(t *testing.T) {
+	v := testbed.Rabbit(t)
+	p := publisher(t, config(t, v))
+	if _, err := channel(t, v).QueueDelete("log_queue", false, false, false); err != nil {
+		t.Fatal(err)
+	}
+	e := testEvent(1)
+	wantError(t, p.Publish(t.Context(), &e), ErrNotConfirmed)
+	// It comes back by itself, and makes the queue again.
+	eventually(t, "an event is accepted again", func() bool { return p.Publish(t.Context(), &e) == nil })
+	wantIDs(t, ids(t, takeAll(t, v, "log_queue")), []event.Event{e})
+}
+
+func TestABatchOfWhichAGroupIsReturnedFails(t *testing.T) {
+	v := testbed.Rabbit(t)
+	p := publisher(t, config(t, v))
+	if _, err := channel(t, v).QueueDelete("log_queue", false, false, false); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, p.PublishBatch(t.Context(), testEvents(5000)), ErrNotConfirmed)
+}
+
+func TestAFullQueueIsNoSuccess(t *testing.T) {
+	v := testbed.Rabbit(t)
+	p := publisher(t, config(t, v))
+	if out, err := v.Ctl(t.Context(), "set_policy", "full", "^log_queue$", `{"max-length":3}`, "--apply-to", "queues"); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	var err error
+	eventually(t, "the broker refuses a message", func() bool {
+		e := testEvent(1)
+		err = p.Publish(t.Context(), &e)
+		return err != nil
+	})
+	wantError(t, err, ErrNotConfirmed)
+	if !strings.Contains(err.Error(), "full") {
+		t.Errorf("the error does not say what to look for: %v", err)
+	}
+	if err := p.Ready(); err != nil {
+		t.Errorf("a nack cost the connection: %v", err)
+	}
+}
+
+func TestPublisherWaitsForNobodyWhileTheBrokerIsAway(t *testing.T) {
+	cfg := Config{Host: "127.0.0.1", Port: 1, Queue: "log_queue"}
+	p := NewPublisher(cfg, metrics())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	e := testEvent(1)
+	wantError(t, p.Publish(t.Context(), &e), ErrUnavailable)
+	wantError(t, p.PublishBatch(t.Context(), testEvents(2)), ErrUnavailable)
+	eventually(t, "the reason is known", func() bool { return strings.Contains(p.Ready().Error(), "connect") })
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAWrongPasswordIsSaid(t *testing.T) {
+	v := testbed.Rabbit(t)
+	cfg := config(t, v)
+	cfg.Password = "secret-and-wrong"
+	p := NewPublisher(cfg, metrics())
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { _ = p.Run(ctx) }()
+	eventually(t, "the reason is known", func() bool { return strings.Contains(p.Ready().Error(), "log in to rabbitmq") })
+	if strings.Contains(p.Ready().Error(), cfg.Password) {
+		t.Error("the error shows the password")
+	}
+}
+
+func TestAMismatchNamesTheSetting(t *testing.T) {
+	v := testbed.Rabbit(t)
+	// What the Python service declares.
+	if _, err := channel(t, v).QueueDeclare("log_queue", true, false, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	cfg := config(t, v)
+	err := NewPublisher(cfg, metrics()).Run(t.Context())
+	wantError(t, err, ErrTopology)
+	if !strings.Contains(err.Error(), "RABBITMQ_QUEUE_TYPE") {
+		t.Error(err)
+	}
+	_, err = NewConsumer(cfg, 10, metrics()).Open(t.Context(), func(error) {})
+	wantError(t, err, ErrTopology)
+
+	cfg.QueueType = Classic
+	publisher(t, cfg)
+}
+
+func TestTheOriginalCanDeclareOurClassicQueue(t *testing.T) {
+	v := testbed.Rabbit(t)
+	cfg := config(t, v)
+	cfg.QueueType = Classic
+	publisher(t, cfg)
+	if _, err := channel(t, v).QueueDeclare("log_queue", true, false, false, false, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestExistingDeclaresNothing(t *testing.T) {
+	v := testbed.Rabbit(t)
+	cfg := config(t, v)
+	cfg.QueueType = Existing
+	err := NewPublisher(cfg, metrics()).Run(t.Context())
+	wantError(t, err, ErrTopology)
+	if !strings.Contains(err.Error(), "log_queue") {
+		t.Error(err)
+	}
+	made := cfg
+	made.QueueType = Quorum
+	publisher(t, made)
+	p := publisher(t, cfg)
+	e := testEvent(1)
+	if err := p.Publish(t.Context(), &e); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAGivenUpRequestIsAnswered(t *testing.T) {
+	v := testbed.Rabbit(t)
+	p := publisher(t, config(t, v))
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	e := testEvent(1)
+	err := p.Publish(gone, &e)
+	if err != nil && !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrNotConfirmed) {
+		t.Error(err)
+	}
+	published := err == nil || errors.Is(err, ErrNotConfirmed)
+	if err := p.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if on := len(takeAll(t, v, "log_queue")); published != (on == 1) {
+		t.Errorf("told %v, and %d messages are on the queue", err, on)
+	}
+}
+
+func TestCloseWaitsForConfirms(t *testing.T) {
+	v := testbed.Rabbit(t)
+	p := publisher(t, config(t, v))
+	events := testEvents(3000)
+	result := make(chan error, 1)
+	go func() { result <- p.PublishBatch(context.Background(), events) }()
+	eventually(t, "the batch is under way", func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.link.published > 0
+	})
+	if err := p.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-result; err != nil {
+		t.Error(err)
+	}
+	e := testEvent(1)
+	wantError(t, p.Publish(t.Context(), &e), ErrUnavailable)
+	wantIDs(t, ids(t, takeAll(t, v, "log_queue")), events)
+}
+
+func TestQueueStatus(t *testing.T) {
+	v := testbed.Rabbit(t)
+	p := publisher(t, config(t, v))
+	e := testEvent(1)
+	if err := p.Publish(t.Context(), &e); err != nil {
+		t.Fatal(err)
+	}
+	var status QueueStatus
+	eventually(t, "the message is counted", func() bool {
+		var err error
+		if status, err = p.QueueStatus(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return status.Messages == 1
+	})
+	if status.Name != "log_queue" || status.Consumers != 0 {
+		t.Errorf("%+v", status)
+	}
+}
+
+// A stopped broker, an alarm and a restart, on a broker of the test's own.
+func TestOutages(t *testing.T) {
+	s := testbed.PrivateServers(t)
+	v := s.Vhost(t)
+	p := publisher(t, config(t, v))
+
+	t.Run("alarm", func(t *testing.T) {
+		if _, err := s.Rabbit.Ctl(t.Context(), "set_vm_memory_high_watermark", "0"); err != nil {
+			t.Fatal(err)
+		}
+		// The broker says so when it gets the next message.
+		e := testEvent(1)
+		var err error
+		eventually(t, "publishing fails", func() bool {
+			start := time.Now()
+			err = p.Publish(t.Context(), &e)
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("an answer took %s", took)
+			}
+			return err != nil
+		})
+		wantError(t, err, ErrNotConfirmed)
+		wantError(t, p.Publish(t.Context(), &e), ErrUnavailable)
+		if !strings.Contains(p.Ready().Error(), "blocks publishers") {
+			t.Error(p.Ready())
+		}
+		if _, err := s.Rabbit.Ctl(t.Context(), "set_vm_memory_high_watermark", "0.6"); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "publishing works again", func() bool { return p.Publish(t.Context(), &e) == nil })
+	})
+
+	t.Run("restart", func(t *testing.T) {
+		if err := s.Rabbit.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "publishing fails", func() bool {
+			e := testEvent(1)
+			return errors.Is(p.Publish(t.Context(), &e), ErrUnavailable)
+		})
+		if err := s.Rabbit.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "publishing works again", func() bool {
+			e := testEvent(1)
+			return p.Publish(t.Context(), &e) == nil
+		})
+	})
+}

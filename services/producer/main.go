@@ -1,0 +1,48 @@
+// Command producer takes events over HTTP and answers 202 only when RabbitMQ
+// holds them for good.
+//
+// It is set up by environment variables; producer --help lists them.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trailpost/trailpost/services/internal/app"
+	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/telemetry"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(config.ExitCode(err))
+	}
+}
+
+func command() *cobra.Command {
+	return app.Command(&cobra.Command{
+		Use:     "producer",
+		Short:   "Takes events over HTTP and answers 202 only when RabbitMQ holds them for good.",
+		Version: telemetry.ReadBuild().Version,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := app.Load(config.ForProducer)
+			if err != nil {
+				return err
+			}
+			producer, err := app.NewProducer(cfg, app.Logger(cfg, "producer"))
+			if err != nil {
+				return err
+			}
+			return producer.Run(cmd.Context())
+		},
+	}, config.ForProducer)
+}
