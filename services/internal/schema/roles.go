@@ -90,16 +90,19 @@ func (cfg RolesConfig) validate() error {
 	if cfg.Database == "" {
 		faults = append(faults, errors.New("the database has no name"))
 	}
-	seen := map[string]string{WriterGroup: "a group", ReaderGroup: "a group"}
+	// A group may log in itself, as the one member of it that is needed; the others' names are not for that.
+	taken := map[string]string{WriterGroup: "the writer", ReaderGroup: "the reader"}
 	for _, l := range []struct{ what, name string }{
 		{"the owner", cfg.Owner.Name}, {"the writer", cfg.Writer.Name}, {"the reader", cfg.Reader.Name},
 	} {
 		if l.name == "" {
 			faults = append(faults, fmt.Errorf("%s has no name", l.what))
-		} else if other, ok := seen[l.name]; ok {
-			faults = append(faults, fmt.Errorf("%s can't be %s, which is %s already: each needs a role of its own", l.what, l.name, other))
+			continue
 		}
-		seen[l.name] = l.what
+		if other, ok := taken[l.name]; ok && other != l.what {
+			faults = append(faults, fmt.Errorf("%s can't be the role %s, which is %s's: each needs its own", l.what, l.name, other))
+		}
+		taken[l.name] = l.what
 	}
 	return errors.Join(faults...)
 }

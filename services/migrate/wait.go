@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/trailpost/trailpost/services/internal/store"
+)
+
+// waitForever is what --wait without a value means.
+const waitForever = "forever"
+
+// waitFlag is --wait: not at all, for a duration, or without limit.
+type waitFlag struct {
+	set   bool
+	limit time.Duration // 0: none
+}
+
+// String is pflag.Value's.
+func (w *waitFlag) String() string {
+	switch {
+	case !w.set:
+		return ""
+	case w.limit == 0:
+		return waitForever
+	}
+	return w.limit.String()
+}
+
+// Set is pflag.Value's.
+func (w *waitFlag) Set(text string) error {
+	if text == waitForever {
+		*w = waitFlag{set: true}
+		return nil
+	}
+	limit, err := time.ParseDuration(text)
+	if err != nil || limit <= 0 {
+		return fmt.Errorf("%q is no duration such as 90s or 5m", text)
+	}
+	*w = waitFlag{set: true, limit: limit}
+	return nil
+}
+
+// Type is pflag.Value's.
+func (w *waitFlag) Type() string { return "duration" }
+
+// The pause between two attempts grows from the one to the other.
+const (
+	firstPause = 250 * time.Millisecond
+	lastPause  = 5 * time.Second
+)
+
+// retry does f until it succeeds, fails for a reason that does not pass by itself, or has been waited for as long as
+// the flag says. It speaks when the reason changes.
+func (w *waitFlag) retry(ctx context.Context, log *slog.Logger, f func() error) error {
+	var (
+		start  = time.Now()
+		pause  = firstPause
+		reason string
+	)
+	for {
+		err := f()
+		if err == nil || !w.set || ctx.Err() != nil || store.Classify(err) != store.Transient {
+			return err
+		}
+		if w.limit > 0 && time.Since(start)+pause > w.limit {
+			return fmt.Errorf("waited %v for the database: %w", w.limit, err)
+		}
+		if reason != err.Error() {
+			reason = err.Error()
+			log.WarnContext(ctx, "Waiting for the database", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(pause/2 + rand.N(pause)): // spread, for those that were started together
+		}
+		pause = min(2*pause, lastPause)
+	}
+}
