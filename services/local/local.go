@@ -41,13 +41,13 @@ func (l *local) run(ctx context.Context) (err error) {
 	}
 	pair, err := l.open(ctx)
 	if err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	defer func() { err = errors.Join(err, pair.Close()) }()
 	l.say(fmt.Sprintf("starting PostgreSQL and RabbitMQ (%s)", pair.Kind()))
 	began := time.Now()
 	if err := pair.Start(ctx); err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	l.say(fmt.Sprintf("both are ready after %.1f s", time.Since(began).Seconds()))
 	defer func() {
@@ -61,13 +61,21 @@ func (l *local) run(ctx context.Context) (err error) {
 		return err
 	}
 	if err := migrate(ctx, pair, place); err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	cfg, err := config.Load(config.ForProducer|config.ForConsumer, place.environment(l.environ), l.home)
 	if err != nil {
 		return err
 	}
 	return l.serve(ctx, pair, place, cfg)
+}
+
+// unlessStopped drops the error of a start that was interrupted: it has one cause.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // enter makes the home and takes it for this process.

@@ -53,15 +53,11 @@ func run() int {
 	if l.home == "" {
 		l.home = ".trailpost"
 	}
-	err = l.run(ctx)
-	switch {
-	case ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)):
-		l.say("stopped")
-		return 0
-	case err != nil:
+	if err := l.run(ctx); err != nil {
 		l.say(err.Error())
 		return 1
 	}
+	l.say("stopped")
 	return 0
 }
 
