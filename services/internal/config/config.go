@@ -68,7 +68,7 @@ type Producer struct {
 	Port            uint16        `env:"PRODUCER_PORT" envDefault:"8001" min:"0" max:"65535" help:"Port to listen on; 0 takes a free one."`
 	TLSCertFile     string        `env:"PRODUCER_TLS_CERT_FILE" file:"readable" help:"File of the server's certificate chain; with it, the producer speaks HTTPS."`
 	TLSKeyFile      string        `env:"PRODUCER_TLS_KEY_FILE" file:"readable" help:"File of the server certificate's key."`
-	MemoryBudget    ByteSize      `env:"PRODUCER_MEMORY_BUDGET" envDefault:"64MiB" min:"16MiB" max:"64GiB" help:"Most bytes of request bodies in memory at once; beyond it requests are answered 503."`
+	MemoryBudget    ByteSize      `env:"PRODUCER_MEMORY_BUDGET" envDefault:"64MiB" min:"32MiB" max:"64GiB" help:"Most bytes of request bodies in memory at once; beyond it requests are answered 503."`
 	RequestTimeout  time.Duration `env:"PRODUCER_REQUEST_TIMEOUT" envDefault:"15s" min:"100ms" max:"10m" help:"Longest time from a request's last byte to its answer; sensibly above RABBITMQ_CONFIRM_TIMEOUT."`
 	ShutdownTimeout time.Duration `env:"PRODUCER_SHUTDOWN_TIMEOUT" envDefault:"8s" min:"0s" max:"1h" help:"Longest time that requests in hand are given to finish after SIGTERM."`
 	EventIDMaxAge   time.Duration `env:"EVENT_ID_MAX_AGE" envDefault:"720h" min:"1m" max:"3650d" help:"Greatest age of an event_id that a client sends; never longer than events are kept."`

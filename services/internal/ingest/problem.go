@@ -124,11 +124,7 @@ func (p *problem) write(c *gin.Context) (instance string) {
 	header := c.Writer.Header()
 	header.Set("Content-Type", problemType)
 	header.Set("Cache-Control", "no-store")
-	switch p.kind {
-	case kindTooLarge, kindSlowBody, kindBrokenBody:
-		// The rest of the body is not worth reading.
-		header.Set("Connection", "close")
-	case kindMediaType:
+	if p.kind == kindMediaType {
 		header.Set("Accept-Encoding", "identity") // RFC 9110, 12.5.3: what would have been acceptable
 	}
 	if p.status == http.StatusServiceUnavailable {

@@ -165,7 +165,7 @@ func TestBudget(t *testing.T) {
 	if got := s.post(t, "/log", body); got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "problem:busy") {
 		t.Errorf("over the budget: %d %s", got.status, got.body)
 	}
-	if got := s.post(t, "/log/batch", "["+good+"]"); got.status != http.StatusServiceUnavailable {
+	if got := s.post(t, "/log/batch", "["+good+"]"); got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "problem:busy") {
 		t.Errorf("a batch beyond its share: %d %s", got.status, got.body)
 	}
 	go func() { statuses <- s.post(t, "/log", good).status }()
