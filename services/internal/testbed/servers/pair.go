@@ -210,3 +210,21 @@ func (p *Pair) Close() error {
 	}
 	return errors.Join(err, os.RemoveAll(p.dir), p.lock.Close())
 }
+
+// Remove removes a folder with everything that its servers keep, in docker's
+// volumes or in another folder, too. Nobody may have it open ([ErrInUse]).
+func Remove(ctx context.Context, dir string) error {
+	s, found, err := loadState(dir)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return os.RemoveAll(dir)
+	}
+	p, err := Open(ctx, Options{Dir: dir, Kind: s.Kind})
+	if err != nil {
+		return err
+	}
+	p.state.Temporary = true
+	return p.Close()
+}
