@@ -1,0 +1,85 @@
+package app_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/trailpost/trailpost/services/internal/app"
+	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/testbed"
+)
+
+// The test binary is also the producer and the consumer, as processes of their own that
+// tests can kill; with a hook that the real ones don't have.
+const (
+	roleVariable = "TRAILPOST_TEST_ROLE" // producer or consumer
+	hookVariable = "TRAILPOST_TEST_HOOK" // between commit and ack: "slow MILLISECONDS", or "stall N": for ever at the Nth
+)
+
+// stalled is what a process says when it stands between commit and ack.
+const stalled = "stalled"
+
+func TestMain(m *testing.M) {
+	if role := os.Getenv(roleVariable); role != "" {
+		if err := serve(role); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(config.ExitCode(err))
+		}
+		os.Exit(0)
+	}
+	testbed.Main(m)
+}
+
+func serve(role string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if role == "producer" {
+		cfg, err := app.Load(config.ForProducer)
+		if err != nil {
+			return err
+		}
+		p, err := app.NewProducer(cfg, app.Logger(cfg, role))
+		if err != nil {
+			return err
+		}
+		fmt.Println(p.Addr())
+		return p.Run(ctx)
+	}
+	cfg, err := app.Load(config.ForConsumer)
+	if err != nil {
+		return err
+	}
+	c, err := app.NewConsumer(cfg, app.Logger(cfg, role))
+	if err != nil {
+		return err
+	}
+	c.AfterCommit = hook(os.Getenv(hookVariable))
+	fmt.Println(c.Addr())
+	return c.Run(ctx)
+}
+
+func hook(text string) func() {
+	kind, number, _ := strings.Cut(text, " ")
+	n, _ := strconv.ParseInt(number, 10, 64)
+	switch kind {
+	case "slow":
+		return func() { time.Sleep(time.Duration(n) * time.Millisecond) }
+	case "stall":
+		var commits atomic.Int64
+		return func() {
+			if commits.Add(1) == n {
+				fmt.Println(stalled)
+				select {}
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,94 @@
+package app_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/trailpost/trailpost/services/internal/testbed"
+)
+
+func TestTenBadSettingsAreTenLines(t *testing.T) {
+	bad := []string{
+		"DATABASE_PORT=seven", "DATABASE_SSLMODE=maybe", "RABBITMQ_PORT=0", "RABBITMQ_QUEUE_NAME=amq.mine", "RABBITMQ_QUEUE_TYPE=stream",
+		"LOG_LEVEL=loud", "PRODUCER_PORT=70000", "CONSUMER_RETRY_ATTEMPTS=-1", "CONSUMER_RETRY_DELAY=soon", "CONSUMER_WORKERS=0",
+	}
+	s := newStack(t)
+	for _, role := range []string{"producer", "consumer"} {
+		code, output := s.exit(role, bad...)
+		lines := strings.Split(strings.TrimSpace(output), "\n")
+		if code != 2 || len(lines) != len(bad) {
+			t.Errorf("%s: exit code %d, %d lines:\n%s", role, code, len(lines), output)
+		}
+		for _, setting := range bad {
+			if name, _, _ := strings.Cut(setting, "="); !strings.Contains(output, name) {
+				t.Errorf("%s: %s is not named", role, name)
+			}
+		}
+	}
+}
+
+// The test's own logins have every character that a URL, a shell or a file
+// could trip over.
+func TestNoPasswordIsLogged(t *testing.T) {
+	s := newStack(t)
+	log := s.logged("LOG_LEVEL=DEBUG")
+	for _, password := range []string{s.db.Writer.Password, s.vhost.Password} {
+		if !strings.ContainsAny(password, `@:/?#%&"'`) {
+			t.Fatalf("the test's password is too plain")
+		}
+	}
+	producer, consumer := s.producer(), s.consumer()
+	if a := post(t, producer.url+"/log", "application/json", originalExample); a.Code != 202 {
+		t.Fatalf("%d %s", a.Code, a.Body)
+	}
+	s.waitRows(1)
+	if err := producer.stop(); err != nil {
+		t.Error(err)
+	}
+	if err := consumer.stop(); err != nil {
+		t.Error(err)
+	}
+	// And where they are refused, in what the operator is told.
+	output := log.String()
+	for _, change := range []string{"DATABASE_USER=" + s.db.Reader.Name, "RABBITMQ_USER=nobody", "DATABASE_HOST=127.0.0.2", "RABBITMQ_VHOST=elsewhere"} {
+		p := s.spawn("consumer", change, "LOG_LEVEL=DEBUG")
+		eventually(t, "the refusal is logged", func() bool { return strings.Contains(p.log.String(), "trying again") })
+		output += p.log.String()
+		p.kill()
+	}
+	for _, password := range []string{s.db.Writer.Password, s.vhost.Password} {
+		if strings.Contains(output, password) || strings.Contains(output, password[:8]) {
+			t.Errorf("a password is in the log")
+		}
+	}
+	if !strings.Contains(output, "Log event processed") {
+		t.Error("there is no log to speak of")
+	}
+}
+
+func TestTheConsumerRefusesWhatItMustNotRunOn(t *testing.T) {
+	s := newStack(t)
+	t.Run("the owner's role", func(t *testing.T) {
+		code, output := s.exit("consumer", "DATABASE_USER="+s.db.Owner.Name, "DATABASE_PASSWORD="+s.db.Owner.Password)
+		if code != 1 || !strings.Contains(output, "ALLOW_OWNER_ROLE") {
+			t.Errorf("%d %s", code, output)
+		}
+	})
+	t.Run("a schema that is too old", func(t *testing.T) {
+		empty := testbed.EmptyPostgres(t)
+		code, output := s.exit("consumer", "DATABASE_NAME="+empty.Name)
+		if code != 1 || !strings.Contains(output, "version 0") || !strings.Contains(output, "migrate up") {
+			t.Errorf("%d %s", code, output)
+		}
+	})
+	t.Run("a queue of another kind", func(t *testing.T) {
+		other := stackOn(t, s.db, testbed.Rabbit(t), "RABBITMQ_QUEUE_TYPE=classic")
+		other.producer()
+		for _, role := range []string{"producer", "consumer"} {
+			code, output := other.exit(role, "RABBITMQ_QUEUE_TYPE=quorum")
+			if code != 1 || !strings.Contains(output, "RABBITMQ_QUEUE_TYPE") {
+				t.Errorf("%s: %d %s", role, code, output)
+			}
+		}
+	})
+}
