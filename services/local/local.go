@@ -29,6 +29,9 @@ func (l *local) say(s string) { fmt.Fprintln(l.err, "trailpost:", s) }
 // run starts everything, in the order of what needs what, serves until ctx ends or
 // something fails, and undoes what it did in reverse, also after half a start.
 func (l *local) run(ctx context.Context) (err error) {
+	if err := l.checkSettings(); err != nil {
+		return err
+	}
 	lock, err := l.enter(ctx)
 	if err != nil {
 		return err
@@ -63,7 +66,7 @@ func (l *local) run(ctx context.Context) (err error) {
 	if err := migrate(ctx, pair, place); err != nil {
 		return unlessStopped(ctx, err)
 	}
-	cfg, err := config.Load(config.ForProducer|config.ForConsumer, place.environment(l.environ), l.home)
+	cfg, err := place.load(l)
 	if err != nil {
 		return err
 	}

@@ -117,6 +117,27 @@ func TestFlags(t *testing.T) {
 	}
 }
 
+func TestWrongSettingsStartNothing(t *testing.T) {
+	home := filepath.Join(t.TempDir(), "home")
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), runVariable+"=1", "TRAILPOST_HOME="+home, "LOG_LEVEL=LOUD", "CONSUMER_WORKERS=0", "RABBITMQ_PORT=not-ours")
+	out, err := cmd.CombinedOutput()
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 2 {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for _, name := range []string{"LOG_LEVEL", "CONSUMER_WORKERS"} {
+		if !strings.Contains(string(out), name) {
+			t.Errorf("%s is not named:\n%s", name, out)
+		}
+	}
+	if strings.Contains(string(out), "RABBITMQ_PORT") {
+		t.Errorf("a setting that does not count here is blamed:\n%s", out)
+	}
+	if _, err := os.Stat(home); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the home was made: %v", err)
+	}
+}
+
 func TestCard(t *testing.T) {
 	p := &place{producer: "127.0.0.1:8001", consumer: "127.0.0.1:8002", amqpURL: "amqp://user:secret@127.0.0.1:20001/%2F"}
 	p.databaseURL = func(l servers.Login) string {

@@ -32,6 +32,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/testbed/servers"
 )
 
@@ -55,7 +56,7 @@ func run() int {
 	}
 	if err := l.run(ctx); err != nil {
 		l.say(err.Error())
-		return 1
+		return config.ExitCode(err)
 	}
 	l.say("stopped")
 	return 0

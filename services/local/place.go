@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/testbed/servers"
 )
 
@@ -106,6 +107,8 @@ func loadLogins(name string) (*place, error) {
 // about are the settings that say where servers are, how to reach them and as
 // whom: with or without values of ours, the environment's are not for us.
 var about = []string{
+	"DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_USER", "DATABASE_PASSWORD",
+	"RABBITMQ_HOST", "RABBITMQ_PORT", "RABBITMQ_VHOST", "RABBITMQ_USER", "RABBITMQ_PASSWORD",
 	"DATABASE_SSLMODE", "DATABASE_SSLROOTCERT", "DATABASE_SSLCERT", "DATABASE_SSLKEY", "DATABASE_PASSWORD_FILE",
 	"RABBITMQ_TLS", "RABBITMQ_CACERTFILE", "RABBITMQ_CERTFILE", "RABBITMQ_KEYFILE", "RABBITMQ_SERVER_NAME", "RABBITMQ_PASSWORD_FILE",
 }
@@ -123,6 +126,20 @@ func (p *place) environment(environ []string) []string {
 		all = append(all, name+"="+value)
 	}
 	return all
+}
+
+// load reads the services' settings at this place. The home is no place for a .env,
+// so none is read.
+func (p *place) load(l *local) (*config.Config, error) {
+	return config.Load(config.ForProducer|config.ForConsumer, p.environment(l.environ), l.home)
+}
+
+// checkSettings finds what is wrong with the environment's settings before
+// anything has been started for them.
+func (l *local) checkSettings() error {
+	p := &place{settings: map[string]string{"DATABASE_PASSWORD": "not known yet"}}
+	_, err := p.load(l)
+	return err
 }
 
 // lookup finds a variable; the last one counts, as in a process.

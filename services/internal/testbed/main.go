@@ -157,10 +157,21 @@ type logger interface {
 	LogSince(servers.Mark, int) string
 }
 
-// showLog has a failing test print what the server logged since now.
+// shown are the tests, and servers' names, that showLog has seen.
+var shown sync.Map
+
+// showLog has a failing test print, once, what the server logged since now.
 func showLog(t testing.TB, name string, s logger) {
+	key := struct {
+		t    testing.TB
+		name string
+	}{t, name}
+	if _, again := shown.LoadOrStore(key, true); again {
+		return
+	}
 	mark := s.Mark()
 	t.Cleanup(func() {
+		shown.Delete(key)
 		if !t.Failed() {
 			return
 		}

@@ -96,7 +96,7 @@ func rabbitContainer(s *state, lock *os.File) *Rabbit {
 	c.files = map[string]string{
 		filepath.Join(etc, "rabbitmq.conf"):   rabbitConf(listen, s.Rabbit.Port),
 		filepath.Join(etc, "advanced.config"): rabbitAdvanced(s.Rabbit.Password, s.HostNet),
-		filepath.Join(etc, "enabled_plugins"): rabbitPlugins(s.Rabbit.Plugins),
+		filepath.Join(etc, "enabled_plugins"): rabbitPlugins,
 	}
 	c.create = append(append(c.create, net...),
 		"--volume", c.volume+":/var/lib/rabbitmq",

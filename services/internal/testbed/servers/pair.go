@@ -17,8 +17,6 @@ type Options struct {
 	// Kind is where the servers come from; a folder stays with the kind it was made
 	// for, so Auto means that one where there is one.
 	Kind Kind
-	// Plugins are enabled in RabbitMQ; by default none is.
-	Plugins []string
 	// Progress, if set, is told in a sentence what takes its time.
 	Progress func(string)
 }
@@ -102,7 +100,6 @@ func (p *Pair) settle(ctx context.Context, o Options) error {
 			Rabbit:   rabbitState{Password: NewPassword(), Cookie: randomHex(16)},
 		}
 	}
-	s.Rabbit.Plugins = o.Plugins
 	switch kind {
 	case Docker:
 		if s.HostNet, err = prepareDocker(ctx, s.ID, o.Progress); err != nil {
@@ -144,10 +141,14 @@ func (p *Pair) build() (err error) {
 		p.Rabbit = rabbitContainer(&p.state, p.lock)
 		return nil
 	}
-	if p.Postgres, err = postgresProcess(&p.state, p.lock); err != nil {
+	temporary := ""
+	if p.state.Temporary {
+		temporary = p.dir
+	}
+	if p.Postgres, err = postgresProcess(&p.state, temporary, p.lock); err != nil {
 		return err
 	}
-	p.Rabbit, err = rabbitProcess(&p.state, p.lock)
+	p.Rabbit, err = rabbitProcess(&p.state, temporary, p.lock)
 	return err
 }
 

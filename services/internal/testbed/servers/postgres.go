@@ -70,7 +70,7 @@ func newPostgres(s *state) *Postgres {
 }
 
 // postgresProcess makes a PostgreSQL of the system's packages.
-func postgresProcess(s *state, lock *os.File) (*Postgres, error) {
+func postgresProcess(s *state, temporary string, lock *os.File) (*Postgres, error) {
 	acct, err := accountOf("postgres")
 	if err != nil {
 		return nil, err
@@ -92,7 +92,7 @@ func postgresProcess(s *state, lock *os.File) (*Postgres, error) {
 		dir: dir, account: acct, env: cleanEnv(dir), logs: []string{filepath.Join(dir, "server.log")},
 		argv:       append([]string{filepath.Join(bin, "postgres"), "-D", data}, postgresArgs("127.0.0.1", s.Postgres.Port)...),
 		stopSignal: syscall.SIGINT, // "fast": ends sessions, writes a checkpoint
-		temporary:  s.Temporary, lock: lock,
+		temporary:  temporary, lock: lock,
 	}
 	p.engine = proc
 	p.prepare = func(ctx context.Context) error {

@@ -22,7 +22,7 @@ type process struct {
 	env        []string // the whole environment
 	logs       []string // files that it writes; the first one is its output
 	stopSignal syscall.Signal
-	temporary  bool
+	temporary  string // folder of a temporary pair, removed with dir when we die; or ""
 	lock       *os.File
 
 	mu    sync.Mutex
@@ -54,12 +54,11 @@ func (p *process) start(context.Context) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	discard := ""
-	if p.temporary {
-		discard = p.dir
+	args := []string{signalName(p.stopSignal), strconv.Itoa(cmd.Process.Pid), "300"}
+	if p.temporary != "" {
+		args = append(args, p.dir, filepath.Dir(p.dir), p.temporary)
 	}
-	w, err := watch(p.lock, endProcess,
-		signalName(p.stopSignal), strconv.Itoa(cmd.Process.Pid), "300", discard)
+	w, err := watch(p.lock, endProcess, args...)
 	if err != nil {
 		return errors.Join(err, line.Close(), cmd.Wait()) // without its line it ends by itself
 	}

@@ -42,7 +42,7 @@ func newRabbit(s *state) *Rabbit {
 }
 
 // rabbitProcess makes a RabbitMQ of the system's packages.
-func rabbitProcess(s *state, lock *os.File) (*Rabbit, error) {
+func rabbitProcess(s *state, temporary string, lock *os.File) (*Rabbit, error) {
 	acct, err := accountOf("rabbitmq")
 	if err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func rabbitProcess(s *state, lock *os.File) (*Rabbit, error) {
 		dir: dir, account: acct, env: env,
 		logs:       []string{filepath.Join(dir, "server.log"), filepath.Join(dir, "log", "rabbit.log")},
 		argv:       []string{"/bin/sh", "-c", withMapper, "rabbitmq", mapper, filepath.Join(bin, "rabbitmq-server")},
-		stopSignal: syscall.SIGTERM, temporary: s.Temporary, lock: lock,
+		stopSignal: syscall.SIGTERM, temporary: temporary, lock: lock,
 	}
 	r := newRabbit(s)
 	r.ctl = filepath.Join(bin, "rabbitmqctl")
@@ -145,7 +145,9 @@ func rabbitAdvanced(password string, loopbackOnly bool) string {
 		rabbitUser, strings.Join(bytes, ","), loopback)
 }
 
-func rabbitPlugins(names []string) string { return "[" + strings.Join(names, ",") + "].\n" }
+// rabbitPlugins is enabled_plugins: none. Management and Prometheus cost a small
+// machine more than they give it, and each would listen on a port of its own.
+const rabbitPlugins = "[].\n"
 
 func writeRabbitFiles(s *state, dir string, acct *account) error {
 	for _, sub := range []string{"data", "log", "conf.d"} {
@@ -156,7 +158,7 @@ func writeRabbitFiles(s *state, dir string, acct *account) error {
 	for name, content := range map[string]string{
 		"rabbitmq.conf":   rabbitConf("127.0.0.1", s.Rabbit.Port) + rabbitLogConf,
 		"advanced.config": rabbitAdvanced(s.Rabbit.Password, true),
-		"enabled_plugins": rabbitPlugins(s.Rabbit.Plugins),
+		"enabled_plugins": rabbitPlugins,
 		".erlang.cookie":  s.Rabbit.Cookie,
 	} {
 		name = filepath.Join(dir, name)

@@ -98,6 +98,22 @@ func TestPair(t *testing.T) {
 		}
 	})
 
+	t.Run("has tools for a shell", func(t *testing.T) {
+		env := append(p.Rabbit.Environment(), "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME"), "PGDATABASE=postgres",
+			"PGHOST="+p.Postgres.Host, "PGPORT="+strconv.Itoa(int(p.Postgres.Port)),
+			"PGUSER="+p.Postgres.Superuser.Name, "PGPASSWORD="+p.Postgres.Superuser.Password)
+		for _, tool := range []struct{ line, args, want string }{
+			{p.Postgres.Tool("psql"), `-Atc 'SELECT n FROM kept'`, "1\n"},
+			{p.Rabbit.Tool("rabbitmqctl"), "--quiet list_vhosts --no-table-headers", "/\n"},
+		} {
+			cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", "set -- "+tool.args+"\nexec "+tool.line)
+			cmd.Env = env
+			if out, err := run(cmd, ""); err != nil || string(out) != tool.want {
+				t.Errorf("%s: %q, %v", tool.line, out, err)
+			}
+		}
+	})
+
 	must(t, p.Stop(t.Context()))
 	nothingRuns(t, p)
 	must(t, p.Start(t.Context()))

@@ -25,12 +25,11 @@ type postgresState struct {
 }
 
 type rabbitState struct {
-	Port     int      `json:"port"`      // AMQP
-	DistPort int      `json:"dist_port"` // Erlang distribution
-	EPMDPort int      `json:"epmd_port"` // Erlang's port mapper
-	Cookie   string   `json:"cookie"`
-	Password string   `json:"password"`
-	Plugins  []string `json:"plugins,omitempty"`
+	Port     int    `json:"port"`      // AMQP
+	DistPort int    `json:"dist_port"` // Erlang distribution
+	EPMDPort int    `json:"epmd_port"` // Erlang's port mapper
+	Cookie   string `json:"cookie"`
+	Password string `json:"password"`
 }
 
 const stateFile = "state.json"

@@ -49,15 +49,16 @@ func (w *watcher) dismiss() {
 }
 
 // endProcess is a watcher's script for a process that leads its group.
-// $1 signal, $2 process id, $3 tenths of a second to wait, $4 folder to remove or "".
-// A process that its new parent has not reaped yet counts as ended. The last
-// watcher of a temporary pair finds the folder above empty and removes that too.
+// $1 signal, $2 process id, $3 tenths of a second to wait; for a temporary pair
+// also $4 the server's folder, $5 that of both servers, $6 the pair's own.
+// A process that its new parent has not reaped yet counts as ended. The watcher
+// that ends last finds that no server's folder is left and removes the pair's.
 const endProcess = `alive() { kill -0 "$1" 2>/dev/null && ! grep -qs '^State:[[:space:]]*Z' "/proc/$1/status"; }
 kill -s "$1" "$2" 2>/dev/null
 n=0
 while alive "$2" && [ "$n" -lt "$3" ]; do sleep 0.1; n=$((n + 1)); done
 kill -s KILL -- "-$2" 2>/dev/null
-[ -n "$4" ] || exit 0
+[ $# -eq 6 ] || exit 0
 rm -rf -- "$4"
-cd -- "${4%/*}" && [ ! -e postgres ] && [ ! -e rabbitmq ] && rm -rf -- "${4%/*}"
+[ -e "$5/postgres" ] || [ -e "$5/rabbitmq" ] || rm -rf -- "$5" "$6"
 `
