@@ -119,6 +119,7 @@ func TestPair(t *testing.T) {
 	must(t, p.Start(t.Context()))
 	check(t, p)
 
+	busy(t, p)
 	must(t, p.Postgres.Kill())
 	must(t, p.Rabbit.Kill())
 	nothingRuns(t, p)
@@ -238,6 +239,26 @@ func startHolder(t *testing.T, dir string) (*exec.Cmd, string) {
 	return cmd, strings.TrimSpace(line)
 }
 
+// busy leaves PostgreSQL with a session that computes for minutes: one that waits
+// would notice by itself that its server is gone.
+func busy(t *testing.T, p *Pair) {
+	t.Helper()
+	conn, err := p.Postgres.Connect(t.Context(), "postgres")
+	must(t, err)
+	go func() {
+		_, _ = conn.Exec(context.Background(), "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b WHERE a = b + a")
+		_ = conn.Close(context.Background())
+	}()
+	watcher, err := p.Postgres.Connect(t.Context(), "postgres")
+	must(t, err)
+	defer watcher.Close(context.Background())
+	eventually(t, "the session is busy", func() bool {
+		var n int
+		must(t, watcher.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND wait_event IS NULL AND query LIKE '%generate_series%' AND pid <> pg_backend_pid()").Scan(&n))
+		return n == 1
+	})
+}
+
 func write(t *testing.T, p *Pair) {
 	t.Helper()
 	must(t, writeTo(t.Context(), p))
@@ -315,10 +336,16 @@ func loopbackAlone(t *testing.T, p *Pair) {
 	}
 }
 
+// nothingRuns allows helpers of a server that has ended (Erlang's resolver, its
+// disk monitor) the moment they need to find that out.
 func nothingRuns(t *testing.T, p *Pair) {
 	t.Helper()
-	if left := remains(t, p); left != "" {
-		t.Fatalf("still there:\n%s", left)
+	deadline := time.Now().Add(10 * time.Second)
+	for left := remains(t, p); left != ""; left = remains(t, p) {
+		if time.Now().After(deadline) {
+			t.Fatalf("still there:\n%s", left)
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 
@@ -339,12 +366,14 @@ func remains(t *testing.T, p *Pair) string {
 		b, err := os.ReadFile(name)
 		words := strings.ReplaceAll(string(b), "\x00", " ")
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
-		// epmd is known by its port, the rest by their folder
+		// epmd is known by its port, PostgreSQL's sessions by where they are, the rest
+		// by the folder that they name
+		cwd, _ := os.Readlink(filepath.Join(filepath.Dir(name), "cwd"))
 		mapper := "-port " + strconv.Itoa(p.state.Rabbit.EPMDPort)
 		if err != nil || pid == os.Getpid() || !alive(pid) {
 			continue
 		}
-		if strings.Contains(words, p.state.Data+"/") || strings.Contains(words, mapper) {
+		if strings.Contains(words, p.state.Data+"/") || strings.HasPrefix(cwd, p.state.Data+"/") || strings.Contains(words, mapper) {
 			left = append(left, strconv.Itoa(pid)+" "+words)
 		}
 	}
