@@ -58,7 +58,12 @@ func (b *Browser) Ack(tag uint64) error {
 // Close gives back what was taken and not acked. The channel's closing is
 // waited for, so that acks that were sent before have arrived.
 func (b *Browser) Close() error {
-	err := b.ch.Close()
+	// Nacked, since that does not count as a failed delivery (since 4.3), and
+	// a lost channel does.
+	err := b.ch.Nack(0, true, true)
+	if closing := b.ch.Close(); err == nil {
+		err = closing
+	}
 	b.conn.close()
 	return err
 }
