@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -15,7 +16,7 @@ import (
 // refuses them all, and the error names every bad one's index.
 func (d *Door) ParseArray(body []byte, traceparent string) (es []Event, ignored []string, err error) {
 	if !utf8.Valid(body) {
-		return nil, nil, invalid("body", "must be UTF-8")
+		return nil, nil, invalidBody("must be UTF-8")
 	}
 	// Elements are cut out first, each is read strictly after: so a fault of one
 	// does not hide the next one's.
@@ -24,7 +25,7 @@ func (d *Door) ParseArray(body []byte, traceparent string) (es []Event, ignored 
 		if _, err := dec.ReadValue(); err != nil {
 			return nil, nil, asFault(err, body)
 		}
-		return nil, nil, invalid("body", "must be a JSON array of events")
+		return nil, nil, invalidBody("must be a JSON array of events")
 	}
 	if _, err := dec.ReadToken(); err != nil {
 		return nil, nil, asFault(err, body)
@@ -45,7 +46,7 @@ func (d *Door) ParseArray(body []byte, traceparent string) (es []Event, ignored 
 		return nil, nil, asFault(err, body)
 	}
 	if rest := bytes.TrimLeft(body[dec.InputOffset():], " \t\r\n"); len(rest) > 0 {
-		return nil, nil, invalid("body", "must end after the JSON array")
+		return nil, nil, invalidBody("must end after the JSON array")
 	}
 	return d.parseEach(elements, traceparent)
 }
@@ -61,18 +62,18 @@ func (d *Door) ParseLines(body []byte, traceparent string) (es []Event, ignored 
 		if len(lines) == MaxBatchEvents {
 			return nil, nil, tooMany()
 		}
-		lines = append(lines, line[:len(line):len(line)])
+		lines = append(lines, slices.Clip(line))
 	}
 	return d.parseEach(lines, traceparent)
 }
 
 func tooMany() error {
-	return invalid("body", "must not hold more than %d events", MaxBatchEvents)
+	return invalidBody("must not hold more than %d events", MaxBatchEvents)
 }
 
 func (d *Door) parseEach(texts [][]byte, traceparent string) ([]Event, []string, error) {
 	if len(texts) == 0 {
-		return nil, nil, invalid("body", "must hold at least one event")
+		return nil, nil, invalidBody("must hold at least one event")
 	}
 	b := batch{
 		door:        d,
@@ -128,8 +129,7 @@ func (b *batch) add(i int, text []byte) {
 }
 
 func (b *batch) refuse(i int, err error) {
-	var invalid *InvalidError
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[*InvalidError](err); ok {
 		for _, fault := range invalid.Errors {
 			b.fault(i, fault)
 		}
@@ -144,10 +144,8 @@ func (b *batch) fault(i int, fault FieldError) {
 }
 
 func (b *batch) ignore(name string) {
-	for _, known := range b.ignored {
-		if known == name {
-			return
-		}
+	if slices.Contains(b.ignored, name) {
+		return
 	}
 	if len(b.ignored) < 20 { // enough to show the mistake
 		b.ignored = append(b.ignored, name)

@@ -1,6 +1,7 @@
 package event_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -55,7 +56,7 @@ func TestParseReadsTheOriginalsExample(t *testing.T) {
 	if e.TraceParent != "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" {
 		t.Errorf("traceparent %q", e.TraceParent)
 	}
-	if strings.ContainsAny(string(e.Payload), "\n\r") || !strings.Contains(string(e.Payload), `"file_count": 3`) {
+	if bytes.ContainsAny(e.Payload, "\n\r") || !strings.Contains(string(e.Payload), `"file_count": 3`) {
 		t.Errorf("payload %q: must be on one line and else as it came", e.Payload)
 	}
 }
@@ -183,8 +184,7 @@ func TestParseAcceptsTheEdges(t *testing.T) {
 func TestParseTellsSyntaxFromContent(t *testing.T) {
 	for _, body := range []string{``, ` `, `{`, `{"a"`, `{"session_id":1,}`, `{'a':1}`, `{"a":01}`, `{"a":"` + "\n" + `"}`, `nope`, `{"a":NaN}`, "\x00", `{"a":1e}`} {
 		_, _, err := door().Parse([]byte(body), "")
-		var syntax *event.SyntaxError
-		if !errors.As(err, &syntax) {
+		if _, ok := errors.AsType[*event.SyntaxError](err); !ok {
 			t.Errorf("%q: got %v, want a SyntaxError", body, err)
 		}
 	}

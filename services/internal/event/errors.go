@@ -34,8 +34,8 @@ func (e *InvalidError) Error() string {
 	return "invalid event: " + strings.Join(texts, "; ")
 }
 
-func invalid(field, format string, args ...any) *InvalidError {
-	return &InvalidError{Errors: []FieldError{{Field: field, Message: fmt.Sprintf(format, args...)}}}
+func invalidBody(format string, args ...any) *InvalidError {
+	return &InvalidError{Errors: []FieldError{{Field: "body", Message: fmt.Sprintf(format, args...)}}}
 }
 
 // SyntaxError is text that is not JSON (HTTP 400).

@@ -36,7 +36,7 @@ func IDTime(id uuid.UUID) time.Time {
 // events.
 func derivedID(at time.Time, body []byte) uuid.UUID {
 	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(at.UnixMilli())) //nolint:gosec // checked by the caller's bounds
+	binary.BigEndian.PutUint64(ms[:], uint64(at.UnixMilli())) // the callers have bounded it
 	sum := sha256.Sum256(body)
 	var id uuid.UUID
 	copy(id[:6], ms[2:])

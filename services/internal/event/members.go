@@ -26,14 +26,14 @@ var strict = jsontext.AllowInvalidUTF8(true)
 // *InvalidError or a *SyntaxError.
 func readMembers(text []byte) (m members, err error) {
 	if !utf8.Valid(text) {
-		return m, invalid("body", "must be UTF-8")
+		return m, invalidBody("must be UTF-8")
 	}
 	dec := jsontext.NewDecoder(bytes.NewBuffer(text), strict)
 	if kind := dec.PeekKind(); kind != '{' {
 		if _, err := dec.ReadValue(); err != nil {
 			return m, asFault(err, text)
 		}
-		return m, invalid("body", "must be a JSON object")
+		return m, invalidBody("must be a JSON object")
 	}
 	if _, err := dec.ReadToken(); err != nil {
 		return m, asFault(err, text)
@@ -59,7 +59,7 @@ func readMembers(text []byte) (m members, err error) {
 		return m, asFault(err, text)
 	}
 	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return m, invalid("body", "must end after the JSON object")
+		return m, invalidBody("must end after the JSON object")
 	}
 	return m, nil
 }
@@ -104,10 +104,10 @@ func asFault(err error, text []byte) error {
 	if errors.Is(err, jsontext.ErrDuplicateName) {
 		var syntactic *jsontext.SyntacticError
 		errors.As(err, &syntactic)
-		return invalid("body", "must not name %q twice in one object", cut(syntactic.JSONPointer.LastToken(), 100))
+		return invalidBody("must not name %q twice in one object", cut(syntactic.JSONPointer.LastToken(), 100))
 	}
 	if tooDeep(text) {
-		return invalid("body", "%v", errDepth)
+		return invalidBody("%v", errDepth)
 	}
 	fault := &SyntaxError{Err: err}
 	var syntactic *jsontext.SyntacticError

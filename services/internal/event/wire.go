@@ -108,7 +108,7 @@ func (f *faults) wireTime(m *members, e *Event) {
 
 // wireID returns the event's id, given or derived.
 func wireID(f *faults, m *members, e *Event, line []byte, now time.Time) (uuid.UUID, error) {
-	id := uuid.Nil
+	var id uuid.UUID
 	if m.eventID != nil {
 		s, ok := new(faults).text("event_id", m.eventID)
 		if !ok {
