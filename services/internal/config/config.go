@@ -97,7 +97,7 @@ func (c Consumer) Addr() string { return addr(c.Host, c.Port) }
 type Migrate struct {
 	User           string `env:"MIGRATE_DATABASE_USER" envDefault:"trailpost_owner" help:"The role that owns the schema and migrates it."`
 	Password       Secret `env:"MIGRATE_DATABASE_PASSWORD" required:"migrate,roles" help:"Password of MIGRATE_DATABASE_USER."`
-	ReaderUser     string `env:"READER_DATABASE_USER" envDefault:"trailpost_reader" for:"roles" help:"The role that reads the trail."`
+	ReaderUser     string `env:"READER_DATABASE_USER" envDefault:"trail_reader" for:"roles" help:"The role that reads the trail."`
 	ReaderPassword Secret `env:"READER_DATABASE_PASSWORD" for:"roles" required:"roles" help:"Password of READER_DATABASE_USER."`
 	AdminUser      string `env:"ADMIN_DATABASE_USER" envDefault:"postgres" for:"roles" help:"The role that makes roles and the database."`
 	AdminPassword  Secret `env:"ADMIN_DATABASE_PASSWORD" for:"roles" help:"Password of ADMIN_DATABASE_USER, where the server asks for one."`
