@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"strings"
 	"unicode"
@@ -51,9 +52,7 @@ func (env environment) addDotEnv(dir string, secrets map[string]bool) []Fault {
 			below[name] = value
 		}
 	}
-	for name, value := range below {
-		env[name] = value
-	}
+	maps.Copy(env, below)
 	return nil
 }
 

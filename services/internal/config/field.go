@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"strings"
@@ -91,17 +92,8 @@ func (f field) compare(tag string) int {
 	if err != nil {
 		panic(fmt.Sprintf("config: tag %s of %s: %v", tag, f.name, err))
 	}
-	var a, b int64
 	if f.value.CanUint() {
-		a, b = int64(f.value.Uint()), int64(bound.Uint())
-	} else {
-		a, b = f.value.Int(), bound.Int()
+		return cmp.Compare(f.value.Uint(), bound.Uint())
 	}
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
+	return cmp.Compare(f.value.Int(), bound.Int())
 }

@@ -111,7 +111,7 @@ func serviceLinkHint(text string) string {
 // checkReadable looks at a file that a library will open later, so that its
 // absence is told with all other faults.
 func (l *loader) checkReadable(name, path string) {
-	file, err := os.Open(path)
+	file, err := os.Open(path) //nolint:gosec // the operator names it
 	if err != nil {
 		l.blame(name, "cannot be read: "+reason(err))
 		return
@@ -154,7 +154,7 @@ func (l *loader) setSecret(f field) {
 
 // readSecret returns a file's content without one line break at its end.
 func readSecret(path string) (string, error) {
-	file, err := os.Open(path)
+	file, err := os.Open(path) //nolint:gosec // the operator names it
 	if err != nil {
 		return "", fmt.Errorf("cannot be read: %s", reason(err))
 	}
@@ -176,8 +176,7 @@ func readSecret(path string) (string, error) {
 
 // reason is an error of package os without the path, which the fault has already.
 func reason(err error) string {
-	var pathError *fs.PathError
-	if errors.As(err, &pathError) {
+	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
 		return pathError.Err.Error()
 	}
 	return err.Error()

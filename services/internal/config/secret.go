@@ -33,7 +33,14 @@ func (s *Secret) UnmarshalText(text []byte) error {
 	return nil
 }
 
-func (Secret) String() string               { return redacted }
-func (Secret) GoString() string             { return redacted }
-func (Secret) LogValue() slog.Value         { return slog.StringValue(redacted) }
+// String answers every verb of fmt but %#v.
+func (Secret) String() string { return redacted }
+
+// GoString answers %#v.
+func (Secret) GoString() string { return redacted }
+
+// LogValue answers log/slog.
+func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText answers encoding/json and its like.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }

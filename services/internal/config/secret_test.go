@@ -34,7 +34,7 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 			t.Errorf("%q is in the output:\n%s", leak, out.String())
 		}
 	}
-	if got := fmt.Sprint(secret); got != "[redacted]" {
+	if got := fmt.Sprint(secret); got != "[redacted]" { //nolint:gocritic // fmt is what is asked
 		t.Errorf("prints as %q", got)
 	}
 	if secret.Reveal() != value || !secret.IsSet() || (Secret{}).IsSet() {
