@@ -9,7 +9,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -95,7 +94,7 @@ func TestBrokenBodies(t *testing.T) {
 		"unfinished expectance": {head + "Content-Length: 2\r\nExpect: miracles\r\n\r\n{}", 417},
 	} {
 		t.Run(name, func(t *testing.T) {
-			res := raw(t, s, c.request)
+			res := raw(t, s, c.request) //nolint:bodyclose // readResponse has read it all
 			if res.StatusCode != c.status {
 				body, _ := io.ReadAll(res.Body)
 				t.Errorf("status %d, want %d: %s", res.StatusCode, c.status, body)
@@ -120,7 +119,7 @@ func TestLargeBodyGetsMoreTime(t *testing.T) {
 	lines := strings.Repeat(`{"session_id":1,"event_type":"user_action","payload":{"text":"`+strings.Repeat("x", 1000)+"\"}}\n", 500)
 	reader, writer := io.Pipe()
 	go func() {
-		for len(lines) > 0 {
+		for lines != "" {
 			n := min(64<<10, len(lines))
 			if _, err := io.WriteString(writer, lines[:n]); err != nil {
 				return
@@ -345,7 +344,7 @@ func TestCertificateIsReadAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return fmt.Sprint(leaf.SerialNumber)
+		return leaf.SerialNumber.String()
 	}
 	if got := serial(); got != "1" {
 		t.Errorf("serial %s", got)

@@ -65,7 +65,7 @@ func TestDocsWorkOffline(t *testing.T) {
 		}
 		got := s.do(t, http.MethodGet, "/"+link[1], "")
 		want := types[link[1][strings.LastIndex(link[1], "."):]]
-		if got.status != http.StatusOK || got.header.Get("Content-Type") != want || len(got.body) == 0 {
+		if got.status != http.StatusOK || got.header.Get("Content-Type") != want || got.body == "" {
 			t.Errorf("%s: %d %s, %d bytes", link[1], got.status, got.header.Get("Content-Type"), len(got.body))
 		}
 	}
