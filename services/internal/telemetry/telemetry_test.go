@@ -151,5 +151,7 @@ func TestShutdownBeforeServe(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the port is still taken: %v", err)
 	}
-	again.Shutdown(context.Background())
+	if err := again.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
