@@ -162,7 +162,7 @@ func checkRoles(t *testing.T, server *servers.Postgres, cfg schema.RolesConfig, 
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close(context.Background())
+		t.Cleanup(func() { _ = conn.Close(context.Background()) })
 		if _, err := conn.Exec(t.Context(), "SELECT count(*) FROM log_events"); err != nil {
 			t.Errorf("%s reads: %v", l.Name, err)
 		}

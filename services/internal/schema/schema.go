@@ -80,7 +80,7 @@ func Down(ctx context.Context, cc *pgx.ConnConfig, n int, opts ...Option) error 
 	if n < 1 {
 		return fmt.Errorf("down %d: the number of steps must be at least 1", n)
 	}
-	return run(ctx, cc, opts, func(m *migrate.Migrate, d *driver, o options) error {
+	return run(ctx, cc, opts, func(m *migrate.Migrate, _ *driver, o options) error {
 		v, _, err := m.Version()
 		if err != nil && !errors.Is(err, migrate.ErrNilVersion) {
 			return err
