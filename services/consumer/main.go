@@ -47,6 +47,6 @@ func command() *cobra.Command {
 			return consumer.Run(cmd.Context())
 		},
 	}, config.ForConsumer)
-	root.AddCommand(deadLetters())
+	root.AddCommand(deadLetters(), wait(), selfTest())
 	return root
 }

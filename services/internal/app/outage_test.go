@@ -113,6 +113,7 @@ func TestOutages(t *testing.T) {
 // insist posts events, each with its id until it is accepted: what a client
 // should do.
 func insist(t *testing.T, url string, session, n int, half chan<- struct{}) {
+	t.Helper()
 	for i := range n {
 		if i == n/2 {
 			half <- struct{}{}

@@ -14,6 +14,7 @@ const stopWithin = 50 * time.Second
 // load posts events from a few clients until stop is closed, and returns what they were
 // told.
 func load(t *testing.T, url string, clients int, stop <-chan struct{}) (accepted func() []string, refused *atomic.Int64) {
+	t.Helper()
 	var mu sync.Mutex
 	var ids []string
 	refused = new(atomic.Int64)

@@ -186,7 +186,8 @@ func tryPost(url, contentType, body string) (a answer, err error) {
 		return a, err
 	}
 	a = answer{Code: response.StatusCode, Header: response.Header, Body: string(text)}
-	return a, json.Unmarshal(text, &a)
+	err = json.Unmarshal(text, &a)
+	return a, err
 }
 
 func get(t *testing.T, url string) (code int, body string) {

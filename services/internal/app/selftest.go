@@ -1,0 +1,80 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/store"
+)
+
+// selfTestSession keeps the events of self-tests apart from those of real
+// sessions, which count up from 1.
+const selfTestSession = math.MaxInt64
+
+// SelfTest posts an event to a producer and waits until it is a row of the
+// trail. It returns the event's id. The event stays: the trail only grows.
+func SelfTest(ctx context.Context, cfg *config.Config, producer string) (uuid.UUID, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return id, fmt.Errorf("mint an event id: %w", err)
+	}
+	if err := postSelfTest(ctx, producer, id); err != nil {
+		return id, err
+	}
+	database := Database(cfg)
+	for {
+		found, err := store.Holds(ctx, database, id)
+		if err == nil && found {
+			return id, nil
+		}
+		if ctx.Err() != nil {
+			return id, fmt.Errorf("event %s was accepted and is no row yet: %w", id, ctx.Err())
+		}
+		pause(ctx, 100*time.Millisecond)
+	}
+}
+
+// postSelfTest posts until the event is accepted, as a client should: always
+// with the same id.
+func postSelfTest(ctx context.Context, producer string, id uuid.UUID) error {
+	body, err := json.Marshal(map[string]any{
+		"session_id": int64(selfTestSession), "event_type": "system_event", "event_id": id, "username": "trailpost-selftest",
+		"payload": map[string]any{"selftest": true},
+	})
+	if err != nil {
+		return err
+	}
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, producer+"/log", bytes.NewReader(body))
+		if err != nil {
+			return fmt.Errorf("post an event: %w", err)
+		}
+		request.Header.Set("Content-Type", "application/json")
+		answer, err := http.DefaultClient.Do(request)
+		if err == nil {
+			text, _ := io.ReadAll(io.LimitReader(answer.Body, 4096))
+			_ = answer.Body.Close()
+			switch answer.StatusCode {
+			case http.StatusAccepted:
+				return nil
+			case http.StatusServiceUnavailable:
+				err = fmt.Errorf("%s: %s", answer.Status, text)
+			default:
+				return fmt.Errorf("post an event: %s: %s", answer.Status, text)
+			}
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("post an event: %w", err)
+		}
+		pause(ctx, time.Second)
+	}
+}
