@@ -23,7 +23,7 @@ func gaugeValue(t *testing.T, g prometheus.Metric) float64 {
 
 func frame(kind byte, payload []byte) []byte {
 	f := []byte{kind, 0, 1}
-	f = binary.BigEndian.AppendUint32(f, uint32(len(payload))) //nolint:gosec // short
+	f = binary.BigEndian.AppendUint32(f, uint32(len(payload)))
 	f = append(f, payload...)
 	return append(f, 0xce)
 }

@@ -3,6 +3,7 @@ package broker
 import (
 	"bytes"
 	"fmt"
+	"slices"
 )
 
 // Bounds of a group that is taken apart.
@@ -25,7 +26,7 @@ func (d *Delivery) Lines() ([][]byte, error) {
 		if len(lines) == maxGroupLines {
 			return nil, fmt.Errorf("more than %d lines", maxGroupLines)
 		}
-		lines = append(lines, line[:len(line):len(line)])
+		lines = append(lines, slices.Clip(line))
 	}
 	return lines, nil
 }

@@ -175,7 +175,7 @@ type group struct {
 }
 
 func (g *group) fits(it item, most int) bool {
-	return len(g.items) == 0 || len(g.items) < most && g.bytes+len(it.line)+1 <= maxGroupBytes
+	return len(g.items) == 0 || len(g.items) < most && g.bytes+len(it.line) < maxGroupBytes // and a line break
 }
 
 func (g *group) add(it item) {

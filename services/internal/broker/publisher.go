@@ -245,7 +245,7 @@ func (p *Publisher) serve(ctx context.Context, l *link) error {
 			message.CorrelationId = strconv.FormatUint(number, 10)
 			if err := l.ch.Publish("", p.cfg.Queue, true, false, message); err != nil {
 				l.conn.kill()
-				<-received
+				<-received //nolint:errcheck // it tells of the kill
 				return fmt.Errorf("publish: %w", err)
 			}
 			continue
@@ -259,7 +259,7 @@ func (p *Publisher) serve(ctx context.Context, l *link) error {
 			return err
 		case <-ctx.Done():
 			l.conn.close()
-			<-received
+			<-received //nolint:errcheck // it tells of the close
 			return ctx.Err()
 		}
 	}
