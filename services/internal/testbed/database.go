@@ -29,6 +29,8 @@ type DB struct {
 // The logins are the cluster's, so all tests share them. Their passwords are
 // constants: processes that share servers must agree on them. They hold whatever
 // a URL, a shell or a configuration file could trip over.
+//
+//nolint:gosec // of private servers that last as long as a test
 var (
 	ownerLogin  = Login{Name: "trailpost_owner_login", Password: `owner p@ss:w/rd?#%&"'+=`}
 	writerLogin = Login{Name: "trailpost_writer_login", Password: `writer p@ss:w/rd?#%&"'\`}

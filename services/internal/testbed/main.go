@@ -17,11 +17,13 @@ const (
 	KeepVariable    = "TRAILPOST_TEST_KEEP"
 )
 
-// PostgresServer and RabbitServer are the two of a pair.
 type (
+	// PostgresServer is one of a pair.
 	PostgresServer = servers.Postgres
-	RabbitServer   = servers.Rabbit
-	Login          = servers.Login
+	// RabbitServer is the other.
+	RabbitServer = servers.Rabbit
+	// Login is a role with its password.
+	Login = servers.Login
 )
 
 // Servers is a PostgreSQL and a RabbitMQ. Both have Start, Stop, Kill and a log;

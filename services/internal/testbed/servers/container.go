@@ -59,7 +59,7 @@ func (c *container) start(ctx context.Context) error {
 	}
 	ended := make(chan struct{})
 	c.ended = ended
-	go func() {
+	go func() { //nolint:gosec // it lasts as long as the container, not as the caller
 		// the answer comes when it has ended; an error means that it is gone altogether
 		_, _ = run(docker(context.Background(), "wait", c.name), "")
 		w.dismiss()

@@ -36,7 +36,7 @@ func dockerAnswers(ctx context.Context) error {
 // prepareDocker pulls the images that are missing. It reports whether the
 // containers must use the host's network: when docker has no bridge to publish
 // ports from.
-func prepareDocker(ctx context.Context, id string, progress func(string)) (hostNet bool, err error) {
+func prepareDocker(ctx context.Context, progress func(string)) (hostNet bool, err error) {
 	for _, image := range []string{PostgresImage, RabbitImage} {
 		if _, err := run(docker(ctx, "image", "inspect", image), ""); err == nil {
 			continue

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -101,10 +102,10 @@ func postgresMajor(program string) (int, error) {
 func rabbitBin() (string, error) {
 	for _, pattern := range rabbitBins {
 		dirs, _ := filepath.Glob(pattern)
-		for i := len(dirs) - 1; i >= 0; i-- { // the newest sorts last
-			if executable(filepath.Join(dirs[i], "rabbitmq-server")) && executable(filepath.Join(dirs[i], "rabbitmqctl")) {
+		for _, dir := range slices.Backward(dirs) { // the newest sorts last
+			if executable(filepath.Join(dir, "rabbitmq-server")) && executable(filepath.Join(dir, "rabbitmqctl")) {
 				_, err := epmd()
-				return dirs[i], err
+				return dir, err
 			}
 		}
 	}
@@ -126,7 +127,7 @@ func epmd() (string, error) {
 			return paths[len(paths)-1], nil
 		}
 	}
-	return "", errors.New("Erlang's epmd is not installed")
+	return "", errors.New("epmd, of Erlang, is not installed")
 }
 
 func executable(path string) bool {

@@ -70,7 +70,10 @@ func Open(ctx context.Context, o Options) (p *Pair, err error) {
 	if err := p.state.save(p.dir); err != nil {
 		return nil, err
 	}
-	return p, p.build()
+	if err := p.build(); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // settle completes the folder's state: kind, place, ports and passwords.
@@ -102,7 +105,7 @@ func (p *Pair) settle(ctx context.Context, o Options) error {
 	}
 	switch kind {
 	case Docker:
-		if s.HostNet, err = prepareDocker(ctx, s.ID, o.Progress); err != nil {
+		if s.HostNet, err = prepareDocker(ctx, o.Progress); err != nil {
 			return err
 		}
 	default:

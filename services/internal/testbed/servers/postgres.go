@@ -56,7 +56,7 @@ func postgresArgs(listen string, port int) []string {
 }
 
 func newPostgres(s *state) *Postgres {
-	p := &Postgres{Host: "127.0.0.1", Port: uint16(s.Postgres.Port), Superuser: Login{"postgres", s.Postgres.Password}}
+	p := &Postgres{Host: "127.0.0.1", Port: uint16(s.Postgres.Port), Superuser: Login{"postgres", s.Postgres.Password}} //nolint:gosec // a port
 	p.name = "PostgreSQL"
 	p.prepare = func(context.Context) error { return nil }
 	p.ready = func(ctx context.Context) error {

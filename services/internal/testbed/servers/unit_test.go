@@ -2,6 +2,7 @@ package servers
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -171,13 +172,13 @@ func TestFreePortsAreNotRepeated(t *testing.T) {
 
 func TestAttachedServersAreNotOurs(t *testing.T) {
 	s := &server{attached: true, engine: &process{}}
-	if err := s.Start(context.Background()); err != ErrAttached {
+	if err := s.Start(context.Background()); !errors.Is(err, ErrAttached) {
 		t.Error(err)
 	}
-	if err := s.Stop(context.Background()); err != ErrAttached {
+	if err := s.Stop(context.Background()); !errors.Is(err, ErrAttached) {
 		t.Error(err)
 	}
-	if err := s.Kill(); err != ErrAttached {
+	if err := s.Kill(); !errors.Is(err, ErrAttached) {
 		t.Error(err)
 	}
 }
