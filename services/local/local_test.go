@@ -342,6 +342,7 @@ func passwords(t *testing.T, read string) []string {
 
 // removeHome removes what a home has, in docker and outside of it, too.
 func removeHome(t *testing.T, home string) {
+	t.Helper()
 	for _, kind := range []servers.Kind{servers.Packages, servers.Docker} {
 		dir := filepath.Join(home, string(kind))
 		if _, err := os.Stat(dir); err != nil {
