@@ -1,0 +1,118 @@
+# Trailpost. `make` lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+GO ?= go
+# Arguments of services/local for `make run`: ARGS=--servers=docker
+ARGS ?=
+# Packages and more flags for the tests: make test PKG=./services/internal/store TESTFLAGS='-run Copy -v'
+PKG ?= ./...
+TESTFLAGS ?=
+# How many packages test at once. They wait for servers more than they compute,
+# but with more of them on two cores each other's time limits come near.
+TESTPARALLEL ?= 2
+FUZZTIME ?= 30s
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+TELEMETRY := github.com/trailpost/trailpost/services/internal/telemetry
+
+TEST := $(GO) test -p $(TESTPARALLEL) -timeout 15m
+TOOL := $(GO) tool -modfile=hack/tools/go.mod
+ACTIONLINT := $(GO) tool -modfile=hack/tools/actionlint/go.mod actionlint
+BEGIN_SCRIPT := ^\#! ?/(usr/)?bin/(env )?(ba)?sh( |$$)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##### Use
+
+# Built and exec'ed, not `go run`, so that a signal to make reaches it and it ends
+# its servers itself.
+.PHONY: run
+run: ## start all of Trailpost on this machine; installs the servers if they are missing
+	hack/install-packages
+	$(GO) build -o bin/ ./services/local
+	exec bin/local $(ARGS)
+
+.PHONY: build
+build: ## the binaries, in bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X $(TELEMETRY).version=$(VERSION)' -o bin/ \
+	  ./services/producer ./services/consumer ./services/migrate ./services/local
+
+##### Test
+
+.PHONY: test
+test: bin/withservers ## all tests with the race detector, on one private pair of servers
+	hack/install-packages
+	hack/need cc gcc libc6-dev
+	exec bin/withservers -- $(TEST) -race $(TESTFLAGS) $(PKG)
+
+# Every package with a test that asks for servers, not under the race detector:
+# this run is about the servers.
+.PHONY: test-new
+test-new: bin/withservers ## the tests that use servers again, on RabbitMQ 4.3 and PostgreSQL 18 in docker
+	packages=$$(hack/server-packages); \
+	TRAILPOST_TEST_KIND=docker exec bin/withservers -- $(TEST) $(TESTFLAGS) $$packages
+
+.PHONY: fuzz
+fuzz: bin/withservers ## each fuzz target for FUZZTIME (default 30s)
+	hack/install-packages
+	exec bin/withservers -- hack/fuzz $(FUZZTIME)
+
+.PHONY: bin/withservers
+bin/withservers:
+	@$(GO) build -o $@ ./services/internal/testbed/cmd/withservers
+
+##### Check
+
+.PHONY: check
+check: check-format check-vet check-lint check-modules check-scripts check-workflows check-paths check-vulnerabilities ## everything but the tests
+
+.PHONY: format
+format: ## gofmt, with the imports in order
+	$(TOOL) golangci-lint fmt
+
+.PHONY: check-format
+check-format:
+	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "not gofmt'ed (make format): $$files" >&2; exit 1; }
+
+.PHONY: check-vet
+check-vet:
+	$(GO) vet ./...
+
+.PHONY: check-lint
+check-lint:
+	$(TOOL) golangci-lint run
+
+.PHONY: check-modules
+check-modules:
+	$(GO) mod tidy -diff
+	$(GO) -C hack/tools mod tidy -diff
+	$(GO) -C hack/tools/actionlint mod tidy -diff
+	$(GO) mod verify
+
+.PHONY: check-scripts
+check-scripts:
+	@hack/need shellcheck
+	git grep --untracked -lE '$(BEGIN_SCRIPT)' -- ':!*.go' | xargs shellcheck
+
+.PHONY: check-workflows
+check-workflows:
+	$(ACTIONLINT)
+
+# A path of one developer's machine is nobody else's.
+.PHONY: check-paths
+check-paths:
+	@! git grep --untracked -nE '(^|[^A-Za-z0-9_.$$/-])/(work|Users|(root|home/[a-z]+)/(go|src|work))(/|$$|[^A-Za-z0-9_/-])' \
+	  || { echo 'absolute paths of a machine; see above' >&2; exit 1; }
+
+.PHONY: check-vulnerabilities
+check-vulnerabilities:
+	hack/vulnerabilities $(TOOL) govulncheck
+
+.PHONY: clean
+clean: ## remove bin/; the data of `make run` stay, in .trailpost/
+	rm -rf bin
