@@ -30,8 +30,8 @@ func idAt(at time.Time) uuid.UUID {
 	return id
 }
 
-func TestParseReadsTheOriginalsExample(t *testing.T) {
-	body := `{
+// originalExample is the body of the curl call in the Python service's README.
+const originalExample = `{
        "session_id": 123,
        "event_type": "review_started",
        "payload": {
@@ -40,7 +40,9 @@ func TestParseReadsTheOriginalsExample(t *testing.T) {
          "user_agent": "VSCode/1.74.0"
        }
      }`
-	e, ignored, err := door().Parse([]byte(body), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+
+func TestParseReadsTheOriginalsExample(t *testing.T) {
+	e, ignored, err := door().Parse([]byte(originalExample), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 	if err != nil || len(ignored) > 0 {
 		t.Fatalf("Parse: %v, ignored %q", err, ignored)
 	}
