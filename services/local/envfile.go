@@ -1,9 +1,11 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,9 +13,16 @@ import (
 )
 
 // variables are the env file's, in its order. PG* and DATABASE_URL are the
-// reader's: a look around can't change anything.
+// reader's: a look around can't change anything. The settings are those of our own
+// binaries: bin/consumer dead-letters list works.
 func (p *place) variables(pair *servers.Pair) []string {
-	return append([]string{
+	var settings []string
+	for _, name := range slices.Sorted(maps.Keys(p.settings)) {
+		if slices.Contains(about, name) {
+			settings = append(settings, name+"="+p.settings[name])
+		}
+	}
+	return slices.Concat([]string{
 		"PRODUCER_URL=http://" + p.producer,
 		"CONSUMER_URL=http://" + p.consumer,
 		"DATABASE_URL=" + p.databaseURL(p.Reader),
@@ -25,7 +34,7 @@ func (p *place) variables(pair *servers.Pair) []string {
 		"PGUSER=" + p.Reader.Name,
 		"PGPASSWORD=" + p.Reader.Password,
 		"PGDATABASE=" + database,
-	}, pair.Rabbit.Environment()...)
+	}, settings, pair.Rabbit.Environment())
 }
 
 // envFile is shell that exports the variables and puts our tools first on the path.
