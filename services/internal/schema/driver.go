@@ -12,11 +12,10 @@ import (
 	"github.com/golang-migrate/migrate/v4/database"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 )
 
-// cancelGrace is how long a cancelled wait for the lock may take to answer before its connection is cut.
-const cancelGrace = 5 * time.Second
+// closeTimeout is how long a goodbye to the server may take.
+const closeTimeout = 5 * time.Second
 
 // driver is golang-migrate's view of one session. See the package's documentation for how it differs from the stock
 // one.
@@ -32,11 +31,6 @@ type driver struct {
 // connect opens the session. Its timeouts are off, whatever the role's settings say: a migration takes what it takes,
 // and so does waiting for another process's.
 func connect(ctx context.Context, cc *pgx.ConnConfig) (*driver, error) {
-	cc = cc.Copy()
-	// Without this, whoever gives up waiting would leave a server process that goes on waiting in its name.
-	cc.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: cancelGrace}
-	}
 	conn, err := pgx.ConnectConfig(ctx, cc)
 	if err != nil {
 		return nil, err
@@ -134,7 +128,7 @@ func (d *driver) Version() (version int, dirty bool, err error) {
 
 // Close ends the session.
 func (d *driver) Close() error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.ctx), cancelGrace)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.ctx), closeTimeout)
 	defer cancel()
 	return d.conn.Close(ctx)
 }

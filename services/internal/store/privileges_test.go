@@ -44,7 +44,6 @@ func TestTheTrailOnlyGrows(t *testing.T) {
 		`SET SESSION AUTHORIZATION "`+db.Owner.Name+`"`,
 		`INSERT INTO log_events (event_id, session_id, event_type, "timestamp", received_at, tx)
 			SELECT gen_random_uuid(), 1, 'x', now(), now(), 1`,
-		"COPY log_events (tx) FROM STDIN",
 		"DELETE FROM review_sessions", "TRUNCATE review_sessions", "UPDATE review_sessions SET session_id = 99",
 		"DELETE FROM users", "TRUNCATE users", "UPDATE users SET username = 'x'",
 		"UPDATE trail_origin SET system_identifier = 1", "DELETE FROM trail_origin",

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -114,7 +115,7 @@ func TestSessionsInAnyOrder(t *testing.T) {
 	}
 }
 
-// TestUnchangedSessionsAreNotWritten: no dead rows and no locks for sessions that are up to date.
+// TestUnchangedSessionsAreNotWritten: no dead rows, and no waiting for others, for sessions that are up to date.
 func TestUnchangedSessionsAreNotWritten(t *testing.T) {
 	db := testbed.Postgres(t)
 	reader := db.Connect(t, db.Reader)
@@ -123,7 +124,20 @@ func TestUnchangedSessionsAreNotWritten(t *testing.T) {
 	store(t, w, false, events...)
 	version := func() string { return value[string](t, reader, "SELECT ctid::text || xmin::text FROM review_sessions") }
 	before := version()
-	store(t, w, false, at(1, "review_started", 6, "bob"), at(1, "review_completed", 8, ""), at(1, "user_action", 1, "carol"))
+	tx, err := db.Connect(t, db.Owner).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(t.Context())
+	if _, err := tx.Exec(t.Context(), "SELECT FROM review_sessions FOR NO KEY UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	late := []event.Event{at(1, "review_started", 6, "bob"), at(1, "review_completed", 8, ""), at(1, "user_action", 1, "carol")}
+	if _, err := w.Store(ctx, late, false); err != nil {
+		t.Errorf("while another holds the session: %v", err)
+	}
 	if after := version(); after != before {
 		t.Errorf("the session's row went from %s to %s", before, after)
 	}
