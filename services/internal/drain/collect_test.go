@@ -1,0 +1,110 @@
+package drain
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/event"
+)
+
+// shelf is a session whose messages are all there already.
+type shelf struct {
+	deliveries []broker.Delivery
+	saw        []int
+}
+
+func (s *shelf) Receive(context.Context, time.Duration) (d broker.Delivery, ok bool, err error) {
+	if len(s.deliveries) == 0 {
+		return d, false, nil
+	}
+	d, s.deliveries = s.deliveries[0], s.deliveries[1:]
+	return d, true, nil
+}
+
+func (s *shelf) Saw(events int) error { s.saw = append(s.saw, events); return nil }
+func (*shelf) Ack(uint64, int) error  { return nil }
+func (*shelf) Lost() bool             { return false }
+func (*shelf) Close()                 {}
+
+func delivery(tag uint64, events int, returns int64) broker.Delivery {
+	var lines []string
+	for n := range events {
+		id := uuid.Must(uuid.NewV7())
+		e := event.Event{ID: id, SessionID: 1, Type: "t", Timestamp: event.IDTime(id), ReceivedAt: event.IDTime(id), Payload: fmt.Appendf(nil, `{"n":%d}`, n)}
+		lines = append(lines, string(event.AppendWire(nil, &e)))
+	}
+	return broker.Delivery{Tag: tag, Body: []byte(strings.Join(lines, "\n")), ContentType: broker.ContentGroup, Returns: returns, Redelivered: returns > 0}
+}
+
+// collectAll returns the tags of each batch.
+func collectAll(t *testing.T, size int, deliveries ...broker.Delivery) (batches [][]uint64) {
+	t.Helper()
+	s := &shelf{deliveries: deliveries}
+	w := NewWorker(Options{BatchSize: size, Linger: time.Millisecond, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	for len(s.deliveries) > 0 || w.held != nil {
+		b, err := w.collect(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var tags []uint64
+		events := 0
+		for _, m := range b.messages {
+			tags = append(tags, m.Tag)
+			events += len(m.events)
+		}
+		if events != len(b.events) || b.lastTag() != tags[len(tags)-1] {
+			t.Errorf("batch of %d events, last tag %d: %v", len(b.events), b.lastTag(), tags)
+		}
+		if b.count > size && len(tags) > 1 {
+			t.Errorf("%d events of %d in %v", b.count, size, tags)
+		}
+		batches = append(batches, tags)
+	}
+	return batches
+}
+
+func TestCollect(t *testing.T) {
+	for name, tc := range map[string]struct {
+		deliveries []broker.Delivery
+		want       [][]uint64
+	}{
+		"up to a batch":           {[]broker.Delivery{delivery(1, 4, 0), delivery(2, 6, 0), delivery(3, 1, 0)}, [][]uint64{{1, 2}, {3}}},
+		"messages stay whole":     {[]broker.Delivery{delivery(1, 4, 0), delivery(2, 7, 0), delivery(3, 1, 0)}, [][]uint64{{1}, {2, 3}}},
+		"a message over a batch":  {[]broker.Delivery{delivery(1, 1, 0), delivery(2, 25, 0), delivery(3, 1, 0)}, [][]uint64{{1}, {2}, {3}}},
+		"the third time is alone": {[]broker.Delivery{delivery(1, 1, 1), delivery(2, 1, 2), delivery(3, 1, 3), delivery(4, 1, 0), delivery(5, 1, 1)}, [][]uint64{{1}, {2}, {3}, {4, 5}}},
+		"what can't be read counts": {[]broker.Delivery{
+			{Tag: 1, Body: []byte("no\nno\nno\nno\nno\nno\n"), ContentType: broker.ContentGroup}, delivery(2, 5, 0),
+		}, [][]uint64{{1}, {2}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := collectAll(t, 10, tc.deliveries...); !slices.EqualFunc(got, tc.want, slices.Equal) {
+				t.Errorf("batches %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestCarriedHeadersAreTheMessages(t *testing.T) {
+	b := new(batch)
+	for tag := range uint64(3) {
+		d := delivery(tag, int(tag)+1, 0)
+		d.Headers = map[string]any{"tag": tag}
+		b.add(read(d, time.Now()))
+	}
+	var got []uint64
+	for i := range b.events {
+		got = append(got, b.carried(i)["tag"].(uint64))
+	}
+	if want := []uint64{0, 1, 1, 2, 2, 2}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
