@@ -61,7 +61,7 @@ func (a *attempt) persist(ctx context.Context, events []event.Event, redelivered
 	retry := retry{attempt: a, what: "store"}
 	for {
 		start := time.Now()
-		outcomes, err := a.opts.Store.Store(ctx, events, redelivered)
+		outcomes, err := a.once(ctx, events, redelivered)
 		if err == nil {
 			a.opts.Metrics.storeSeconds.Observe(time.Since(start).Seconds())
 			a.opts.Metrics.batchEvents.Observe(float64(len(events)))
@@ -77,6 +77,16 @@ func (a *attempt) persist(ctx context.Context, events []event.Event, redelivered
 			return nil, err
 		}
 	}
+}
+
+// storeTimeout is how long one attempt may take. A batch takes milliseconds;
+// a database that swallows packets would never answer.
+const storeTimeout = time.Minute
+
+func (a *attempt) once(ctx context.Context, events []event.Event, redelivered bool) ([]store.Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return a.opts.Store.Store(ctx, events, redelivered)
 }
 
 // deadLetter puts letters on the dead-letter queue, trying for ever.
