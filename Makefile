@@ -16,6 +16,12 @@ TESTPARALLEL ?= 2
 FUZZTIME ?= 30s
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+# Where images are named for, and how; for more platforms and a registry:
+# make images IMAGE_PREFIX=registry.example.org/trailpost BUILDX='--platform linux/amd64,linux/arm64 --push'
+IMAGE_PREFIX ?= trailpost
+IMAGE_TAG ?= dev
+BUILDX ?= --load
 TELEMETRY := github.com/trailpost/trailpost/services/internal/telemetry
 
 TEST := $(GO) test -p $(TESTPARALLEL) -timeout 15m
@@ -25,7 +31,7 @@ BEGIN_SCRIPT := ^\#! ?/(usr/)?bin/(env )?(ba)?sh( |$$)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ##### Use
 
@@ -65,6 +71,19 @@ fuzz: bin/withservers ## each fuzz target for FUZZTIME (default 30s)
 .PHONY: bin/withservers
 bin/withservers:
 	@$(GO) build -o $@ ./services/internal/testbed/cmd/withservers
+
+##### Kubernetes
+
+.PHONY: images
+images: ## the images trailpost/producer and trailpost/consumer, tagged IMAGE_TAG (default dev)
+	for service in producer consumer; do \
+	  docker buildx build $(BUILDX) --file Dockerfile.$$service --tag $(IMAGE_PREFIX)/$$service:$(IMAGE_TAG) \
+	    --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) .; \
+	done
+
+.PHONY: e2e
+e2e: ## the end-to-end tests, on a kind cluster; hack/e2e says what they need
+	exec hack/e2e
 
 ##### Check
 
