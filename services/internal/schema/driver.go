@@ -56,11 +56,7 @@ func (d *driver) Lock() error {
 	if err != nil {
 		return err
 	}
-	_, err = d.conn.Exec(d.ctx, "SELECT pg_advisory_lock($1)", key)
-	if d.ctx.Err() != nil {
-		err = context.Cause(d.ctx) // says more than that the server cancelled what it was told to cancel
-	}
-	if err != nil {
+	if _, err = d.conn.Exec(d.ctx, "SELECT pg_advisory_lock($1)", key); err != nil {
 		return fmt.Errorf("waiting for another migration to end: %w", err)
 	}
 	return nil

@@ -30,6 +30,6 @@
 //
 // # Connections
 //
-// The statements are prepared once a connection, which a PgBouncer in transaction mode supports from 1.21 on. No
-// session state but that and synchronous_commit is used.
+// A Writer prepares its statements and makes its settings once a connection. It is meant for a connection to PostgreSQL
+// itself, or through a pooler in session mode: in transaction mode the settings would go to whoever comes next.
 package store

@@ -133,6 +133,21 @@ func (w *Writer) transact(ctx context.Context, b *batch) error {
 	})
 }
 
+// sessionSettings are a writer's.
+//
+// A commit that PostgreSQL may still forget is no reason to acknowledge a message: synchronous_commit is not off. A
+// setting stronger than on stays.
+//
+// Every statement here, and the foreign keys' own, finds rows by their keys. PostgreSQL keeps the plans as long as the
+// connection, and one that it makes while the month's partition is empty would read all of it when it is full, until
+// somebody runs ANALYZE: so other ways than by index are off.
+const sessionSettings = `
+	SELECT set_config('enable_seqscan', 'off', false),
+		set_config('enable_hashjoin', 'off', false),
+		set_config('enable_mergejoin', 'off', false),
+		CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
+			THEN set_config('synchronous_commit', 'on', false) END`
+
 // connect makes sure of a connection.
 func (w *Writer) connect(ctx context.Context) error {
 	if w.conn != nil && !w.conn.IsClosed() {
@@ -142,10 +157,7 @@ func (w *Writer) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// A commit that PostgreSQL may still forget is no reason to acknowledge a message. A stronger setting stays.
-	const durable = `SELECT set_config('synchronous_commit', 'on', false)
-		WHERE current_setting('synchronous_commit') IN ('off', 'local')`
-	if _, err := conn.Exec(ctx, durable); err != nil {
+	if _, err := conn.Exec(ctx, sessionSettings); err != nil {
 		return errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 	}
 	w.conn = conn
