@@ -1,0 +1,54 @@
+{{/*
+Who a component may be called by and may call. Probes come from the node and pass
+whatever is written here.
+*/}}
+
+{{/* (dict "root" $ "component" "producer") and then ingress and egress rules below it. */}}
+{{- define "trailpost.networkPolicy.head" -}}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: {{ include "trailpost.fullname" .root }}-{{ .component }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "trailpost.labels" . | nindent 4 }}
+spec:
+  podSelector:
+    matchLabels:
+      {{- include "trailpost.selectorLabels" . | nindent 6 }}
+  policyTypes: [Ingress, Egress]
+{{- end -}}
+
+{{/* Wherever it is: a cache on the node is in no namespace. */}}
+{{- define "trailpost.networkPolicy.toDNS" -}}
+- ports:
+    - port: 53
+      protocol: UDP
+    - port: 53
+      protocol: TCP
+{{- end -}}
+
+{{/* The subchart's pods, or any address at the port of someone else's server. */}}
+{{- define "trailpost.networkPolicy.toServer" -}}
+- ports:
+    - port: {{ .port }}
+      protocol: TCP
+  {{- if .own }}
+  to:
+    - podSelector:
+        matchLabels:
+          app.kubernetes.io/name: {{ .name }}
+          app.kubernetes.io/instance: {{ .root.Release.Name }}
+  {{- else if .addresses }}
+  to:
+    {{- toYaml .addresses | nindent 4 }}
+  {{- end }}
+{{- end -}}
+
+{{- define "trailpost.networkPolicy.toRabbitMQ" -}}
+{{ include "trailpost.networkPolicy.toServer" (dict "root" . "name" "rabbitmq" "own" .Values.rabbitmq.enabled "port" (include "trailpost.rabbitmq.port" .) "addresses" .Values.networkPolicy.externalRabbitmq) }}
+{{- end -}}
+
+{{- define "trailpost.networkPolicy.toDatabase" -}}
+{{ include "trailpost.networkPolicy.toServer" (dict "root" . "name" "postgresql" "own" .Values.postgresql.enabled "port" (include "trailpost.database.port" .) "addresses" .Values.networkPolicy.externalDatabase) }}
+{{- end -}}

@@ -1,0 +1,25 @@
+{{/* The producer's environment as a map. */}}
+{{- define "trailpost.producer.settings" -}}
+ENVIRONMENT: {{ .Values.environment | quote }}
+LOG_LEVEL: {{ .Values.logLevel | quote }}
+{{ include "trailpost.rabbitmq.settings" (dict "root" . "component" "producer") }}
+RABBITMQ_EVENTS_PER_MESSAGE: {{ .Values.producer.eventsPerMessage | quote }}
+RABBITMQ_CONFIRM_TIMEOUT: {{ printf "%vs" .Values.producer.confirmTimeoutSeconds | quote }}
+PRODUCER_PORT: "8001"
+PRODUCER_MEMORY_BUDGET: {{ .Values.producer.memoryBudget | quote }}
+PRODUCER_REQUEST_TIMEOUT: {{ printf "%vs" .Values.producer.requestTimeoutSeconds | quote }}
+PRODUCER_SHUTDOWN_TIMEOUT: {{ printf "%vs" .Values.producer.shutdownTimeoutSeconds | quote }}
+EVENT_ID_MAX_AGE: {{ .Values.producer.eventIdMaxAge | quote }}
+{{- if .Values.producer.tls.existingSecret }}
+PRODUCER_TLS_CERT_FILE: /etc/trailpost/tls/tls.crt
+PRODUCER_TLS_KEY_FILE: /etc/trailpost/tls/tls.key
+{{- end }}
+{{- end -}}
+
+{{- define "trailpost.producer.scheme" -}}
+{{- .Values.producer.tls.existingSecret | empty | ternary "http" "https" -}}
+{{- end -}}
+
+{{- define "trailpost.producer.url" -}}
+{{ include "trailpost.producer.scheme" . }}://{{ include "trailpost.fullname" . }}-producer:{{ .Values.producer.service.port }}
+{{- end -}}

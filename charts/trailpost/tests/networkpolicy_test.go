@@ -1,0 +1,126 @@
+package chart_test
+
+import (
+	"testing"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+func policies(t *testing.T, objects []object) []networkingv1.NetworkPolicy {
+	t.Helper()
+	var found []networkingv1.NetworkPolicy
+	for _, o := range objects {
+		if o.Kind == "NetworkPolicy" {
+			found = append(found, as[networkingv1.NetworkPolicy](t, o))
+		}
+	}
+	return found
+}
+
+func selects(t *testing.T, selector metav1.LabelSelector, p pod) bool {
+	t.Helper()
+	s, err := metav1.LabelSelectorAsSelector(&selector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Matches(labels.Set(p.metadata.Labels))
+}
+
+func TestEveryPodHasItsNetworkPolicy(t *testing.T) {
+	objects := parse(t, mustTemplate(t, "-f", "testdata/everything-on.yaml"))
+	all := policies(t, objects)
+	for _, p := range pods(t, objects) {
+		n := 0
+		for _, policy := range all {
+			if selects(t, policy.Spec.PodSelector, p) {
+				n++
+				if len(policy.Spec.PolicyTypes) != 2 {
+					t.Errorf("%s says nothing of one direction", policy.Name)
+				}
+			}
+		}
+		if n != 1 {
+			t.Errorf("%s has %d policies", p.of, n)
+		}
+	}
+	if off := policies(t, parse(t, mustTemplate(t))); len(off) > 0 {
+		t.Errorf("%d policies by default", len(off))
+	}
+}
+
+// Who has to reach whom, by its policy's way out and the other's way in.
+func TestPoliciesLetTheTrailThrough(t *testing.T) {
+	objects := parse(t, mustTemplate(t, "-f", "testdata/everything-on.yaml"))
+	all := policies(t, objects)
+	named := map[string]pod{}
+	for _, p := range pods(t, objects) {
+		if p.metadata.Labels["app.kubernetes.io/name"] == "trailpost" {
+			named[p.metadata.Labels["app.kubernetes.io/component"]] = p
+		} else if p.of == "StatefulSet/trailpost-rabbitmq" || p.of == "StatefulSet/trailpost-postgresql" {
+			named[p.metadata.Labels["app.kubernetes.io/name"]] = p
+		}
+	}
+	for _, way := range []struct {
+		from, to string
+		port     int32
+		open     bool
+	}{
+		{"producer", "rabbitmq", 5672, true},
+		{"consumer", "rabbitmq", 5672, true},
+		{"consumer", "postgresql", 5432, true},
+		{"migrate", "postgresql", 5432, true},
+		{"test", "postgresql", 5432, true},
+		{"test", "producer", 8001, true},
+		{"producer", "postgresql", 5432, false},
+		{"migrate", "rabbitmq", 5672, false},
+		{"consumer", "producer", 8001, false},
+	} {
+		from, to := named[way.from], named[way.to]
+		if from.of == "" || to.of == "" {
+			t.Fatalf("no pod of %s or of %s", way.from, way.to)
+		}
+		open := false
+		for _, policy := range all {
+			if !selects(t, policy.Spec.PodSelector, from) {
+				continue
+			}
+			for _, rule := range policy.Spec.Egress {
+				open = open || ports(rule.Ports, way.port) && peers(t, rule.To, to)
+			}
+		}
+		in := false
+		for _, policy := range all {
+			if !selects(t, policy.Spec.PodSelector, to) {
+				continue
+			}
+			for _, rule := range policy.Spec.Ingress {
+				in = in || ports(rule.Ports, way.port) && peers(t, rule.From, from)
+			}
+		}
+		if (open && in) != way.open {
+			t.Errorf("%s to %s:%d: out %v, in %v", way.from, way.to, way.port, open, in)
+		}
+	}
+}
+
+func ports(rules []networkingv1.NetworkPolicyPort, port int32) bool {
+	for _, rule := range rules {
+		if rule.Port == nil || rule.Port.IntVal == port {
+			return true
+		}
+	}
+	return len(rules) == 0
+}
+
+// peers tells whether a pod of this namespace is among them. A namespaceSelector is taken for another namespace.
+func peers(t *testing.T, peers []networkingv1.NetworkPolicyPeer, p pod) bool {
+	t.Helper()
+	for _, peer := range peers {
+		if peer.PodSelector != nil && peer.NamespaceSelector == nil && selects(t, *peer.PodSelector, p) {
+			return true
+		}
+	}
+	return len(peers) == 0
+}
