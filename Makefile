@@ -108,9 +108,9 @@ check-lint:
 
 .PHONY: check-modules
 check-modules:
-	$(GO) mod tidy -diff
-	$(GO) -C hack/tools mod tidy -diff
-	$(GO) -C hack/tools/actionlint mod tidy -diff
+	@for file in $$(git ls-files -- go.mod '*/go.mod'); do \
+	  echo "go -C $$(dirname $$file) mod tidy -diff"; $(GO) -C $$(dirname $$file) mod tidy -diff; \
+	done
 	$(GO) mod verify
 
 .PHONY: check-scripts
