@@ -3,7 +3,6 @@ package drain
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -49,7 +48,7 @@ func delivery(tag uint64, events int, returns int64) broker.Delivery {
 func collectAll(t *testing.T, size int, deliveries ...broker.Delivery) (batches [][]uint64) {
 	t.Helper()
 	s := &shelf{deliveries: deliveries}
-	w := NewWorker(Options{BatchSize: size, Linger: time.Millisecond, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	w := NewWorker(Options{BatchSize: size, Linger: time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
 	for len(s.deliveries) > 0 || w.held != nil {
 		b, err := w.collect(t.Context(), s)
 		if err != nil {

@@ -1,6 +1,7 @@
 package event_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"math/big"
@@ -53,7 +54,7 @@ func FuzzDoor(f *testing.F) {
 			return
 		}
 		line := event.AppendWire(nil, &e)
-		if strings.ContainsAny(string(line), "\n\r") {
+		if bytes.ContainsAny(line, "\n\r") {
 			t.Fatalf("the line has a line break: %q", line)
 		}
 		back, err := event.ParseWire(line, now)

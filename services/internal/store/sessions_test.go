@@ -128,7 +128,7 @@ func TestUnchangedSessionsAreNotWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback(t.Context())
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
 	if _, err := tx.Exec(t.Context(), "SELECT FROM review_sessions FOR NO KEY UPDATE"); err != nil {
 		t.Fatal(err)
 	}
