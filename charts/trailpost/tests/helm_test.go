@@ -2,6 +2,7 @@ package chart_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -34,7 +35,7 @@ var helm = sync.OnceValues(func() (string, error) {
 })
 
 func stderr(err error) string {
-	if exit, ok := err.(*exec.ExitError); ok {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return ": " + string(exit.Stderr)
 	}
 	return ""
@@ -53,7 +54,7 @@ func template(t *testing.T, args ...string) (manifests []byte, refusal string) {
 	// Whatever cluster the user has, it is not asked.
 	cmd.Env = append(os.Environ(), "KUBECONFIG=/dev/null")
 	if err := cmd.Run(); err != nil {
-		if _, ok := err.(*exec.ExitError); !ok {
+		if _, ok := errors.AsType[*exec.ExitError](err); !ok {
 			t.Fatal(err)
 		}
 		return nil, stderr.String()

@@ -16,8 +16,8 @@ func TestReplicasAreLeftToWhomeverScales(t *testing.T) {
 		"autoscaled producer":   {args: []string{"--set", "producer.autoscaling.enabled=true"}},
 		"null":                  {args: []string{"--set", "producer.replicas=null,consumer.replicas=null"}},
 		"none":                  {args: []string{"--set", "consumer.replicas=0"}, consumer: new(int32)},
-		"numbers":               {args: []string{"--set", "producer.replicas=2,consumer.replicas=3"}, producer: number(2), consumer: number(3)},
-		"the values file of HA": {args: []string{"-f", chart + "/values-ha.yaml"}, consumer: number(2)},
+		"numbers":               {args: []string{"--set", "producer.replicas=2,consumer.replicas=3"}, producer: new(int32(2)), consumer: new(int32(3))},
+		"the values file of HA": {args: []string{"-f", chart + "/values-ha.yaml"}, consumer: new(int32(2))},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -32,8 +32,6 @@ func TestReplicasAreLeftToWhomeverScales(t *testing.T) {
 		})
 	}
 }
-
-func number(n int32) *int32 { return &n }
 
 func show(n *int32) any {
 	if n == nil {
