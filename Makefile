@@ -88,7 +88,7 @@ e2e: ## the end-to-end tests, on a kind cluster; hack/e2e says what they need
 ##### Check
 
 .PHONY: check
-check: check-format check-vet check-lint check-modules check-scripts check-workflows check-paths check-vulnerabilities ## everything but the tests
+check: check-format check-vet check-lint check-modules check-scripts check-workflows check-paths check-chart check-vulnerabilities ## everything but the tests
 
 .PHONY: format
 format: ## gofmt, with the imports in order
@@ -127,6 +127,10 @@ check-workflows:
 check-paths:
 	@! git grep --untracked -nE '(^|[^A-Za-z0-9_.$$/-])/(work|Users|(root|home/[a-z]+)/(go|src|work))(/|$$|[^A-Za-z0-9_/-])' \
 	  || { echo 'absolute paths of a machine; see above' >&2; exit 1; }
+
+.PHONY: check-chart
+check-chart: ## the Helm chart, without a cluster
+	hack/check-chart
 
 .PHONY: check-vulnerabilities
 check-vulnerabilities:

@@ -1,0 +1,83 @@
+// Command schemas writes JSON schemas of Kubernetes objects, for kubeconform, from what Kubernetes itself and the owners
+// of custom resources publish in their Go modules: the Go module proxy is all that a machine must reach, and go.sum's
+// database vouches for what it gives.
+//
+//	go run ./hack/schemas DIR
+//
+// The schemas are strict: a field that an object has not is an error.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+)
+
+// Where the schemas are. The Kubernetes version is the newest that the chart is for; the API's rule that fields of a
+// stable version only come, never go, makes it strict enough for older ones, whose servers drop what they don't know.
+const (
+	kubernetes         = "k8s.io/kubernetes@v1.37.2"
+	gatewayAPI         = "sigs.k8s.io/gateway-api@v1.5.0"
+	prometheusOperator = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
+)
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: schemas DIR")
+		os.Exit(2)
+	}
+	if err := write(os.Args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, "schemas:", err)
+		os.Exit(1)
+	}
+}
+
+func write(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	root, err := download(kubernetes)
+	if err != nil {
+		return err
+	}
+	if err := writeBuiltIn(dir, filepath.Join(root, "api", "openapi-spec", "swagger.json")); err != nil {
+		return err
+	}
+	for module, file := range map[string]string{
+		gatewayAPI:         "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml",
+		prometheusOperator: "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+	} {
+		root, err := download(module)
+		if err != nil {
+			return err
+		}
+		if err := writeCustom(dir, filepath.Join(root, filepath.FromSlash(file))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// download returns the folder of a module in the module cache.
+func download(module string) (dir string, err error) {
+	out, err := exec.Command("go", "mod", "download", "-json", module).Output()
+	var answer struct{ Dir, Error string }
+	if jsonErr := json.Unmarshal(out, &answer); jsonErr != nil {
+		return "", fmt.Errorf("download %s: %w", module, err)
+	}
+	if answer.Error != "" {
+		return "", fmt.Errorf("download %s: %s", module, answer.Error)
+	}
+	return answer.Dir, nil
+}
+
+// save writes one schema.
+func save(dir, name string, schema any) error {
+	text, err := json.Marshal(schema)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, name), text, 0o644)
+}
