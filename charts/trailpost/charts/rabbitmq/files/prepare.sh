@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Runs before a node starts: puts the secrets where the server looks for them.
+set -euo pipefail
+umask 077
+
+secrets=/etc/rabbitmq-secrets
+
+# unhex HEX: its bytes
+unhex() {
+  local escaped
+  escaped=$(sed 's/../\\x&/g' <<<"$1")
+  printf '%b' "$escaped"
+}
+
+# hash PASSWORD: as rabbit_password_hashing_sha256 stores it: a salt of four bytes, then
+# the SHA-256 of salt and password, in base64
+hash() {
+  local salt digest
+  salt=$(head -c 4 /dev/urandom | od -An -tx1 | tr -d ' \n')
+  digest=$({ unhex "$salt" && printf '%s' "$1"; } | sha256sum | cut -d ' ' -f 1)
+  unhex "$salt$digest" | base64 | tr -d '\n'
+}
+
+# The server takes a cookie that its owner alone can read, and a Secret's files belong to
+# root. Written under another name first: an older one may be read-only.
+cookie=$(<"$secrets/erlang-cookie")
+[ -n "$cookie" ] || { echo 'the key erlang-cookie of the Secret is empty' >&2; exit 1; }
+printf '%s' "$cookie" >/var/lib/rabbitmq/.erlang.cookie.new
+mv -f /var/lib/rabbitmq/.erlang.cookie.new /var/lib/rabbitmq/.erlang.cookie
+
+definitions=$(</etc/rabbitmq-config/definitions.json)
+for key in admin-password producer-password consumer-password; do
+  password=$(<"$secrets/$key")
+  [ -n "$password" ] || { echo "the key $key of the Secret is empty" >&2; exit 1; }
+  definitions=${definitions//"@$key@"/"$(hash "$password")"}
+done
+printf '%s\n' "$definitions" >/run/rabbitmq/definitions.json

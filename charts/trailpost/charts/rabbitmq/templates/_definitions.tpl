@@ -1,0 +1,43 @@
+{{/*
+What there is before the first client. Arguments of queues are final, and are exactly what
+Trailpost itself would declare (services/internal/broker/topology.go); a test compares
+them. What can be tuned is a policy. The hash of a password stands as @KEY@: the pod puts
+it in, so that an existing Secret need not be read here.
+*/}}
+{{- define "rabbitmq.definitions" -}}
+{{- $queue := .Values.queue.name -}}
+{{- $dead := printf "%s.dead" $queue -}}
+{{- $policy := dict
+  "delivery-limit" (int64 .Values.queue.deliveryLimit)
+  "consumer-timeout" (mul 1000 (int64 .Values.queue.consumerTimeoutSeconds))
+-}}
+{{- if ne .Values.queue.maxLengthBytes nil -}}
+  {{- $_ := set $policy "max-length-bytes" (int64 .Values.queue.maxLengthBytes) -}}
+{{- end -}}
+{{- $users := list -}}
+{{- range $name, $tags := dict "admin" (list "administrator") "producer" list "consumer" list -}}
+  {{- $users = append $users (dict "name" $name "tags" $tags "password_hash" (printf "@%s-password@" $name)
+    "hashing_algorithm" "rabbit_password_hashing_sha256") -}}
+{{- end -}}
+{{- $read := printf "^%s(\\.dead)?$" (regexQuoteMeta $queue) -}}
+{{- dict
+  "vhosts" (list (dict "name" "/"))
+  "users" $users
+  "permissions" (list
+    (dict "user" "admin" "vhost" "/" "configure" ".*" "write" ".*" "read" ".*")
+    (dict "user" "producer" "vhost" "/" "configure" "^$" "write" "^amq\\.default$" "read" "^$")
+    (dict "user" "consumer" "vhost" "/" "configure" "^$" "write" "^amq\\.default$" "read" $read))
+  "policies" (list
+    (dict "name" "trailpost" "vhost" "/" "pattern" (printf "^%s$" (regexQuoteMeta $queue)) "apply-to" "quorum_queues" "priority" 0 "definition" $policy))
+  "queues" (list
+    (dict "name" $dead "vhost" "/" "durable" true "auto_delete" false "arguments" (dict
+      "x-queue-type" "quorum"
+      "x-delivery-limit" 2000000000))
+    (dict "name" $queue "vhost" "/" "durable" true "auto_delete" false "arguments" (dict
+      "x-queue-type" "quorum"
+      "x-dead-letter-exchange" ""
+      "x-dead-letter-routing-key" $dead
+      "x-dead-letter-strategy" "at-least-once"
+      "x-overflow" "reject-publish")))
+| toPrettyJson -}}
+{{- end -}}
