@@ -35,7 +35,8 @@ func topologyError(queue string, t QueueType, err error) error {
 			"set RABBITMQ_QUEUE_TYPE to what it is (classic for a queue that the Python service made, existing to declare nothing), "+
 			"choose another RABBITMQ_QUEUE_NAME, or drain and delete the queue", ErrTopology, queue, t, refusal.Reason)
 	case amqp.NotFound:
-		return fmt.Errorf("%w: %q does not exist, and RABBITMQ_QUEUE_TYPE=%s declares nothing (%s)", ErrTopology, queue, t, refusal.Reason)
+		// Not an ErrTopology: whoever declares it may only be late.
+		return fmt.Errorf("queue %q does not exist yet, and RABBITMQ_QUEUE_TYPE=%s declares nothing (%s)", queue, t, refusal.Reason)
 	case amqp.AccessRefused:
 		return fmt.Errorf("%w: the user may not declare %q; grant it the configure permission or set RABBITMQ_QUEUE_TYPE=existing (%s)",
 			ErrTopology, queue, refusal.Reason)

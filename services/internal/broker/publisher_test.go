@@ -240,17 +240,22 @@ func TestExistingDeclaresNothing(t *testing.T) {
 	v := testbed.Rabbit(t)
 	cfg := config(t, v)
 	cfg.QueueType = Existing
-	err := NewPublisher(cfg, metrics()).Run(t.Context())
-	wantError(t, err, ErrTopology)
-	if !strings.Contains(err.Error(), "log_queue") {
-		t.Error(err)
-	}
+	p := NewPublisher(cfg, metrics())
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	eventually(t, "it says what is missing", func() bool { return strings.Contains(p.Ready().Error(), "log_queue") })
 	made := cfg
 	made.QueueType = Quorum
 	publisher(t, made)
-	p := publisher(t, cfg)
+	// Whoever declares may be late.
+	eventually(t, "it is connected", func() bool { return p.Ready() == nil })
 	e := testEvent(1)
 	if err := p.Publish(t.Context(), &e); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	if err := <-done; err != nil {
 		t.Error(err)
 	}
 }
