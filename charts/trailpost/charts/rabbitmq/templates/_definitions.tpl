@@ -19,14 +19,19 @@ it in, so that an existing Secret need not be read here.
   {{- $users = append $users (dict "name" $name "tags" $tags "password_hash" (printf "@%s-password@" $name)
     "hashing_algorithm" "rabbit_password_hashing_sha256") -}}
 {{- end -}}
-{{- $read := printf "^%s(\\.dead)?$" (regexQuoteMeta $queue) -}}
+{{- /*
+Both publish through the default exchange. Since 4.3 looking at a queue by a passive
+declaration takes some right on it, so the producer may write to its queues, which by itself
+allows nothing more: binding them takes a right to read an exchange, reading one to read.
+*/ -}}
+{{- $both := printf "%s(\\.dead)?" (regexQuoteMeta $queue) -}}
 {{- dict
   "vhosts" (list (dict "name" "/"))
   "users" $users
   "permissions" (list
     (dict "user" "admin" "vhost" "/" "configure" ".*" "write" ".*" "read" ".*")
-    (dict "user" "producer" "vhost" "/" "configure" "^$" "write" "^amq\\.default$" "read" "^$")
-    (dict "user" "consumer" "vhost" "/" "configure" "^$" "write" "^amq\\.default$" "read" $read))
+    (dict "user" "producer" "vhost" "/" "configure" "^$" "write" (printf "^(amq\\.default|%s)$" $both) "read" "^$")
+    (dict "user" "consumer" "vhost" "/" "configure" "^$" "write" "^amq\\.default$" "read" (printf "^%s$" $both)))
   "policies" (list
     (dict "name" "trailpost" "vhost" "/" "pattern" (printf "^%s$" (regexQuoteMeta $queue)) "apply-to" "quorum_queues" "priority" 0 "definition" $policy))
   "queues" (list
