@@ -6,12 +6,6 @@
 package main
 
 import (
-	"context"
-	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
-
 	"github.com/spf13/cobra"
 
 	"github.com/trailpost/trailpost/services/internal/app"
@@ -19,15 +13,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/telemetry"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	err := command().ExecuteContext(ctx)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	os.Exit(config.ExitCode(err))
-}
+func main() { app.Main(command()) }
 
 func command() *cobra.Command {
 	root := app.Command(&cobra.Command{

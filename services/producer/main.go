@@ -5,12 +5,6 @@
 package main
 
 import (
-	"context"
-	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
-
 	"github.com/spf13/cobra"
 
 	"github.com/trailpost/trailpost/services/internal/app"
@@ -18,15 +12,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/telemetry"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	err := command().ExecuteContext(ctx)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	}
-	os.Exit(config.ExitCode(err))
-}
+func main() { app.Main(command()) }
 
 func command() *cobra.Command {
 	return app.Command(&cobra.Command{

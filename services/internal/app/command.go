@@ -1,9 +1,12 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -24,6 +27,18 @@ func Command(c *cobra.Command, variables config.Binary) *cobra.Command {
 	})
 	c.CompletionOptions.DisableDefaultCmd = true
 	return c
+}
+
+// Main runs a command until it ends or the process is told to, and exits: 0,
+// 2 for wrong settings, 1 for anything else.
+func Main(c *cobra.Command) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	err := c.ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(config.ExitCode(err))
 }
 
 // Load reads the process's configuration.
