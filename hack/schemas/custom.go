@@ -32,7 +32,11 @@ func writeCustom(dir, definition string) error {
 	for _, version := range crd.Spec.Versions {
 		s := version.Schema.OpenAPIV3Schema
 		forbidOthers(s)
-		s["properties"].(schema)["metadata"] = schema{"$ref": definitionsFile + "#/definitions/" + objectMeta}
+		properties, ok := s["properties"].(schema)
+		if !ok {
+			return fmt.Errorf("%s: version %s has no properties", definition, version.Name)
+		}
+		properties["metadata"] = schema{"$ref": definitionsFile + "#/definitions/" + objectMeta}
 		k := kind{crd.Spec.Group, version.Name, crd.Spec.Names.Kind}
 		if err := save(dir, k.fileName(), s); err != nil {
 			return err

@@ -44,11 +44,17 @@ func stderr(err error) string {
 // template runs `helm template` and returns its output, or what it said when it refused.
 func template(t *testing.T, args ...string) (manifests []byte, refusal string) {
 	t.Helper()
+	return runHelm(t, append([]string{"template", release, chart, "--namespace", "audit", "--kube-version", kubeVersion}, args...)...)
+}
+
+// runHelm returns what helm printed, or what it said when it failed.
+func runHelm(t *testing.T, args ...string) (output []byte, refusal string) {
+	t.Helper()
 	path, err := helm()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), path, append([]string{"template", release, chart, "--namespace", "audit", "--kube-version", kubeVersion}, args...)...)
+	cmd := exec.CommandContext(t.Context(), path, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	// Whatever cluster the user has, it is not asked.

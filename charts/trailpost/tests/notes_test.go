@@ -1,0 +1,74 @@
+package chart_test
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// notes renders NOTES.txt, which Helm 3 shows only to those who have a cluster: here it is the content of a ConfigMap of
+// a copy of the chart.
+func notes(t *testing.T, args ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(chart)); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(dir + "/templates/NOTES.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest := "{{ define \"notes\" }}" + string(text) + "{{ end }}" +
+		`{kind: ConfigMap, apiVersion: v1, metadata: {name: notes}, data: {notes: {{ include "notes" . | toJson }}}}`
+	if err := os.WriteFile(dir+"/templates/notes.yaml", []byte(manifest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, refusal := runHelm(t, slices.Concat([]string{"template", release, dir, "--namespace", "audit", "--show-only", "templates/notes.yaml"}, args)...)
+	if refusal != "" {
+		t.Fatal(refusal)
+	}
+	return as[corev1.ConfigMap](t, find(t, parse(t, out), "ConfigMap/notes")).Data["notes"]
+}
+
+// What the next three commands name must exist.
+func TestNotesNameWhatIsThere(t *testing.T) {
+	tests := map[string]struct {
+		args []string
+		want []string
+	}{
+		"defaults": {nil, []string{
+			"-n audit port-forward svc/trailpost-producer 8001:8001", "http://localhost:8001/log",
+			"-n audit exec trailpost-postgresql-0 -c postgresql --", "-U trail_reader -d code_reviewer_logs",
+			"-n audit scale deploy/trailpost-consumer", "helm test trailpost -n audit",
+		}},
+		"https": {[]string{"--set", "producer.tls.existingSecret=tls,producer.service.port=443"}, []string{
+			"8001:443", "curl -k", "https://localhost:8001/log",
+		}},
+		"external": {[]string{"-f", chart + "/values-external.yaml"}, []string{
+			"get secret trailpost-database", "psql -h postgresql.example.org -p 5432 -U trail_reader -d trail",
+		}},
+		"fixed count":   {[]string{"--set", "consumer.replicas=2"}, []string{"change consumer.replicas"}},
+		"no migrations": {[]string{"--set", "migrate.mode=none,database.existingSecret=s"}, []string{"run `migrate up`"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text := notes(t, test.args...)
+			for _, want := range test.want {
+				if !strings.Contains(text, want) {
+					t.Errorf("no %q in:\n%s", want, text)
+				}
+			}
+			if strings.Contains(text, "no value") {
+				t.Errorf("a hole in:\n%s", text)
+			}
+		})
+	}
+	objects := parse(t, mustTemplate(t))
+	for _, id := range []string{"Service/trailpost-producer", "Deployment/trailpost-consumer", "StatefulSet/trailpost-postgresql"} {
+		find(t, objects, id)
+	}
+}
