@@ -8,6 +8,7 @@ secrets=/etc/rabbitmq-secrets
 # unhex HEX: its bytes
 unhex() {
   local escaped
+  # shellcheck disable=SC2001 # bash has no & in ${1//..}
   escaped=$(sed 's/../\\x&/g' <<<"$1")
   printf '%b' "$escaped"
 }
