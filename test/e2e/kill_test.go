@@ -1,0 +1,48 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"testing"
+)
+
+// TestPodsDeleted deletes one pod after the other under load, one node of each
+// server: RabbitMQ while it holds over ten thousand events, PostgreSQL, producer and
+// consumer.
+func TestPodsDeleted(t *testing.T) {
+	n := newNamespace(t)
+	newRelease(n, machine.helm, buildCurrent(t)).install(t)
+	url := n.openDoor(t)
+
+	const consumer, queued = "trailpost-consumer", 12_000
+	n.scale(t, consumer, 0)
+	n.waitDeployment(t, consumer)
+	full := newClient(t, url)
+	full.pour(t.Context(), nil, pace{events: queued, perSecond: 20_000, batch: 200})
+	singles := newClient(t, url)
+	stop, _ := singles.start(t.Context(), pace{perSecond: 100, batch: 1})
+	defer stop()
+
+	if rows, err := n.count(t.Context(), t, full.ledger); err != nil || rows != 0 || full.total() != queued {
+		t.Fatalf("%d events accepted, %d rows, %v: want all on the queue", full.total(), rows, err)
+	}
+	n.deletePod(t, "trailpost-rabbitmq-0")
+	n.waitPod(t, "trailpost-rabbitmq-0")
+	n.scale(t, consumer, 1)
+	n.waitDeployment(t, consumer)
+	t.Logf("RabbitMQ is back, %d single events accepted", singles.total())
+
+	n.deletePod(t, "trailpost-postgresql-0")
+	n.waitPod(t, "trailpost-postgresql-0")
+	n.waitDeployment(t, consumer)
+	t.Logf("PostgreSQL is back, %d single events accepted", singles.total())
+
+	for _, component := range services {
+		n.deletePod(t, n.podOf(t, component))
+		n.waitDeployment(t, "trailpost-"+component)
+		t.Logf("the %s is back, %d single events accepted", component, singles.total())
+	}
+	stop()
+	n.compare(t, full.ledger)
+	n.compare(t, singles.ledger)
+}

@@ -1,0 +1,112 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"testing"
+)
+
+// TestUpgrade goes from the previous commit's chart and images to this tree's under
+// load, and back by a rollback. A commit seldom brings a migration, so the new image
+// is this tree with one more: it adds a column to the trail, which has to wait for
+// the consumers' transactions and makes them wait.
+//
+// Where the previous commit has no chart yet, the way starts from this tree's, without
+// the migration.
+func TestUpgrade(t *testing.T) {
+	n := newNamespace(t)
+	tree := extractCommit(t, machine.previous)
+	if _, err := os.Stat(filepath.Join(tree, "charts", "trailpost", "Chart.yaml")); os.IsNotExist(err) {
+		t.Logf("%s has no chart: starting from this tree's", machine.previous)
+		tree = machine.root
+	}
+	const previousTag, nextTag, column = "e2e-previous", "e2e-next", "added_by_the_e2e_test"
+	buildImages(t, tree, previousTag)
+	buildCurrent(t) // before its neighbour, which shares all but a file
+	buildImages(t, withMigration(t, "ALTER TABLE log_events ADD COLUMN "+column+" text", "ALTER TABLE log_events DROP COLUMN "+column), nextTag)
+
+	previous := newRelease(n, machine.helm, previousTag)
+	previous.chart = filepath.Join(tree, "charts", "trailpost")
+	previous.install(t)
+	passwords, first := n.passwords(t), previous.revision(t)
+
+	url := n.openDoor(t)
+	batches, singles := newClient(t, url), newClient(t, url)
+	stopBatches, _ := batches.start(t.Context(), pace{perSecond: 200, batch: 50})
+	stopSingles, _ := singles.start(t.Context(), pace{perSecond: 100, batch: 1})
+	defer stopBatches()
+	defer stopSingles()
+	migrated := "SELECT FROM pg_attribute WHERE attrelid = 'log_events'::regclass AND attname = '" + column + "'"
+	if n.exists(t, migrated) {
+		t.Fatal("the column is there before the upgrade: this test does not test what it says")
+	}
+
+	next := newRelease(n, machine.helm, nextTag)
+	next.upgrade(t)
+	if !n.exists(t, migrated) {
+		t.Error("the upgrade has not migrated")
+	}
+	before := singles.total()
+	n.runs(t, nextTag)
+
+	next.rollback(t, first)
+	n.runs(t, previousTag)
+	if !n.exists(t, migrated) {
+		t.Error("the rollback has taken the migration back, and its data with it")
+	}
+	if singles.total() == before {
+		t.Error("no event was accepted during the rollback: this test does not test what it says")
+	}
+	stopBatches()
+	stopSingles()
+	n.compare(t, batches.ledger)
+	n.compare(t, singles.ledger)
+	if got := n.passwords(t); !maps.Equal(got, passwords) {
+		t.Error("a password is another after the upgrade or the rollback")
+	}
+}
+
+// withMigration is a copy of this tree with one more migration.
+func withMigration(t *testing.T, up, down string) (dir string) {
+	t.Helper()
+	dir = copySource(t)
+	files, err := filepath.Glob(filepath.Join(dir, "migrations", "*.up.sql"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no migrations: %v", err)
+	}
+	var newest int
+	if _, err := fmt.Sscanf(filepath.Base(slices.Max(files)), "%06d_", &newest); err != nil {
+		t.Fatal(err)
+	}
+	for direction, sql := range map[string]string{"up": up, "down": down} {
+		name := fmt.Sprintf("%06d_e2e.%s.sql", newest+1, direction)
+		if err := os.WriteFile(filepath.Join(dir, "migrations", name), []byte(sql+";\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// runs wants every pod of ours to run an image with the tag.
+func (n *namespace) runs(t *testing.T, tag string) {
+	t.Helper()
+	ours := regexp.MustCompile(`trailpost/(producer|consumer):(\S+)$`)
+	for _, service := range services {
+		n.waitDeployment(t, "trailpost-"+service)
+		pods, err := n.pods(t.Context(), map[string]string{"app.kubernetes.io/instance": "trailpost", "app.kubernetes.io/component": service})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, pod := range pods {
+			if got := ours.FindStringSubmatch(pod.Spec.Containers[0].Image); got == nil || got[2] != tag {
+				t.Errorf("pod %s runs %s, want tag %s", pod.Name, pod.Spec.Containers[0].Image, tag)
+			}
+		}
+	}
+}
