@@ -54,7 +54,7 @@ tolerations:
 
 {{/* The user's variables; server-side apply, which Helm 4 uses, takes a name once. */}}
 {{- define "postgresql.extraEnv" -}}
-{{- $taken := dict "POSTGRES_PASSWORD_FILE" true "POSTGRES_PASSWORD" true "POSTGRES_DB" true "POSTGRES_INITDB_ARGS" true "POSTGRES_USER" true -}}
+{{- $taken := dict "POSTGRES_PASSWORD_FILE" true "POSTGRES_PASSWORD" true "POSTGRES_DB" true "POSTGRES_INITDB_ARGS" true "POSTGRES_USER" true "PGDATA" true -}}
 {{- range .Values.extraEnv -}}
 {{- if hasKey $taken .name -}}
 {{- fail (printf "extraEnv: %s is set by the chart, or twice" .name) -}}

@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
 # Runs before a node starts: puts the secrets where the server looks for them.
+# usage: prepare.sh [SECRETS CONFIG DATA RUN]     folders, other than the pod's
 set -euo pipefail
 umask 077
 
-secrets=/etc/rabbitmq-secrets
+secrets=${1:-/etc/rabbitmq-secrets}
+config=${2:-/etc/rabbitmq-config}
+data=${3:-/var/lib/rabbitmq}
+run=${4:-/run/rabbitmq}
 
 # unhex HEX: its bytes
 unhex() {
@@ -26,13 +30,13 @@ hash() {
 # root. Written under another name first: an older one may be read-only.
 cookie=$(<"$secrets/erlang-cookie")
 [ -n "$cookie" ] || { echo 'the key erlang-cookie of the Secret is empty' >&2; exit 1; }
-printf '%s' "$cookie" >/var/lib/rabbitmq/.erlang.cookie.new
-mv -f /var/lib/rabbitmq/.erlang.cookie.new /var/lib/rabbitmq/.erlang.cookie
+printf '%s' "$cookie" >"$data/.erlang.cookie.new"
+mv -f "$data/.erlang.cookie.new" "$data/.erlang.cookie"
 
-definitions=$(</etc/rabbitmq-config/definitions.json)
+definitions=$(<"$config/definitions.json")
 for key in admin-password producer-password consumer-password; do
   password=$(<"$secrets/$key")
   [ -n "$password" ] || { echo "the key $key of the Secret is empty" >&2; exit 1; }
   definitions=${definitions//"@$key@"/"$(hash "$password")"}
 done
-printf '%s\n' "$definitions" >/run/rabbitmq/definitions.json
+printf '%s\n' "$definitions" >"$run/definitions.json"
