@@ -45,7 +45,7 @@ func TestNotesNameWhatIsThere(t *testing.T) {
 			"-n audit scale deploy/trailpost-consumer", "helm test trailpost -n audit",
 		}},
 		"https": {[]string{"--set", "producer.tls.existingSecret=tls,producer.service.port=443"}, []string{
-			"8001:443", "curl -k", "https://localhost:8001/log",
+			"8001:443", "curl -sik", "https://localhost:8001/log",
 		}},
 		"external": {[]string{"-f", chart + "/values-external.yaml"}, []string{
 			"get secret trailpost-database", "psql -h postgresql.example.org -p 5432 -U trail_reader -d trail",
