@@ -27,7 +27,9 @@ func prepare(t *testing.T, template string, secret map[string]string) (data, run
 		write(filepath.Join(secrets, key), value)
 	}
 	write(filepath.Join(config, "definitions.json"), template)
-	out, err := exec.CommandContext(t.Context(), "bash", chart+"/charts/rabbitmq/files/prepare.sh", secrets, config, data, run).CombinedOutput()
+	cmd := exec.CommandContext(t.Context(), "bash", chart+"/charts/rabbitmq/files/prepare.sh", secrets, config, data, run)
+	cmd.Env = append(os.Environ(), "POD_NAME=r-0", "RABBITMQ_NODENAME=rabbit@r-0.r-headless.ns.svc.cluster.local", "REPLICAS=1")
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Logf("prepare.sh: %s", out)
 	}

@@ -211,6 +211,21 @@ func TestClusterOfThree(t *testing.T) {
 	}
 }
 
+// A node reads passwords when it starts: one that is given as a value restarts it, and made ones, which differ from one
+// rendering to the next, don't.
+func TestNodesRestartForGivenPasswords(t *testing.T) {
+	render := func(set string) string { return asYAML(t, rabbitNodes(t, "--set", set).Template) }
+	if render("logLevel=info") != render("logLevel=info") {
+		t.Error("made passwords restart the nodes at each upgrade")
+	}
+	if render("auth.producerPassword=a") == render("auth.producerPassword=b") {
+		t.Error("a given password does not restart the nodes")
+	}
+	if template := render("auth.producerPassword=correct-horse"); strings.Contains(template, "correct-horse") {
+		t.Errorf("the password is in\n%s", template)
+	}
+}
+
 // Nodes restart for what they read at their start, and for nothing else.
 func TestNodesRestartForTheirConfiguration(t *testing.T) {
 	fixed := []string{"--set", "auth.existingSecret=given"}

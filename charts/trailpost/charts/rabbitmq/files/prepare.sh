@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs before a node starts: puts the secrets where the server looks for them.
+# Runs before a node starts: puts the secrets where the server looks for them, and tells
+# the first node whom to join if its volume is lost.
 # usage: prepare.sh [SECRETS CONFIG DATA RUN]     folders, other than the pod's
 set -euo pipefail
 umask 077
@@ -40,3 +41,19 @@ for key in admin-password producer-password consumer-password; do
   definitions=${definitions//"@$key@"/"$(hash "$password")"}
 done
 printf '%s\n' "$definitions" >"$run/definitions.json"
+
+# The first node makes the cluster when its volume is empty. That is right once: were the
+# volume lost, it would take events in a second cluster, of which the others know nothing.
+# A peer that serves clients has a cluster already, since it does so after it has joined one.
+seed=
+if [[ $POD_NAME == *-0 && ! -e $data/mnesia/$RABBITMQ_NODENAME ]]; then
+  for ((i = 1; i < REPLICAS; i++)); do
+    peer=${POD_NAME%-0}-$i.${RABBITMQ_NODENAME#*@"$POD_NAME".}
+    if timeout 3 bash -c "exec 3<>/dev/tcp/$peer/5672" 2>/dev/null; then
+      echo "the volume is empty, and $peer serves clients: joining it"
+      seed="cluster_formation.k8s.seed_node = ${RABBITMQ_NODENAME%%@*}@$peer"
+      break
+    fi
+  done
+fi
+printf '%s\n' "$seed" >"$run/rabbitmq.conf"

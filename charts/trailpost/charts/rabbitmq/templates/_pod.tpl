@@ -72,14 +72,29 @@ the volume's content belongs to it.
   value: "true"
 - name: RABBITMQ_NODENAME
   value: rabbit@$(POD_NAME).{{ include "rabbitmq.headlessName" . }}.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}
+# Read beside conf.d.
+- name: RABBITMQ_CONFIG_FILE
+  value: /run/rabbitmq/rabbitmq.conf
 # The Erlang VM itself gets SIGTERM, not a shell before it. The official image sets this, too.
 - name: RUNNING_UNDER_SYSTEMD
   value: "true"
 {{- end -}}
 
+{{/*
+Changes when a password does that is given as a value, since a node reads passwords when it
+starts. Others can read annotations, so it is no plain hash: derivePassword is scrypt, and a
+guess at a weak password costs as much.
+*/}}
+{{- define "rabbitmq.passwordsChecksum" -}}
+{{- $given := omit .Values.auth "existingSecret" -}}
+{{- if and (not .Values.auth.existingSecret) (values $given | join "") -}}
+{{- derivePassword 1 "maximum" (toJson $given) .Release.Namespace (include "rabbitmq.fullname" .) | sha256sum -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The user's variables; server-side apply, which Helm 4 uses, takes a name once. */}}
 {{- define "rabbitmq.extraEnv" -}}
-{{- $taken := dict "POD_NAME" true "RABBITMQ_USE_LONGNAME" true "RABBITMQ_NODENAME" true "RUNNING_UNDER_SYSTEMD" true -}}
+{{- $taken := dict "POD_NAME" true "RABBITMQ_USE_LONGNAME" true "RABBITMQ_NODENAME" true "RABBITMQ_CONFIG_FILE" true "RUNNING_UNDER_SYSTEMD" true -}}
 {{- range .Values.extraEnv -}}
 {{- if hasKey $taken .name -}}
 {{- fail (printf "extraEnv: %s is set by the chart, or twice" .name) -}}
