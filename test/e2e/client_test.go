@@ -131,7 +131,7 @@ func (c *client) deliver(ctx context.Context, numbers []int) {
 	var body bytes.Buffer
 	for i, n := range numbers {
 		ids[i] = uuid.Must(uuid.NewV7())
-		fmt.Fprintf(&body, `{"event_id":%q,"session_id":%d,"event_type":"user_login","username":"e2e-%d","payload":{"run":%q,"n":%d}}`+"\n", ids[i], n%50+1, n%50, c.run, n)
+		fmt.Fprintf(&body, `{"event_id":%q,"session_id":%d,"event_type":"review_started","username":"e2e-%d","payload":{"run":%q,"n":%d}}`+"\n", ids[i], n%50+1, n%50, c.run, n)
 	}
 	c.settle(ids, false)
 	for {
@@ -213,7 +213,7 @@ func (c *client) post(ctx context.Context, ids []uuid.UUID, body []byte) (accept
 		c.answer(strconv.Itoa(status), "")
 		return false, time.Duration(seconds)*time.Second + pause
 	default:
-		c.answer(strconv.Itoa(status), fmt.Sprintf("status %d: %s", status, text))
+		c.answer(strconv.Itoa(status), fmt.Sprintf("%s: status %d, headers %v: %s", time.Now().Format(time.TimeOnly), status, response.Header, text))
 		return false, pause
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -73,6 +74,9 @@ func openCluster(ctx context.Context, name, nodeImage string) (c *cluster, end f
 	if err := c.connect(provider); err != nil {
 		return nil, end, fmt.Errorf("cluster %s: %w", name, err)
 	}
+	if err := c.keepIn(ctx); err != nil {
+		return nil, end, err
+	}
 	// What docker has, the nodes need not fetch.
 	for _, image := range serverImages {
 		if _, err := command(ctx, "docker", "image", "inspect", image); err != nil {
@@ -125,6 +129,22 @@ func (c *cluster) connect(provider *kind.Provider) error {
 	}
 	c.address, _, err = c.nodes[0].IP()
 	return err
+}
+
+// keepIn lets no packet for a pod leave its node. The nodes have a route for each pod;
+// without one for all the others, a packet for a pod that is just gone takes the way to
+// the internet, where someone might answer.
+func (c *cluster) keepIn(ctx context.Context) error {
+	for _, node := range c.nodes {
+		object, err := c.clientset.CoreV1().Nodes().Get(ctx, node.String(), metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if err := node.CommandContext(ctx, "ip", "route", "replace", "unreachable", object.Spec.PodCIDR).Run(); err != nil {
+			return fmt.Errorf("node %s: routing %s: %w", node, object.Spec.PodCIDR, err)
+		}
+	}
+	return nil
 }
 
 // load puts an image of the local docker into every node that lacks it.

@@ -240,3 +240,18 @@ func (n *namespace) openDoor(t *testing.T) (url string) {
 	}
 	return fmt.Sprintf("http://%s:%d", machine.cluster.address, door.Spec.Ports[0].NodePort)
 }
+
+// identity is a pod's UID and how often its containers were restarted: another pod of
+// the same name has another.
+func (n *namespace) identity(t *testing.T, pod string) string {
+	t.Helper()
+	p, err := n.CoreV1().Pods(n.name).Get(t.Context(), pod, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	restarts := int32(0)
+	for _, status := range p.Status.ContainerStatuses {
+		restarts += status.RestartCount
+	}
+	return fmt.Sprintf("%s/%s/%d", pod, p.UID, restarts)
+}

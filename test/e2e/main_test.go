@@ -6,12 +6,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"k8s.io/klog/v2"
 )
 
 // machine is what all tests share.
@@ -29,6 +32,9 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) (code int) {
 	defer func(start time.Time) { fmt.Printf("e2e: %s in all\n", time.Since(start).Round(time.Second)) }(time.Now())
+	// client-go logs each end of a forwarded connection as an error.
+	klog.LogToStderr(false)
+	klog.SetOutput(io.Discard)
 	end, err := prepare()
 	if end != nil {
 		defer end()
