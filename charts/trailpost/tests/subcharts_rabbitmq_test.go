@@ -105,7 +105,7 @@ func argumentsOf(t *testing.T, file *ast.File, function, dead string) map[string
 			table[name], err = strconv.Unquote(v.Value)
 		case *ast.Ident:
 			table[name] = dead
-		case *ast.CallExpr: // int64(2_000_000_000)
+		case *ast.CallExpr: // a conversion, as int64(1)
 			var number int64
 			number, err = strconv.ParseInt(v.Args[0].(*ast.BasicLit).Value, 0, 64)
 			table[name] = float64(number)
@@ -215,7 +215,7 @@ func TestClusterOfThree(t *testing.T) {
 // rendering to the next, don't.
 func TestNodesRestartForGivenPasswords(t *testing.T) {
 	render := func(set string) string { return asYAML(t, rabbitNodes(t, "--set", set).Template) }
-	if render("logLevel=info") != render("logLevel=info") {
+	if first, second := render("logLevel=info"), render("logLevel=info"); first != second {
 		t.Error("made passwords restart the nodes at each upgrade")
 	}
 	if render("auth.producerPassword=a") == render("auth.producerPassword=b") {
