@@ -54,6 +54,9 @@ build: ## the binaries, in bin/
 test: bin/withservers ## all tests with the race detector, on one private pair of servers
 	hack/install-packages
 	hack/need cc gcc libc6-dev
+	hack/need curl
+	hack/need jq
+	hack/need python3
 	exec bin/withservers -- $(TEST) -race $(TESTFLAGS) $(PKG)
 
 # Every package with a test that asks for servers, not under the race detector:
