@@ -238,7 +238,19 @@ func (n *namespace) openDoor(t *testing.T) (url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("http://%s:%d", machine.cluster.address, door.Spec.Ports[0].NodePort)
+	url = fmt.Sprintf("http://%s:%d", machine.cluster.address, door.Spec.Ports[0].NodePort)
+	eventually(t, time.Minute, "the producer is ready for clients outside", func(ctx context.Context) (bool, error) {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", nil)
+		if err != nil {
+			return false, err
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return false, err
+		}
+		return response.StatusCode == http.StatusOK, response.Body.Close()
+	})
+	return url
 }
 
 // identity is a pod's UID and how often its containers were restarted: another pod of
