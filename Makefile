@@ -51,18 +51,15 @@ build: ## the binaries, in bin/
 ##### Test
 
 .PHONY: test
-test: bin/withservers ## all tests with the race detector, on one private pair of servers
+test: bin/withservers readme-commands ## all tests with the race detector, on one private pair of servers
 	hack/install-packages
 	hack/need cc gcc libc6-dev
-	hack/need curl
-	hack/need jq
-	hack/need python3
 	exec bin/withservers -- $(TEST) -race $(TESTFLAGS) $(PKG)
 
 # Every package with a test that asks for servers, not under the race detector:
 # this run is about the servers.
 .PHONY: test-new
-test-new: bin/withservers ## the tests that use servers again, on RabbitMQ 4.3 and PostgreSQL 18 in docker
+test-new: bin/withservers readme-commands ## the tests that use servers again, on RabbitMQ 4.3 and PostgreSQL 18 in docker
 	packages=$$(hack/server-packages); \
 	TRAILPOST_TEST_KIND=docker exec bin/withservers -- $(TEST) $(TESTFLAGS) $$packages
 
@@ -74,6 +71,13 @@ fuzz: bin/withservers ## each fuzz target for FUZZTIME (default 30s)
 .PHONY: bin/withservers
 bin/withservers:
 	@$(GO) build -o $@ ./services/internal/testbed/cmd/withservers
+
+# README's examples are run by a test.
+.PHONY: readme-commands
+readme-commands:
+	@hack/need curl
+	@hack/need jq
+	@hack/need python3
 
 ##### Kubernetes
 
