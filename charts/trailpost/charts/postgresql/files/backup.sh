@@ -9,6 +9,17 @@ umask 077
 say() { printf '%s %s\n' "$(date -u +%FT%TZ)" "$*"; }
 sql() { psql --no-psqlrc --quiet --tuples-only --no-align --set=ON_ERROR_STOP=1 --dbname=postgres "$@"; }
 
+# await: a minute for a server that restarts, or a network policy that takes a while to know a new pod
+await() {
+  local i
+  for ((i = 0; i < 30; i++)); do
+    pg_isready --quiet && return
+    sleep 2
+  done
+  say "$PGHOST does not answer"
+  exit 1
+}
+
 # check FILE: reads all of an archive, which finds what its table of contents alone would not
 check() {
   pg_restore --list "$1" >/dev/null && pg_restore --file=/dev/null "$1"
@@ -44,14 +55,13 @@ prune() {
 }
 
 back_up() {
-  local name names=()
-  if [ -n "${DATABASES:-}" ]; then
-    mapfile -t names <<<"$DATABASES"
-  else
-    mapfile -t names < <(sql --command="SELECT datname FROM pg_database
+  local list=${DATABASES:-} name names
+  if [ -z "$list" ]; then
+    list=$(sql --command="SELECT datname FROM pg_database
       WHERE datallowconn AND NOT datistemplate AND datname <> 'postgres' ORDER BY datname")
   fi
-  [ "${#names[@]}" -gt 0 ] || { say 'there is no database to dump'; exit 1; }
+  [ -n "$list" ] || { say 'there is no database to dump'; exit 1; }
+  mapfile -t names <<<"$list"
   for name in "${names[@]}"; do dump "$name"; done
 }
 
@@ -95,4 +105,5 @@ restore() {
   say "restored $name from $1"
 }
 
+await
 if [ -n "${RESTORE:-}" ]; then restore "$RESTORE"; else back_up; fi
