@@ -68,8 +68,7 @@ func up(s source) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().Var(&wait, "wait", "wait for the database to answer, without limit or so long")
-	cmd.Flags().Lookup("wait").NoOptDefVal = waitForever
+	wait.add(cmd)
 	return cmd
 }
 
@@ -168,7 +167,8 @@ func force(s source) *cobra.Command {
 }
 
 func roles(s source) *cobra.Command {
-	return &cobra.Command{
+	var wait waitFlag
+	cmd := &cobra.Command{
 		Use:   "roles",
 		Short: "Make the roles and the database, and set the passwords",
 		Long: "Make the roles of the owner, the consumer and the reader, and the database, where they are missing; set their\n" +
@@ -183,14 +183,17 @@ func roles(s source) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := schema.Roles(cmd.Context(), rc); err != nil {
+			log := logger(cmd, cfg)
+			if err := wait.retry(cmd.Context(), log, func() error { return schema.Roles(cmd.Context(), rc) }); err != nil {
 				return err
 			}
-			logger(cmd, cfg).Info("Roles are ready", "database", rc.Database,
+			log.Info("Roles are ready", "database", rc.Database,
 				"owner", rc.Owner.Name, "writer", rc.Writer.Name, "reader", rc.Reader.Name)
 			return nil
 		},
 	}
+	wait.add(cmd)
+	return cmd
 }
 
 // number reads an argument that counts.

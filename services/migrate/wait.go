@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/trailpost/trailpost/services/internal/store"
 )
 
@@ -17,6 +19,12 @@ const waitForever = "forever"
 type waitFlag struct {
 	set   bool
 	limit time.Duration // 0: none
+}
+
+// add gives a command the flag.
+func (w *waitFlag) add(cmd *cobra.Command) {
+	cmd.Flags().Var(w, "wait", "wait for the database to answer, without limit or so long")
+	cmd.Flags().Lookup("wait").NoOptDefVal = waitForever
 }
 
 // String is pflag.Value's.

@@ -62,7 +62,7 @@ func TestNewPasswordRunsTheJobAgain(t *testing.T) {
 func TestJobDoesItsWork(t *testing.T) {
 	job := migrateJob(t)
 	spec := job.Spec.Template.Spec
-	if got := spec.InitContainers[0].Command; strings.Join(got, " ") != "/migrate roles" {
+	if got := spec.InitContainers[0].Command; strings.Join(got, " ") != "/migrate roles --wait" {
 		t.Errorf("first it runs %q", got)
 	}
 	if got := spec.Containers[0].Command; strings.Join(got, " ") != "/migrate up --wait" {

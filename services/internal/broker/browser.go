@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -13,7 +14,12 @@ type Browser struct {
 	conn  *connection
 	ch    *amqp.Channel
 	queue string
+	held  int // messages taken and not acked
 }
+
+// returnTimeout is how long Close waits for the broker to put back what was
+// taken.
+const returnTimeout = 5 * time.Second
 
 // OpenBrowser connects to browse a queue, which must exist.
 func OpenBrowser(ctx context.Context, cfg Config, queue string) (*Browser, error) {
@@ -44,6 +50,7 @@ func (b *Browser) Get() (d Delivery, ok bool, err error) {
 	if !ok {
 		return d, false, nil
 	}
+	b.held++
 	return newDelivery(&raw), true, nil
 }
 
@@ -52,18 +59,36 @@ func (b *Browser) Ack(tag uint64) error {
 	if err := b.ch.Ack(tag, false); err != nil {
 		return fmt.Errorf("ack a message of %q: %w", b.queue, err)
 	}
+	b.held--
 	return nil
 }
 
-// Close gives back what was taken and not acked. The channel's closing is
-// waited for, so that acks that were sent before have arrived.
+// Close gives back what was taken and not acked, and waits until it can be
+// taken again: who lists and then replays must find what was listed.
 func (b *Browser) Close() error {
 	// Nacked, since that does not count as a failed delivery (since 4.3), and
 	// a lost channel does.
 	err := b.ch.Nack(0, true, true)
+	if err == nil && b.held > 0 {
+		err = b.awaitReturn()
+	}
+	// The channel's closing is waited for, so that acks that were sent before
+	// have arrived.
 	if closing := b.ch.Close(); err == nil {
 		err = closing
 	}
 	b.conn.close()
 	return err
+}
+
+// awaitReturn asks for the queue's depth until it holds as much as was given
+// back. Others may take from it meanwhile, so it gives up without an error.
+func (b *Browser) awaitReturn() error {
+	for deadline := time.Now().Add(returnTimeout); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		n, err := b.Ready()
+		if err != nil || n >= b.held {
+			return err
+		}
+	}
+	return nil
 }

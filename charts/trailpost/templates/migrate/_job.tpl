@@ -28,7 +28,7 @@ template:
     {{- if $migrate.roles }}
     initContainers:
       - name: roles
-        {{- include "trailpost.migrate.container" (dict "root" . "settings" $settings "command" (list "/migrate" "roles")) | nindent 8 }}
+        {{- include "trailpost.migrate.container" (dict "root" . "settings" $settings "command" (list "/migrate" "roles" "--wait")) | nindent 8 }}
     {{- end }}
     containers:
       - name: up
