@@ -229,8 +229,10 @@ func testWait(t *testing.T) {
 		t.Errorf("up without --wait: exit %d\n%s", r.code, r.stderr)
 	}
 	migrate(t, settings(db), "up", "--wait")
-	administered := append(away, "DATABASE_USER="+db.Writer.Name, "DATABASE_PASSWORD="+db.Writer.Password,
-		"READER_DATABASE_USER="+db.Reader.Name, "READER_DATABASE_PASSWORD="+db.Reader.Password)
+	administered := slices.Concat(away, []string{
+		"DATABASE_USER=" + db.Writer.Name, "DATABASE_PASSWORD=" + db.Writer.Password,
+		"READER_DATABASE_USER=" + db.Reader.Name, "READER_DATABASE_PASSWORD=" + db.Reader.Password,
+	})
 	if r := run(t, administered, "roles", "--wait=1s"); r.code != 1 || !strings.Contains(r.stderr, "waited 1s for the database: ") {
 		t.Errorf("roles --wait=1s without a server: exit %d\n%s", r.code, r.stderr)
 	}
