@@ -67,9 +67,9 @@ func (r *release) deploy(t *testing.T, verb string) {
 	r.run(t, args...)
 }
 
-// warning is how a line begins by which helm passes on what the API server, or its
-// own client, warns of.
-var warning = regexp.MustCompile(`(?m)^(W[0-9]{4} |WARNING|Warning:|level=WARN|time=\S+ level=WARN).*$`)
+// warning finds the lines by which helm passes on what the API server, or its own
+// client, warns of.
+var warning = regexp.MustCompile(`(?m)^(W[0-9]{4} .*|.*(?i:\bwarn).*)$`)
 
 // run runs helm on the release's namespace. An error or a warning fails the test.
 func (r *release) run(t *testing.T, args ...string) (stdout string) {
@@ -121,4 +121,21 @@ func (r *release) revision(t *testing.T) int {
 func (r *release) rollback(t *testing.T, revision int) {
 	t.Helper()
 	r.run(t, "rollback", "trailpost", fmt.Sprint(revision), "--wait", "--timeout", installLimit.String())
+}
+
+// TestWarning has lines that Helm 3 and 4 print, both by way of client-go.
+func TestWarning(t *testing.T) {
+	for _, line := range []string{
+		`I1124 20:18:25.361455     990 warnings.go:107] "Warning: would violate PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false"`,
+		`W1124 20:18:25.361455     990 warnings.go:70] unknown field "spec.replica"`,
+		`WARNING: Kubernetes configuration file is group-readable. This is insecure. Location: kubeconfig`,
+		`level=WARN msg="unable to find exact version; falling back to closest available version"`,
+	} {
+		if found := warning.FindAllString("NAME: trailpost\n"+line+"\n", -1); len(found) != 1 || found[0] != line {
+			t.Errorf("in %s: found %q", line, found)
+		}
+	}
+	if found := warning.FindString("NAME: trailpost\nSTATUS: deployed\n"); found != "" {
+		t.Errorf("found %q where nothing is", found)
+	}
 }

@@ -179,7 +179,7 @@ func copyTracked(ctx context.Context, t *testing.T, dir string, paths ...string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range strings.Split(strings.TrimSuffix(list, "\x00"), "\x00") {
+	for name := range strings.SplitSeq(strings.TrimSuffix(list, "\x00"), "\x00") {
 		content, err := os.ReadFile(filepath.Join(machine.root, name))
 		if os.IsNotExist(err) { // deleted, and not yet committed so
 			continue

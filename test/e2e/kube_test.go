@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"testing"
@@ -238,9 +239,9 @@ func (n *namespace) openDoor(t *testing.T) (url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	url = fmt.Sprintf("http://%s:%d", machine.cluster.address, door.Spec.Ports[0].NodePort)
+	url = "http://" + net.JoinHostPort(machine.cluster.address, strconv.Itoa(int(door.Spec.Ports[0].NodePort)))
 	eventually(t, time.Minute, "the producer is ready for clients outside", func(ctx context.Context) (bool, error) {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", http.NoBody)
 		if err != nil {
 			return false, err
 		}
