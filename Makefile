@@ -61,7 +61,7 @@ test: bin/withservers readme-commands ## all tests with the race detector, on on
 .PHONY: test-new
 test-new: bin/withservers readme-commands ## the tests that use servers again, on RabbitMQ 4.3 and PostgreSQL 18 in docker
 	packages=$$(hack/server-packages); \
-	TRAILPOST_TEST_KIND=docker exec bin/withservers -- $(TEST) $(TESTFLAGS) $$packages
+	TRAILPOST_TEST_KIND=docker exec bin/withservers -- $(TEST) -count=1 $(TESTFLAGS) $$packages
 
 .PHONY: fuzz
 fuzz: bin/withservers ## each fuzz target for FUZZTIME (default 30s)
