@@ -6,14 +6,24 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+
 	"github.com/spf13/cobra"
 
 	"github.com/trailpost/trailpost/services/internal/app"
 	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/migrator"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
 )
 
-func main() { app.Main(command()) }
+func main() {
+	// The image has migrate as a second name of this program.
+	if filepath.Base(os.Args[0]) == "migrate" {
+		os.Exit(migrator.Main())
+	}
+	app.Main(command())
+}
 
 func command() *cobra.Command {
 	root := app.Command(&cobra.Command{

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/app"
+	"github.com/trailpost/trailpost/services/internal/app/producer"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
 )
@@ -24,15 +25,15 @@ func runServices(ctx context.Context, cfg *config.Config, logs io.Writer, ready 
 	logger := func(service string) *slog.Logger {
 		return telemetry.NewLogger(logs, slog.Level(cfg.Service.LogLevel), cfg.Service.Environment, service)
 	}
-	producer, err := app.NewProducer(cfg, logger("producer"))
+	p, err := producer.New(cfg, logger("producer"))
 	if err != nil {
 		return err
 	}
-	consumer, err := app.NewConsumer(cfg, logger("consumer"))
+	c, err := app.NewConsumer(cfg, logger("consumer"))
 	if err != nil {
 		return err
 	}
-	return together(ctx, ready, producer, consumer)
+	return together(ctx, ready, p, c)
 }
 
 // together runs services; the first that ends takes the others with it.

@@ -11,38 +11,9 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"os"
-	"os/signal"
-	"slices"
-	"strings"
-	"syscall"
 
-	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/migrator"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := command(os.Environ(), ".").ExecuteContext(ctx)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, message(err))
-	}
-	os.Exit(config.ExitCode(err))
-}
-
-// message is what a person sees: a line for each wrong setting, one line for anything else. (pgx has a line for every
-// attempt to connect, and two of them for one address that it tries with TLS and without.)
-func message(err error) string {
-	if config.ExitCode(err) == 2 {
-		return err.Error()
-	}
-	var parts []string
-	for line := range strings.Lines(err.Error()) {
-		if line = strings.TrimSpace(line); line != "" && !slices.Contains(parts, line) {
-			parts = append(parts, line)
-		}
-	}
-	return "migrate: " + strings.Join(parts, " ")
-}
+func main() { os.Exit(migrator.Main()) }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trailpost/trailpost/services/internal/app"
+	"github.com/trailpost/trailpost/services/internal/app/producer"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
 )
@@ -25,11 +26,11 @@ func command() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			producer, err := app.NewProducer(cfg, app.Logger(cfg, "producer"))
+			p, err := producer.New(cfg, app.Logger(cfg, "producer"))
 			if err != nil {
 				return err
 			}
-			return producer.Run(cmd.Context())
+			return p.Run(cmd.Context())
 		},
 	}, config.ForProducer)
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/app"
+	"github.com/trailpost/trailpost/services/internal/app/producer"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
@@ -46,7 +47,7 @@ func serve(role string) error {
 		if err != nil {
 			return err
 		}
-		p, err := app.NewProducer(cfg, app.Logger(cfg, role))
+		p, err := producer.New(cfg, app.Logger(cfg, role))
 		if err != nil {
 			return err
 		}

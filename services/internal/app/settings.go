@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/store"
 )
+
+// DepthInterval is how often the broker is asked for the queue's depth.
+const DepthInterval = 5 * time.Second
 
 // Broker is the broker's part of the configuration. name is what the broker's
 // tools call the connections.

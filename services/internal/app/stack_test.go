@@ -19,6 +19,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/trailpost/trailpost/services/internal/app"
+	"github.com/trailpost/trailpost/services/internal/app/producer"
 	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/deadletter"
@@ -136,7 +137,7 @@ func (s *stack) start(r runner, err error) *service {
 
 func (s *stack) producer() *service {
 	s.t.Helper()
-	p, err := app.NewProducer(s.config(config.ForProducer), s.log)
+	p, err := producer.New(s.config(config.ForProducer), s.log)
 	return s.start(p, err)
 }
 

@@ -1,4 +1,7 @@
-package app
+// Package producer wires the producer: a plain type with New and Run, which the
+// main, the local service and the tests share. It is not in package app so that the
+// consumer's binary does without the HTTP interface and its documentation.
+package producer
 
 import (
 	"context"
@@ -7,17 +10,14 @@ import (
 	"log/slog"
 	"net"
 	"sync"
-	"time"
 
+	"github.com/trailpost/trailpost/services/internal/app"
 	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/event"
 	"github.com/trailpost/trailpost/services/internal/ingest"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
 )
-
-// depthInterval is how often the broker is asked for the queue's depth.
-const depthInterval = 5 * time.Second
 
 // Producer takes events over HTTP and puts them on the queue.
 type Producer struct {
@@ -29,9 +29,9 @@ type Producer struct {
 	server    *ingest.Server
 }
 
-// NewProducer listens; nothing is answered before Run.
-func NewProducer(cfg *config.Config, log *slog.Logger) (*Producer, error) {
-	brokerConfig, err := Broker(cfg, "trailpost-producer", log)
+// New listens; nothing is answered before Run.
+func New(cfg *config.Config, log *slog.Logger) (*Producer, error) {
+	brokerConfig, err := app.Broker(cfg, "trailpost-producer", log)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func (p *Producer) Run(ctx context.Context) error {
 	failed := make(chan error, 2)
 	running.Go(func() { failed <- p.publisher.Run(life) })
 	running.Go(func() { failed <- p.server.Serve() })
-	running.Go(func() { broker.Watch(life, p.broker, depthInterval, p.metrics) })
+	running.Go(func() { broker.Watch(life, p.broker, app.DepthInterval, p.metrics) })
 	p.log.Info("producer listens", "address", p.Addr().String(), "version", telemetry.ReadBuild().Version)
 
 	var err error

@@ -1,4 +1,4 @@
-package main
+package migrator
 
 import (
 	"errors"
@@ -40,8 +40,12 @@ func withVariables(binary config.Binary, cmd *cobra.Command) *cobra.Command {
 	if err := config.Usage(&usage, binary); err != nil {
 		panic(fmt.Sprintf("migrate: a strings.Builder failed: %v", err))
 	}
-	help := cmd.HelpTemplate() // the default, not yet this one
-	cmd.SetHelpTemplate(help + "\n" + strings.ReplaceAll(usage.String(), "{{", `{{"{{"}}`))
+	// Not by a template: with one, the linker must keep every method of every type.
+	help := cmd.HelpFunc()
+	cmd.SetHelpFunc(func(c *cobra.Command, args []string) {
+		help(c, args)
+		_, _ = fmt.Fprint(c.OutOrStdout(), "\n", usage.String())
+	})
 	return cmd
 }
 
