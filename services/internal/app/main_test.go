@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -25,8 +26,12 @@ const (
 	hookVariable = "TRAILPOST_TEST_HOOK" // between commit and ack: "slow MILLISECONDS", or "stall N": for ever at the Nth
 )
 
-// stalled is what a process says when it stands between commit and ack.
-const stalled = "stalled"
+// What a process with a hook says: after its first commit, and when it stands
+// between commit and ack.
+const (
+	committed = "committed"
+	stalled   = "stalled"
+)
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleVariable); role != "" {
@@ -72,7 +77,11 @@ func hook(text string) func() {
 	n, _ := strconv.ParseInt(number, 10, 64)
 	switch kind {
 	case "slow":
-		return func() { time.Sleep(time.Duration(n) * time.Millisecond) }
+		say := sync.OnceFunc(func() { fmt.Println(committed) })
+		return func() {
+			say()
+			time.Sleep(time.Duration(n) * time.Millisecond)
+		}
 	case "stall":
 		var commits atomic.Int64
 		return func() {
