@@ -29,7 +29,7 @@ func command() *cobra.Command {
 	root := app.Command(&cobra.Command{
 		Use:     "consumer",
 		Short:   "Takes events off the queue and stores each exactly once in PostgreSQL.",
-		Version: telemetry.ReadBuild().Version,
+		Version: telemetry.ReadBuild().String(),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := app.Load(config.ForConsumer)

@@ -19,7 +19,7 @@ func command() *cobra.Command {
 	return app.Command(&cobra.Command{
 		Use:     "producer",
 		Short:   "Takes events over HTTP and answers 202 only when RabbitMQ holds them for good.",
-		Version: telemetry.ReadBuild().Version,
+		Version: telemetry.ReadBuild().String(),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := app.Load(config.ForProducer)

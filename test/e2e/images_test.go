@@ -98,7 +98,7 @@ func TestImages(t *testing.T) {
 				}
 			}
 
-			if out, err := command(t.Context(), "docker", "run", "--rm", image, "--version"); err != nil || !strings.Contains(out, "version "+tag+"\n") {
+			if out, err := command(t.Context(), "docker", "run", "--rm", image, "--version"); err != nil || !strings.Contains(out, "version "+tag+" (commit "+strings.Repeat("0", 40)) {
 				t.Errorf("--version: %q, %v", out, err)
 			}
 			for _, shell := range []string{"/bin/sh", "/bin/bash", "/busybox/sh"} {

@@ -5,7 +5,8 @@ import (
 	"net/http"
 
 	"github.com/gin-gonic/gin"
-	swaggerFiles "github.com/swaggo/files/v2"
+	swaggerUI "github.com/swaggest/swgui/v5/static"
+	"github.com/vearutop/statigz"
 )
 
 var (
@@ -35,9 +36,13 @@ func getDocs(c *gin.Context) {
 	c.Data(http.StatusOK, "text/html; charset=utf-8", docsPage)
 }
 
-// docsAssets are the files of Swagger UI that the page needs; the library has
-// many more, and source maps.
-var docsAssets = map[string]bool{"swagger-ui.css": true, "swagger-ui-bundle.js": true, "favicon-32x32.png": true}
+var (
+	// docsAssets are the files of Swagger UI that the page needs; the library has
+	// more.
+	docsAssets = map[string]bool{"swagger-ui.css": true, "swagger-ui-bundle.js": true, "favicon-32x32.png": true}
+	// docsFiles serves them as they are embedded, compressed.
+	docsFiles = http.StripPrefix("/docs", statigz.FileServer(swaggerUI.FS))
+)
 
 func getDocsAsset(c *gin.Context) error {
 	name := c.Param("asset")
@@ -47,7 +52,7 @@ func getDocsAsset(c *gin.Context) error {
 		c.Data(http.StatusOK, "text/javascript; charset=utf-8", docsScript)
 	case docsAssets[name]:
 		c.Header("Cache-Control", "public, max-age=86400")
-		http.ServeFileFS(c.Writer, c.Request, swaggerFiles.FS, name)
+		docsFiles.ServeHTTP(c.Writer, c.Request)
 	default:
 		return newProblem(kindNotFound, "See / for what there is.")
 	}

@@ -7,10 +7,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// version is set by a release build:
+// version and revision are set by a build that knows them better than the toolchain, an
+// image's, say, which has no work tree:
 //
 //	go build -ldflags "-X github.com/trailpost/trailpost/services/internal/telemetry.version=v1.2.3"
-var version string
+var version, revision string
 
 // Build says which build this is.
 type Build struct {
@@ -19,35 +20,50 @@ type Build struct {
 	GoVersion string
 }
 
+// String is what --version prints.
+func (b Build) String() string { return b.Version + " (commit " + b.Revision + ", " + b.GoVersion + ")" }
+
 // ReadBuild reads what the linker and the toolchain left in the binary.
 func ReadBuild() Build {
 	info, _ := debug.ReadBuildInfo()
-	return readBuild(version, info)
+	return readBuild(Build{Version: version, Revision: revision}, info)
 }
 
-func readBuild(linked string, info *debug.BuildInfo) Build {
-	b := Build{Version: linked, Revision: "unknown", GoVersion: runtime.Version()}
+// readBuild fills in what the linker was not told.
+func readBuild(b Build, info *debug.BuildInfo) Build {
+	b.GoVersion = runtime.Version()
 	if info != nil {
 		if b.Version == "" {
 			b.Version = info.Main.Version
 		}
-		var dirty bool
-		for _, s := range info.Settings {
-			switch s.Key {
-			case "vcs.revision":
-				b.Revision = s.Value
-			case "vcs.modified":
-				dirty = s.Value == "true"
-			}
-		}
-		if dirty {
-			b.Revision += "-dirty"
+		if b.Revision == "" {
+			b.Revision = treeRevision(info.Settings)
 		}
 	}
 	if b.Version == "" {
 		b.Version = "unknown"
 	}
+	if b.Revision == "" {
+		b.Revision = "unknown"
+	}
 	return b
+}
+
+// treeRevision is what the toolchain wrote down about the work tree, or "".
+func treeRevision(settings []debug.BuildSetting) (revision string) {
+	var dirty bool
+	for _, s := range settings {
+		switch s.Key {
+		case "vcs.revision":
+			revision = s.Value
+		case "vcs.modified":
+			dirty = s.Value == "true"
+		}
+	}
+	if dirty {
+		revision += "-dirty"
+	}
+	return revision
 }
 
 // collector is a gauge that is always 1 and carries the build in its labels, so

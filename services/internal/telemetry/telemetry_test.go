@@ -53,9 +53,12 @@ func TestReadBuild(t *testing.T) {
 		{"", info, "v0.0.0-2026", "abc-dirty"},
 		{"", nil, "unknown", "unknown"},
 	} {
-		if got := readBuild(c.linked, c.info); got.Version != c.version || got.Revision != c.revision || got.GoVersion == "" {
+		if got := readBuild(Build{Version: c.linked}, c.info); got.Version != c.version || got.Revision != c.revision || got.GoVersion == "" {
 			t.Errorf("%q and %v gave %+v", c.linked, c.info, got)
 		}
+	}
+	if got := readBuild(Build{Revision: "def"}, info); got.Revision != "def" {
+		t.Errorf("the linked revision is def: %+v", got)
 	}
 }
 
