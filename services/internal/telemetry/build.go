@@ -21,7 +21,9 @@ type Build struct {
 }
 
 // String is what --version prints.
-func (b Build) String() string { return b.Version + " (commit " + b.Revision + ", " + b.GoVersion + ")" }
+func (b Build) String() string {
+	return b.Version + " (commit " + b.Revision + ", " + b.GoVersion + ")"
+}
 
 // ReadBuild reads what the linker and the toolchain left in the binary.
 func ReadBuild() Build {
