@@ -69,7 +69,7 @@ func (r *release) deploy(t *testing.T, verb string) {
 
 // warning finds the lines by which helm passes on what the API server, or its own
 // client, warns of.
-var warning = regexp.MustCompile(`(?m)^(W[0-9]{4} .*|.*(?i:\bwarn).*)$`)
+var warning = regexp.MustCompile(`(?m)^(W\d{4} .*|.*\b[Ww][Aa][Rr][Nn].*)$`)
 
 // run runs helm on the release's namespace. An error or a warning fails the test.
 func (r *release) run(t *testing.T, args ...string) (stdout string) {
