@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/drain"
@@ -28,7 +26,7 @@ type Consumer struct {
 
 	brokerMetrics *broker.Metrics
 	drainMetrics  *drain.Metrics
-	defaultRows   prometheus.Gauge
+	vitals        *vitals
 	health        *drain.Health
 	start         atomic.Pointer[error] // what keeps the workers from starting; nil when they run
 	probes        *telemetry.ProbeServer
@@ -47,15 +45,15 @@ func NewConsumer(cfg *config.Config, log *slog.Logger) (*Consumer, error) {
 	registry := telemetry.NewRegistry()
 	c := &Consumer{
 		cfg: cfg, broker: brokerConfig, database: Database(cfg), log: log,
-		brokerMetrics: broker.NewMetrics(registry),
+		brokerMetrics: broker.NewMetrics(registry, broker.Consuming),
 		health:        drain.NewHealth(),
-		defaultRows: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "trailpost_default_partition_rows",
-			Help: "Rows in the default partition of the trail, which should be empty: their month's partition was missing when they came.",
-		}),
+		vitals:        newVitals(registry),
 	}
 	c.drainMetrics = drain.NewMetrics(registry, c.health)
-	registry.MustRegister(c.defaultRows)
+	broker.RegisterUp(registry, c.health.Connected)
+	registry.MustRegister(telemetry.NewCertificateCollector(append(BrokerCertificates(cfg),
+		telemetry.Certificate{Name: "database_ca", File: cfg.Database.SSLRootCert, Authority: true},
+		telemetry.Certificate{Name: "database_client", File: cfg.Database.SSLCert})...))
 	c.blocked(errors.New("starting"))
 	c.probes, err = telemetry.NewProbeServer(cfg.Consumer.Addr(), c.Ready, registry, log)
 	return c, err
@@ -119,6 +117,7 @@ func (c *Consumer) drain(take, life context.Context) error {
 	defer end()
 	next := c.lookAfterPartitions(take)
 	helpers.Go(func() { c.keepPartitions(life, next) })
+	helpers.Go(func() { c.watchVitals(life) })
 	helpers.Go(func() { broker.Watch(life, c.broker, DepthInterval, c.brokerMetrics) })
 	outlet := broker.NewOutlet(c.broker)
 	defer outlet.Close()
@@ -134,7 +133,7 @@ func (c *Consumer) drain(take, life context.Context) error {
 			Open: func(ctx context.Context, changed func(error)) (drain.Session, error) {
 				return source.Open(ctx, changed)
 			},
-			Store:       store.NewWriter(c.database),
+			Store:       observed{store.NewWriter(c.database), c.vitals},
 			Outlet:      outlet,
 			DeadQueue:   c.broker.DeadQueue(),
 			BatchSize:   c.cfg.Consumer.BatchSize,

@@ -22,6 +22,7 @@ func (c *Consumer) prepare(ctx context.Context) error {
 	var last string
 	for {
 		err := store.Check(ctx, c.database, c.cfg.Consumer.AllowOwnerRole)
+		c.vitals.used(err)
 		switch {
 		case err == nil:
 			return nil
@@ -61,13 +62,14 @@ func (c *Consumer) lookAfterPartitions(ctx context.Context) time.Duration {
 	if err == nil {
 		rows, err = store.DefaultRows(ctx, c.database)
 	}
+	c.vitals.used(err)
 	if err != nil {
 		if ctx.Err() == nil {
 			c.log.Warn("can't look after the partitions; trying again", "error", err, "sqlstate", store.SQLState(err))
 		}
 		return partitionRetry
 	}
-	c.defaultRows.Set(float64(rows))
+	c.vitals.defaultRows.WithLabelValues().Set(float64(rows))
 	if rows > 0 {
 		c.log.Warn("the default partition is not empty", "rows", rows)
 	}

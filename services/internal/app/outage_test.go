@@ -41,6 +41,9 @@ func TestOutages(t *testing.T) {
 		if code, body := get(t, consumer.url+"/readyz"); code != 503 || !strings.Contains(body, "not ready") {
 			t.Errorf("%d %s", code, body)
 		}
+		if up, age := metric(t, consumer, "trailpost_database_up"), metric(t, consumer, "trailpost_oldest_event_in_hand_seconds"); up != 0 || age < outage.Seconds()/2 {
+			t.Errorf("the metrics say that the database is up (%v), and of events in hand that they came %v s ago", up, age)
+		}
 		close(stop)
 		ids := accepted()
 		if n := refused.Load(); n > 0 {
@@ -53,7 +56,7 @@ func TestOutages(t *testing.T) {
 		s.waitRows(len(ids))
 		eventually(t, "readiness comes back", func() bool {
 			code, _ := get(t, consumer.url+"/readyz")
-			return code == 200
+			return code == 200 && metric(t, consumer, "trailpost_database_up") == 1
 		})
 		s.waitLetters(0)
 		t.Logf("%d events were accepted", len(ids))
@@ -87,8 +90,11 @@ func TestOutages(t *testing.T) {
 		for _, url := range []string{producer.url, consumer.url} {
 			eventually(t, "readiness goes off", func() bool {
 				code, _ := get(t, url+"/readyz")
-				return code == 503
+				return code == 503 && metric(t, &service{url: url}, "trailpost_broker_up") == 0
 			})
+		}
+		if exported(t, consumer, "trailpost_oldest_event_in_hand_seconds") {
+			t.Error("a consumer without a broker says how old the oldest event is")
 		}
 		if code, body := get(t, producer.url+"/health"); code != 503 || !strings.Contains(body, `"unhealthy"`) {
 			t.Errorf("%d %s", code, body)
@@ -102,7 +108,7 @@ func TestOutages(t *testing.T) {
 		for _, url := range []string{producer.url, consumer.url} {
 			eventually(t, "readiness comes back", func() bool {
 				code, _ := get(t, url+"/readyz")
-				return code == 200
+				return code == 200 && metric(t, &service{url: url}, "trailpost_broker_up") == 1
 			})
 		}
 		s.waitLetters(0)

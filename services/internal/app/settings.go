@@ -11,6 +11,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/store"
+	"github.com/trailpost/trailpost/services/internal/telemetry"
 )
 
 // DepthInterval is how often the broker is asked for the queue's depth.
@@ -49,13 +50,31 @@ func brokerTLS(r config.RabbitMQ) (*tls.Config, error) {
 		}
 	}
 	if r.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(r.CertFile, r.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("RABBITMQ_CERTFILE, RABBITMQ_KEYFILE: %w", err)
+		// Read for every connection: certificates are renewed while a process runs.
+		load := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(r.CertFile, r.KeyFile)
+			if err != nil {
+				return nil, fmt.Errorf("RABBITMQ_CERTFILE, RABBITMQ_KEYFILE: %w", err)
+			}
+			return &pair, nil
 		}
-		settings.Certificates = []tls.Certificate{pair}
+		if _, err := load(nil); err != nil {
+			return nil, err
+		}
+		settings.GetClientCertificate = load
 	}
 	return settings, nil
+}
+
+// BrokerCertificates are the files whose end is watched.
+func BrokerCertificates(cfg *config.Config) []telemetry.Certificate {
+	if !cfg.RabbitMQ.TLS {
+		return nil
+	}
+	return []telemetry.Certificate{
+		{Name: "broker_ca", File: cfg.RabbitMQ.CACertFile, Authority: true},
+		{Name: "broker_client", File: cfg.RabbitMQ.CertFile},
+	}
 }
 
 // connectionName tells replicas apart: a pod's host name is the pod's.

@@ -41,7 +41,7 @@ func (w testWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func metrics() *Metrics { return NewMetrics(prometheus.NewRegistry()) }
+func metrics() *Metrics { return NewMetrics(prometheus.NewRegistry(), Publishing) }
 
 // publisher runs until the end of the test, and is connected.
 func publisher(t *testing.T, cfg Config) *Publisher {

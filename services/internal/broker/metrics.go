@@ -2,6 +2,15 @@ package broker
 
 import "github.com/prometheus/client_golang/prometheus"
 
+// Side is what a process does with the queue. Only the metrics of that side are
+// exported.
+type Side int
+
+const (
+	Publishing Side = iota // the producer
+	Consuming              // the consumer
+)
+
 // Metrics count what passes between Trailpost and RabbitMQ.
 type Metrics struct {
 	published      prometheus.Counter
@@ -16,8 +25,8 @@ type Metrics struct {
 	sessions       prometheus.Counter
 }
 
-// NewMetrics registers the metrics with reg.
-func NewMetrics(reg prometheus.Registerer) *Metrics {
+// NewMetrics registers the metrics of a side with reg.
+func NewMetrics(reg prometheus.Registerer, side Side) *Metrics {
 	m := &Metrics{
 		published: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "trailpost_events_published_total",
@@ -65,9 +74,43 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	for _, cause := range []string{"returned", "nacked", "blocked", "connection_lost"} {
 		m.failed.WithLabelValues(cause)
 	}
-	reg.MustRegister(m.published, m.confirmed, m.failed, m.confirmSeconds, m.inFlight,
-		m.messageEvents, m.queueMessages, m.deadMessages, m.queueConsumers, m.sessions)
+	reg.MustRegister(m.messageEvents, m.queueMessages, m.deadMessages, m.queueConsumers)
+	switch side {
+	case Publishing:
+		m.messageEvents.WithLabelValues("published")
+		reg.MustRegister(m.published, m.confirmed, m.failed, m.confirmSeconds, m.inFlight)
+	case Consuming:
+		m.messageEvents.WithLabelValues("consumed")
+		reg.MustRegister(m.sessions)
+	}
 	return m
+}
+
+// RegisterUp registers the gauge that shows what up says when Prometheus asks.
+func RegisterUp(reg prometheus.Registerer, up func() bool) {
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "trailpost_broker_up",
+		Help: "Whether this process has its sessions with RabbitMQ, a consumer's those of all its workers: 1 or 0.",
+	}, indicator(up)))
+}
+
+// Register registers the gauges of the publisher's session.
+func (p *Publisher) Register(reg prometheus.Registerer) {
+	RegisterUp(reg, p.connected)
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "trailpost_broker_blocked",
+		Help: "Whether RabbitMQ takes nothing from this producer because of an alarm of its memory or disk: 1 or 0.",
+	}, indicator(p.blocked)))
+}
+
+// indicator is 1 while holds is true.
+func indicator(holds func() bool) func() float64 {
+	return func() float64 {
+		if holds() {
+			return 1
+		}
+		return 0
+	}
 }
 
 // unacked adds n to the messages that this process holds.

@@ -118,6 +118,20 @@ func (p *Publisher) Ready() error {
 	return p.readyLocked()
 }
 
+// connected tells whether there is a session.
+func (p *Publisher) connected() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.link != nil
+}
+
+// blocked tells whether the broker takes nothing on the session.
+func (p *Publisher) blocked() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.link != nil && p.link.blocked != ""
+}
+
 func (p *Publisher) readyLocked() error {
 	switch {
 	case p.closing:

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/trailpost/trailpost/services/internal/event"
@@ -326,6 +327,19 @@ func TestOutages(t *testing.T) {
 	s := testbed.PrivateServers(t)
 	v := s.Vhost(t)
 	p := publisher(t, config(t, v))
+	shown := prometheus.NewRegistry()
+	p.Register(shown)
+	// shows tells what Prometheus sees.
+	shows := func(up, blocked float64) bool {
+		families, err := shown.Gather() // in the order of their names
+		if err != nil || len(families) != 2 {
+			t.Fatal(err, families)
+		}
+		return families[0].GetMetric()[0].GetGauge().GetValue() == blocked && families[1].GetMetric()[0].GetGauge().GetValue() == up
+	}
+	if !shows(1, 0) {
+		t.Error("a connected publisher does not show it")
+	}
 
 	t.Run("alarm", func(t *testing.T) {
 		if _, err := s.Rabbit.Ctl(t.Context(), "set_vm_memory_high_watermark", "0"); err != nil {
@@ -347,10 +361,16 @@ func TestOutages(t *testing.T) {
 		if !strings.Contains(p.Ready().Error(), "blocks publishers") {
 			t.Error(p.Ready())
 		}
+		if !shows(1, 1) {
+			t.Error("an alarm is not shown")
+		}
 		if _, err := s.Rabbit.Ctl(t.Context(), "set_vm_memory_high_watermark", "0.6"); err != nil {
 			t.Fatal(err)
 		}
 		eventually(t, "publishing works again", func() bool { return p.Publish(t.Context(), &e) == nil })
+		if !shows(1, 0) {
+			t.Error("an alarm that is over is shown")
+		}
 	})
 
 	t.Run("restart", func(t *testing.T) {
@@ -361,6 +381,9 @@ func TestOutages(t *testing.T) {
 			e := testEvent(1)
 			return errors.Is(p.Publish(t.Context(), &e), ErrUnavailable)
 		})
+		if !shows(0, 0) {
+			t.Error("a lost connection is not shown")
+		}
 		if err := s.Rabbit.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}

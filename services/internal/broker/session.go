@@ -33,6 +33,7 @@ type Consumer struct {
 
 // NewConsumer returns a consumer whose workers take batch events at once.
 func NewConsumer(cfg Config, batch int, metrics *Metrics) *Consumer {
+	metrics.unacked(cfg.Queue, 0) // a sum without it would be no number until the first message
 	return &Consumer{cfg: cfg.withDefaults(), batch: batch, metrics: metrics}
 }
 

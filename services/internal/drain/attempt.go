@@ -3,7 +3,6 @@ package drain
 import (
 	"context"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
@@ -58,7 +57,7 @@ func (a *attempt) store(ctx context.Context, events []event.Event, redelivered b
 // persist tries to store until it is done, the input is at fault, the session
 // is lost or ctx ends.
 func (a *attempt) persist(ctx context.Context, events []event.Event, redelivered bool) ([]store.Outcome, error) {
-	retry := retry{attempt: a, what: "store"}
+	retry := retry{attempt: a, what: opStore}
 	for {
 		start := time.Now()
 		outcomes, err := a.once(ctx, events, redelivered)
@@ -98,7 +97,7 @@ func (a *attempt) deadLetter(ctx context.Context, letters []deadletter.Letter) e
 	for i := range letters {
 		messages[i] = letters[i].Message(a.opts.Now())
 	}
-	retry := retry{attempt: a, what: "dead-letter"}
+	retry := retry{attempt: a, what: opDeadLetter}
 	for {
 		err := a.opts.Outlet.Publish(ctx, a.opts.DeadQueue, messages)
 		if err == nil {
@@ -141,7 +140,7 @@ func (r *retry) wait(ctx context.Context, err error, class store.Class) error {
 	r.tries++
 	r.opts.Metrics.retries.WithLabelValues(r.what, class.String()).Inc()
 	late := now.Sub(r.since) >= r.opts.Grace
-	if late || class == store.Transient && !contended(err) {
+	if late || class == store.Transient && !store.Contended(err) {
 		r.status.trouble(err)
 	}
 	switch {
@@ -177,11 +176,4 @@ func (r *retry) done() {
 	}
 	r.status.fine()
 	r.opts.Logger.Info(r.what+" works again", "tries", r.tries, "seconds", time.Since(r.since).Seconds())
-}
-
-// contended tells whether err is of the kind that passes by itself at once: a
-// deadlock, a serialization failure or a lock that is held.
-func contended(err error) bool {
-	state := store.SQLState(err)
-	return strings.HasPrefix(state, "40") || state == "55P03"
 }

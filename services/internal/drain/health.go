@@ -51,18 +51,32 @@ func (h *Health) Ready() error {
 	return nil
 }
 
-// OldestAge is the age of the oldest event in hand, by the producer's clock; 0
-// when there is none.
-func (h *Health) OldestAge() time.Duration {
+// Connected tells whether every worker has a session with the broker.
+func (h *Health) Connected() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var age time.Duration
 	for s := range h.workers {
+		if s.broker != nil {
+			return false
+		}
+	}
+	return len(h.workers) > 0
+}
+
+// OldestAge is the age of the oldest event in hand, by the producer's clock. It
+// is 0 when there is none and a worker has a session, since the broker would
+// deliver to it what waits. Without either, known is false: events may wait that
+// nobody here can see.
+func (h *Health) OldestAge() (age time.Duration, known bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.workers {
+		known = known || s.broker == nil || !s.oldest.IsZero()
 		if !s.oldest.IsZero() {
 			age = max(age, time.Since(s.oldest))
 		}
 	}
-	return age
+	return age, known
 }
 
 func (s *status) set(change func()) {

@@ -5,6 +5,13 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/deadletter"
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/store"
+)
+
+// What is tried again: the values of a label, and words of the log.
+const (
+	opStore      = "store"
+	opDeadLetter = "dead-letter"
 )
 
 // Metrics count what the consumer's workers do.
@@ -60,10 +67,27 @@ func NewMetrics(reg prometheus.Registerer, health *Health) *Metrics {
 	} {
 		m.deadLettered.WithLabelValues(reason)
 	}
+	for _, class := range []store.Class{store.Transient, store.Trouble} {
+		m.retries.WithLabelValues(opStore, class.String())
+	}
+	m.retries.WithLabelValues(opDeadLetter, store.Transient.String())
 	reg.MustRegister(m.stored, m.duplicates, m.deadLettered, m.batchEvents, m.storeSeconds, m.retries, m.lagSeconds,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "trailpost_oldest_event_in_hand_seconds",
-			Help: "Age of the oldest event that a worker holds and has not settled, in seconds; 0 when there is none.",
-		}, func() float64 { return health.OldestAge().Seconds() }))
+		oldestInHand{health})
 	return m
+}
+
+// oldestInHand is a gauge that is absent while its value is not known: a
+// consumer without a session must not say that nothing waits.
+type oldestInHand struct{ health *Health }
+
+var oldestInHandDesc = prometheus.NewDesc("trailpost_oldest_event_in_hand_seconds",
+	"Age of the oldest event that a worker holds and has not settled, in seconds; 0 when no worker holds any; absent while none has a session with RabbitMQ, so that nobody knows.",
+	nil, nil)
+
+func (oldestInHand) Describe(descs chan<- *prometheus.Desc) { descs <- oldestInHandDesc }
+
+func (o oldestInHand) Collect(metrics chan<- prometheus.Metric) {
+	if age, known := o.health.OldestAge(); known {
+		metrics <- prometheus.MustNewConstMetric(oldestInHandDesc, prometheus.GaugeValue, age.Seconds())
+	}
 }

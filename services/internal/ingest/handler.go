@@ -64,6 +64,7 @@ func NewHandler(cfg Config) http.Handler {
 	}
 	h.budget.limit = orDefault(cfg.MemoryBudget, DefaultMemoryBudget)
 	h.metrics.budgetUsed.set(&h.budget)
+	h.metrics.budget.Set(float64(h.budget.limit))
 
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()

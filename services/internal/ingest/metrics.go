@@ -14,6 +14,7 @@ type Metrics struct {
 	unknownTypes   prometheus.Counter
 	ignoredMembers prometheus.Counter
 	budgetUsed     *budgetGauge
+	budget         prometheus.Gauge
 }
 
 // NewMetrics makes and registers them.
@@ -41,6 +42,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Names of unknown members in accepted requests, which were ignored; the log and the answer name them.",
 		}),
 		budgetUsed: newBudgetGauge(),
+		budget: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "trailpost_memory_budget_bytes",
+			Help: "Most bytes of request bodies that may be in memory; beyond it requests are answered 503.",
+		}),
 	}
 	for _, k := range []kind{
 		kindMalformed, kindBrokenBody, kindSlowBody, kindTooLarge, kindMediaType, kindInvalid,
@@ -48,7 +53,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	} {
 		m.rejected.WithLabelValues(k.name) // a series that starts at 0 can be alerted on
 	}
-	reg.MustRegister(m.accepted, m.rejected, m.duration, m.unknownTypes, m.ignoredMembers, m.budgetUsed)
+	reg.MustRegister(m.accepted, m.rejected, m.duration, m.unknownTypes, m.ignoredMembers, m.budgetUsed, m.budget)
 	return m
 }
 

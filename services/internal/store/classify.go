@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -65,6 +66,13 @@ func Classify(err error) Class {
 		return Transient
 	}
 	return Trouble
+}
+
+// Contended tells whether an error is of the kind that passes by itself at once: a deadlock, a serialization failure or
+// a lock that is held.
+func Contended(err error) bool {
+	state := SQLState(err)
+	return strings.HasPrefix(state, "40") || state == "55P03"
 }
 
 // classifyState goes by SQLSTATE (PostgreSQL documentation, appendix A): by the whole code where it matters, else by

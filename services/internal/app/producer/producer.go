@@ -36,8 +36,11 @@ func New(cfg *config.Config, log *slog.Logger) (*Producer, error) {
 		return nil, err
 	}
 	registry := telemetry.NewRegistry()
-	p := &Producer{cfg: cfg, broker: brokerConfig, log: log, metrics: broker.NewMetrics(registry)}
+	p := &Producer{cfg: cfg, broker: brokerConfig, log: log, metrics: broker.NewMetrics(registry, broker.Publishing)}
 	p.publisher = broker.NewPublisher(brokerConfig, p.metrics)
+	p.publisher.Register(registry)
+	registry.MustRegister(telemetry.NewCertificateCollector(append(app.BrokerCertificates(cfg),
+		telemetry.Certificate{Name: "server", File: cfg.Producer.TLSCertFile})...))
 	handler := ingest.NewHandler(ingest.Config{
 		Publisher:      p.publisher,
 		Door:           &event.Door{MaxAge: cfg.Producer.EventIDMaxAge},

@@ -1,0 +1,78 @@
+package telemetry
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Certificate is a file whose end an operator wants to see coming.
+type Certificate struct {
+	Name      string // the label's value: server, broker_ca, broker_client, database_ca, database_client
+	File      string // PEM; "" for one that is not set
+	Authority bool   // the file is a list of authorities, any of which will do
+}
+
+// NewCertificateCollector returns a gauge of when each certificate ends. Files
+// are read at every scrape, since they are renewed while a process runs; one that
+// can't be read has no value.
+func NewCertificateCollector(certificates ...Certificate) prometheus.Collector {
+	var set certificateCollector
+	for _, c := range certificates {
+		if c.File != "" {
+			set = append(set, c)
+		}
+	}
+	return set
+}
+
+type certificateCollector []Certificate
+
+var certificateDesc = prometheus.NewDesc("trailpost_certificate_not_after_timestamp_seconds",
+	"Unix time until which a certificate file is valid, in seconds, by certificate: server, broker_ca, broker_client, database_ca or database_client. Of a chain it is its first end, of a list of authorities the last.",
+	[]string{"certificate"}, nil)
+
+func (certificateCollector) Describe(descs chan<- *prometheus.Desc) { descs <- certificateDesc }
+
+func (set certificateCollector) Collect(metrics chan<- prometheus.Metric) {
+	for _, c := range set {
+		end, err := c.notAfter()
+		if err != nil {
+			continue
+		}
+		metrics <- prometheus.MustNewConstMetric(certificateDesc, prometheus.GaugeValue, float64(end.Unix()), c.Name)
+	}
+}
+
+// notAfter is when the file's certificates stop being of use: a chain with its
+// first one, a list of authorities with its last.
+func (c Certificate) notAfter() (end time.Time, err error) {
+	rest, err := os.ReadFile(c.File)
+	if err != nil {
+		return end, err
+	}
+	for {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return time.Time{}, fmt.Errorf("%s: %w", c.File, err)
+		}
+		if at := certificate.NotAfter; end.IsZero() || at.After(end) == c.Authority {
+			end = at
+		}
+	}
+	if end.IsZero() {
+		return end, fmt.Errorf("%s holds no certificate", c.File)
+	}
+	return end, nil
+}
