@@ -75,16 +75,17 @@ func openShared() (*Servers, error) {
 		}
 		return newServers(pair), nil
 	}
-	return open()
+	return open(servers.Options{})
 }
 
 // open makes a temporary pair of the wanted kind.
-func open() (*Servers, error) {
+func open(options servers.Options) (*Servers, error) {
 	kind, err := servers.ParseKind(os.Getenv(KindVariable))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", KindVariable, err)
 	}
-	pair, err := servers.Open(context.Background(), servers.Options{Kind: kind})
+	options.Kind = kind
+	pair, err := servers.Open(context.Background(), options)
 	if err != nil {
 		return nil, fmt.Errorf("servers for tests (hack/install-packages installs them): %w", err)
 	}
@@ -135,7 +136,19 @@ func closeShared() error {
 // kill. It is gone at the end of the test.
 func PrivateServers(t testing.TB) *Servers {
 	t.Helper()
-	s, err := open()
+	return privateServers(t, servers.Options{})
+}
+
+// MeasuredServers are PrivateServers whose RabbitMQ answers Prometheus
+// (RabbitServer.MetricsURL).
+func MeasuredServers(t testing.TB) *Servers {
+	t.Helper()
+	return privateServers(t, servers.Options{BrokerMetrics: true})
+}
+
+func privateServers(t testing.TB, options servers.Options) *Servers {
+	t.Helper()
+	s, err := open(options)
 	if err != nil {
 		t.Fatal(err)
 	}

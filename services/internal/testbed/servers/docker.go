@@ -53,15 +53,21 @@ func prepareDocker(ctx context.Context, progress func(string)) (hostNet bool, er
 	return strings.TrimSpace(string(out)) == "", nil
 }
 
-// network returns docker create's arguments to have a port on 127.0.0.1 alone, and
-// the address that the server must listen on for that. The port is the same inside
+// network returns docker create's arguments to have ports on 127.0.0.1 alone, and
+// the address that the server must listen on for that. A port is the same inside
 // and outside, so that a tool in the container finds the server as one outside does.
-func network(s *state, port int) (args []string, listen string) {
+// 0 is no port.
+func network(s *state, ports ...int) (args []string, listen string) {
 	if s.HostNet {
 		return []string{"--network", "host"}, "127.0.0.1"
 	}
-	p := strconv.Itoa(port)
-	return []string{"--publish", "127.0.0.1:" + p + ":" + p}, "0.0.0.0"
+	for _, port := range ports {
+		if port != 0 {
+			p := strconv.Itoa(port)
+			args = append(args, "--publish", "127.0.0.1:"+p+":"+p)
+		}
+	}
+	return args, "0.0.0.0"
 }
 
 func newContainer(s *state, name string, lock *os.File) *container {
@@ -91,12 +97,12 @@ func postgresContainer(s *state, lock *os.File) *Postgres {
 func rabbitContainer(s *state, lock *os.File) *Rabbit {
 	const etc = "/etc/rabbitmq"
 	c := newContainer(s, "rabbitmq", lock)
-	net, listen := network(s, s.Rabbit.Port)
+	net, listen := network(s, s.Rabbit.Port, s.Rabbit.MetricsPort)
 	c.env = []string{"RABBITMQ_ERLANG_COOKIE=" + s.Rabbit.Cookie}
 	c.files = map[string]string{
-		filepath.Join(etc, "rabbitmq.conf"):   rabbitConf(listen, s.Rabbit.Port),
+		filepath.Join(etc, "rabbitmq.conf"):   rabbitConf(listen, s.Rabbit),
 		filepath.Join(etc, "advanced.config"): rabbitAdvanced(s.Rabbit.Password, s.HostNet),
-		filepath.Join(etc, "enabled_plugins"): rabbitPlugins,
+		filepath.Join(etc, "enabled_plugins"): rabbitPlugins(s.Rabbit),
 	}
 	c.create = append(append(c.create, net...),
 		"--volume", c.volume+":/var/lib/rabbitmq",

@@ -17,6 +17,8 @@ type Options struct {
 	// Kind is where the servers come from; a folder stays with the kind it was made
 	// for, so Auto means that one where there is one.
 	Kind Kind
+	// BrokerMetrics has RabbitMQ answer Prometheus, at [Rabbit.MetricsURL].
+	BrokerMetrics bool
 	// Progress, if set, is told in a sentence what takes its time.
 	Progress func(string)
 }
@@ -114,6 +116,13 @@ func (p *Pair) settle(ctx context.Context, o Options) error {
 		}
 	}
 	p.state = s
+	if o.BrokerMetrics {
+		if err := keepPort(&p.state.Rabbit.MetricsPort); err != nil {
+			return err
+		}
+	} else {
+		p.state.Rabbit.MetricsPort = 0
+	}
 	return errors.Join(
 		keepPort(&p.state.Postgres.Port), keepPort(&p.state.Rabbit.Port),
 		keepPort(&p.state.Rabbit.DistPort), keepPort(&p.state.Rabbit.EPMDPort),

@@ -114,12 +114,16 @@ const erlArgs = "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_inter
 // advance, 512 MiB by default; the consumer timeout is the six hours that the
 // project asks of every broker (the default, 30 minutes, ends a consumer that
 // waits for its database).
-func rabbitConf(listen string, port int) string {
-	return fmt.Sprintf(`listeners.tcp.default = %s:%d
+func rabbitConf(listen string, s rabbitState) string {
+	text := fmt.Sprintf(`listeners.tcp.default = %s:%d
 disk_free_limit.absolute = 64MB
 raft.wal_max_size_bytes = 67108864
 consumer_timeout = 21600000
-`, listen, port)
+`, listen, s.Port)
+	if s.MetricsPort != 0 {
+		text += fmt.Sprintf("prometheus.tcp.ip = %s\nprometheus.tcp.port = %d\n", listen, s.MetricsPort)
+	}
+	return text
 }
 
 // rabbitLogConf has the log in a file of bounded size.
@@ -145,9 +149,15 @@ func rabbitAdvanced(password string, loopbackOnly bool) string {
 		rabbitUser, strings.Join(bytes, ","), loopback)
 }
 
-// rabbitPlugins is enabled_plugins: none. Management and Prometheus cost a small
-// machine more than they give it, and each would listen on a port of its own.
-const rabbitPlugins = "[].\n"
+// rabbitPlugins is enabled_plugins: none unless metrics are asked for. Management and
+// Prometheus cost a small machine more than they give it, and each would listen on a
+// port of its own.
+func rabbitPlugins(s rabbitState) string {
+	if s.MetricsPort != 0 {
+		return "[rabbitmq_prometheus].\n"
+	}
+	return "[].\n"
+}
 
 func writeRabbitFiles(s *state, dir string, acct *account) error {
 	for _, sub := range []string{"data", "log", "conf.d"} {
@@ -156,9 +166,9 @@ func writeRabbitFiles(s *state, dir string, acct *account) error {
 		}
 	}
 	for name, content := range map[string]string{
-		"rabbitmq.conf":   rabbitConf("127.0.0.1", s.Rabbit.Port) + rabbitLogConf,
+		"rabbitmq.conf":   rabbitConf("127.0.0.1", s.Rabbit) + rabbitLogConf,
 		"advanced.config": rabbitAdvanced(s.Rabbit.Password, true),
-		"enabled_plugins": rabbitPlugins,
+		"enabled_plugins": rabbitPlugins(s.Rabbit),
 		".erlang.cookie":  s.Rabbit.Cookie,
 	} {
 		name = filepath.Join(dir, name)
@@ -201,6 +211,15 @@ func (r *Rabbit) URL(vhost string, l Login) string {
 		Path: "/" + vhost, RawPath: "/" + url.PathEscape(vhost),
 	}
 	return pasteable(u)
+}
+
+// MetricsURL is where Prometheus finds the broker's own metrics; "" for a pair that
+// was opened without [Options.BrokerMetrics].
+func (r *Rabbit) MetricsURL() string {
+	if r.st.Rabbit.MetricsPort == 0 {
+		return ""
+	}
+	return "http://" + net.JoinHostPort(r.Host, strconv.Itoa(r.st.Rabbit.MetricsPort)) + "/metrics"
 }
 
 // Ctl runs rabbitmqctl against the node and returns what it printed to its

@@ -30,6 +30,8 @@ type rabbitState struct {
 	EPMDPort int    `json:"epmd_port"` // Erlang's port mapper
 	Cookie   string `json:"cookie"`
 	Password string `json:"password"`
+
+	MetricsPort int `json:"metrics_port,omitempty"` // 0: no metrics
 }
 
 const stateFile = "state.json"
