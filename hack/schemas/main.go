@@ -45,16 +45,21 @@ func write(dir string) error {
 	if err := writeBuiltIn(dir, filepath.Join(root, "api", "openapi-spec", "swagger.json")); err != nil {
 		return err
 	}
-	for module, file := range map[string]string{
-		gatewayAPI:         "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml",
-		prometheusOperator: "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+	for module, files := range map[string][]string{
+		gatewayAPI: {"config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"},
+		prometheusOperator: {
+			"example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+			"example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+		},
 	} {
 		root, err := download(module)
 		if err != nil {
 			return err
 		}
-		if err := writeCustom(dir, filepath.Join(root, filepath.FromSlash(file))); err != nil {
-			return err
+		for _, file := range files {
+			if err := writeCustom(dir, filepath.Join(root, filepath.FromSlash(file))); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
