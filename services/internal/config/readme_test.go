@@ -2,46 +2,27 @@ package config
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
+
+	"github.com/trailpost/trailpost/services/internal/testbed/readme"
 )
 
 const (
-	readme     = "../../../README.md"
-	tableBegin = "<!-- variables: made by `go test ./services/internal/config -update` -->\n"
-	tableEnd   = "<!-- end -->\n"
+	tableHint  = "go test ./services/internal/config -update"
+	tableBegin = "<!-- variables: made by `" + tableHint + "` -->\n"
 )
 
 // The README's table is the struct's.
 func TestReadmeListsTheVariables(t *testing.T) {
-	text, err := os.ReadFile(readme)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, found := strings.Cut(string(text), tableBegin)
-	table, after, ended := strings.Cut(rest, tableEnd)
-	if !found || !ended {
-		t.Fatalf("%s has no place for the table", readme)
-	}
-	want := variableTable()
-	if table == want {
-		return
-	}
-	if *update {
-		if err := os.WriteFile(readme, []byte(before+tableBegin+want+tableEnd+after), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	t.Errorf("%s lists other variables than the code; `go test ./services/internal/config -update` mends it", readme)
+	readme.Block(t, tableBegin, variableTable(), tableHint, *update)
 }
 
 func variableTable() string {
 	var b strings.Builder
-	users := map[string]Binary{"producer": ForProducer, "consumer": ForConsumer, "migrate": ForMigrate | ForRoles}
+	users := map[string]Binary{"producer": ForProducer, "consumer": ForConsumer, "migrate": ForMigrate | ForRoles | ForMonths}
 	b.WriteString("\n| variable | default | read by | |\n| --- | --- | --- | --- |\n")
-	for _, v := range Variables(ForProducer | ForConsumer | ForMigrate | ForRoles) {
+	for _, v := range Variables(ForProducer | ForConsumer | ForMigrate | ForRoles | ForMonths) {
 		var by []string
 		for _, name := range []string{"producer", "consumer", "migrate"} {
 			for _, other := range Variables(users[name]) {

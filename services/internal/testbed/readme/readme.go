@@ -1,0 +1,58 @@
+// Package readme keeps what README.md lists in step with the code.
+package readme
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// end closes every block.
+const end = "<!-- end -->\n"
+
+// Block holds what stands in the repository's README.md between the line begin and
+// the next "<!-- end -->" against want, which the code says. With update it writes
+// want there instead of failing; hint tells how to do that.
+func Block(t testing.TB, begin, want, hint string, update bool) {
+	t.Helper()
+	file := filepath.Join(root(t), "README.md")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, found := strings.Cut(string(text), begin)
+	is, after, ended := strings.Cut(rest, end)
+	if !found || !ended {
+		t.Fatalf("%s has no place for it: %s", file, begin)
+	}
+	if is == want {
+		return
+	}
+	if !update {
+		t.Errorf("README.md lists something else than the code; `%s` mends it", hint)
+		return
+	}
+	if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// root is the folder of the module that is tested.
+func root(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			t.Fatal("no go.mod in the folders above")
+		}
+		dir = up
+	}
+}
