@@ -21,7 +21,19 @@ const (
 	kubernetes         = "k8s.io/kubernetes@v1.37.2"
 	gatewayAPI         = "sigs.k8s.io/gateway-api@v1.5.0"
 	prometheusOperator = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
+	keda               = "github.com/kedacore/keda/v2@v2.21.0"
 )
+
+// custom are the CustomResourceDefinitions in modules.
+var custom = map[string][]string{
+	gatewayAPI: {"config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"},
+	prometheusOperator: {
+		"example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+		"example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
+		"example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+	},
+	keda: {"config/crd/bases/keda.sh_scaledobjects.yaml", "config/crd/bases/keda.sh_triggerauthentications.yaml"},
+}
 
 func main() {
 	if len(os.Args) != 2 {
@@ -45,13 +57,7 @@ func write(dir string) error {
 	if err := writeBuiltIn(dir, filepath.Join(root, "api", "openapi-spec", "swagger.json")); err != nil {
 		return err
 	}
-	for module, files := range map[string][]string{
-		gatewayAPI: {"config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"},
-		prometheusOperator: {
-			"example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
-			"example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
-		},
-	} {
+	for module, files := range custom {
 		root, err := download(module)
 		if err != nil {
 			return err
