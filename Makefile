@@ -97,7 +97,7 @@ e2e: ## the end-to-end tests, on a kind cluster; hack/e2e says what they need
 ##### Check
 
 .PHONY: check
-check: check-format check-vet check-lint check-modules check-scripts check-workflows check-paths check-chart check-vulnerabilities ## everything but the tests
+check: check-format check-vet check-lint check-modules check-scripts check-workflows check-paths check-chart check-k8s check-vulnerabilities ## everything but the tests
 
 .PHONY: format
 format: ## gofmt, with the imports in order
@@ -140,6 +140,10 @@ check-paths:
 .PHONY: check-chart
 check-chart: ## the Helm chart, without a cluster
 	hack/check-chart
+
+.PHONY: check-k8s
+check-k8s: ## the manifests for the operators, without a cluster
+	hack/check-k8s
 
 .PHONY: check-vulnerabilities
 check-vulnerabilities:

@@ -3,14 +3,14 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"sigs.k8s.io/yaml"
 )
 
-// writeCustom makes of a CustomResourceDefinition a schema for each of its versions.
-func writeCustom(dir, definition string) error {
-	text, err := os.ReadFile(definition)
-	if err != nil {
+// writeCustom makes of a CustomResourceDefinition a schema for each of its versions, and keeps it in crds under its name.
+func writeCustom(dir, name string, definition []byte) error {
+	if err := os.WriteFile(filepath.Join(dir, "crds", name), definition, 0o644); err != nil {
 		return err
 	}
 	var crd struct {
@@ -26,15 +26,15 @@ func writeCustom(dir, definition string) error {
 			}
 		}
 	}
-	if err := yaml.Unmarshal(text, &crd); err != nil {
-		return fmt.Errorf("%s: %w", definition, err)
+	if err := yaml.Unmarshal(definition, &crd); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	for _, version := range crd.Spec.Versions {
 		s := version.Schema.OpenAPIV3Schema
 		forbidOthers(s)
 		properties, ok := s["properties"].(schema)
 		if !ok {
-			return fmt.Errorf("%s: version %s has no properties", definition, version.Name)
+			return fmt.Errorf("%s: version %s has no properties", name, version.Name)
 		}
 		properties["metadata"] = schema{"$ref": definitionsFile + "#/definitions/" + objectMeta}
 		k := kind{crd.Spec.Group, version.Name, crd.Spec.Names.Kind}

@@ -4,14 +4,17 @@
 //
 //	go run ./hack/schemas DIR
 //
-// The schemas are strict: a field that an object has not is an error.
+// The schemas are strict: a field that an object has not is an error. The definitions of custom resources themselves are
+// put into DIR/crds, for a cluster.
 package main
 
 import (
+	"embed"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 )
 
@@ -22,6 +25,8 @@ const (
 	gatewayAPI         = "sigs.k8s.io/gateway-api@v1.5.0"
 	prometheusOperator = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 	keda               = "github.com/kedacore/keda/v2@v2.21.0"
+	certManager        = "github.com/cert-manager/cert-manager@v1.21.2"
+	barmanCloud        = "github.com/cloudnative-pg/plugin-barman-cloud@v0.15.0"
 )
 
 // custom are the CustomResourceDefinitions in modules.
@@ -32,8 +37,15 @@ var custom = map[string][]string{
 		"example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
 		"example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
 	},
-	keda: {"config/crd/bases/keda.sh_scaledobjects.yaml", "config/crd/bases/keda.sh_triggerauthentications.yaml"},
+	keda:        {"config/crd/bases/keda.sh_scaledobjects.yaml", "config/crd/bases/keda.sh_triggerauthentications.yaml"},
+	certManager: {"deploy/crds/cert-manager.io_certificates.yaml", "deploy/crds/cert-manager.io_issuers.yaml"},
+	barmanCloud: {"config/crd/bases/barmancloud.cnpg.io_objectstores.yaml"},
 }
+
+// copies are the CustomResourceDefinitions that are in no module; crds/README.md says whose they are.
+//
+//go:embed crds/*.yaml
+var copies embed.FS
 
 func main() {
 	if len(os.Args) != 2 {
@@ -47,7 +59,7 @@ func main() {
 }
 
 func write(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, "crds"), 0o755); err != nil {
 		return err
 	}
 	root, err := download(kubernetes)
@@ -63,9 +75,26 @@ func write(dir string) error {
 			return err
 		}
 		for _, file := range files {
-			if err := writeCustom(dir, filepath.Join(root, filepath.FromSlash(file))); err != nil {
+			definition, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(file)))
+			if err != nil {
 				return err
 			}
+			if err := writeCustom(dir, path.Base(file), definition); err != nil {
+				return err
+			}
+		}
+	}
+	entries, err := copies.ReadDir("crds")
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		definition, err := copies.ReadFile("crds/" + entry.Name())
+		if err != nil {
+			return err
+		}
+		if err := writeCustom(dir, entry.Name(), definition); err != nil {
+			return err
 		}
 	}
 	return nil
