@@ -15,6 +15,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/drain"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
+	"github.com/trailpost/trailpost/services/internal/tracing"
 )
 
 // Consumer takes events off the queue and stores them.
@@ -30,6 +31,7 @@ type Consumer struct {
 	health        *drain.Health
 	start         atomic.Pointer[error] // what keeps the workers from starting; nil when they run
 	probes        *telemetry.ProbeServer
+	tracing       *tracing.Tracing // nil: off
 
 	// AfterCommit, if not nil, is called between each batch's commit and its
 	// ack. Tests end the process there.
@@ -42,9 +44,14 @@ func NewConsumer(cfg *config.Config, log *slog.Logger) (*Consumer, error) {
 	if err != nil {
 		return nil, err
 	}
+	traces, err := Tracing(cfg, "trailpost-consumer", log)
+	if err != nil {
+		return nil, err
+	}
+	log = traces.Logger(log)
 	registry := telemetry.NewRegistry()
 	c := &Consumer{
-		cfg: cfg, broker: brokerConfig, database: Database(cfg), log: log,
+		cfg: cfg, tracing: traces, broker: brokerConfig, database: Database(cfg), log: log,
 		brokerMetrics: broker.NewMetrics(registry, broker.Consuming),
 		health:        drain.NewHealth(),
 		vitals:        newVitals(registry),
@@ -56,7 +63,11 @@ func NewConsumer(cfg *config.Config, log *slog.Logger) (*Consumer, error) {
 		telemetry.Certificate{Name: "database_client", File: cfg.Database.SSLCert})...))
 	c.blocked(errors.New("starting"))
 	c.probes, err = telemetry.NewProbeServer(cfg.Consumer.Addr(), c.Ready, registry, log)
-	return c, err
+	if err != nil {
+		traces.Shutdown(context.Background())
+		return nil, err
+	}
+	return c, nil
 }
 
 // Addr is where probes and metrics are.
@@ -84,6 +95,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 
 	take, stopTaking := context.WithCancel(ctx)
 	defer stopTaking()
+	patience, lose := afterwards(ctx, context.WithoutCancel(ctx), c.cfg.Consumer.ShutdownTimeout)
+	defer lose()
 	drained := make(chan error, 1)
 	running.Go(func() { drained <- c.drain(take, life) })
 	var err error
@@ -98,6 +111,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer cancel()
 	err = errors.Join(err, c.probes.Shutdown(stop))
 	running.Wait()
+	c.tracing.Shutdown(patience)
 	if err != nil {
 		return fmt.Errorf("consumer: %w", err)
 	}
@@ -127,6 +141,10 @@ func (c *Consumer) drain(take, life context.Context) error {
 	work, cancel := afterwards(take, life, c.cfg.Consumer.ShutdownTimeout)
 	defer cancel()
 	source := broker.NewConsumer(c.broker, c.cfg.Consumer.BatchSize, c.brokerMetrics)
+	var traced *drain.Tracing
+	if tracer := c.tracing.Tracer(); tracer != nil {
+		traced = &drain.Tracing{Tracer: tracer, Queue: c.broker.TracedQueue()}
+	}
 	results := make(chan error)
 	for i := range c.cfg.Consumer.Workers {
 		worker := drain.NewWorker(drain.Options{
@@ -138,6 +156,7 @@ func (c *Consumer) drain(take, life context.Context) error {
 			DeadQueue:   c.broker.DeadQueue(),
 			BatchSize:   c.cfg.Consumer.BatchSize,
 			Linger:      c.cfg.Consumer.Linger,
+			Tracing:     traced,
 			RetryDelay:  max(c.cfg.Consumer.RetryDelay, 10*time.Millisecond),
 			Grace:       time.Duration(c.cfg.Consumer.RetryAttempts) * c.cfg.Consumer.RetryDelay,
 			Health:      c.health,

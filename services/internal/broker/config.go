@@ -6,6 +6,8 @@ import (
 	"net"
 	"strconv"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // QueueType is how the queue is declared.
@@ -39,6 +41,7 @@ type Config struct {
 
 	Name   string       // connection name that the broker's tools show
 	Logger *slog.Logger // nil: slog.Default()
+	Tracer trace.Tracer // nil: no spans
 
 	heartbeat       time.Duration // 0: 10 s; tests have less time
 	undeliveredSize int           // bytes; 0: undeliveredLimit

@@ -3,6 +3,8 @@ package broker
 import (
 	"fmt"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Pacing and fairness of the publisher. A fixed handful of outstanding messages
@@ -172,6 +174,7 @@ type group struct {
 	batch   *batch // nil for single events, and once answered
 	isBatch bool
 	sent    time.Time
+	span    trace.Span // nil when it is not traced
 }
 
 func (g *group) fits(it item, most int) bool {

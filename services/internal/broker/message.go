@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/trailpost/trailpost/services/internal/event"
 )
@@ -31,6 +32,7 @@ type item struct {
 	line      []byte
 	id        uuid.UUID
 	eventType string
+	sender    trace.Span // of its request; nil when nothing is traced
 }
 
 func newItem(e *event.Event) item {

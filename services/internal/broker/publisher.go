@@ -48,8 +48,10 @@ func NewPublisher(cfg Config, metrics *Metrics) *Publisher {
 // an ErrUnavailable (nothing was published) or an ErrNotConfirmed (the outcome
 // is unknown). A request whose ctx ends withdraws its event if no group has
 // taken it.
-func (p *Publisher) Publish(ctx context.Context, e *event.Event) error {
-	s := &single{item: newItem(e), result: make(chan error, 1)}
+func (p *Publisher) Publish(ctx context.Context, e *event.Event) (err error) {
+	sending := p.send(ctx, e, 1)
+	defer func() { sending.end(err) }()
+	s := &single{item: sending.item(e), result: make(chan error, 1)}
 	if err := p.enqueue(func() { p.lanes.addSingle(s) }); err != nil {
 		return err
 	}
@@ -75,13 +77,15 @@ func (p *Publisher) Publish(ctx context.Context, e *event.Event) error {
 
 // PublishBatch is Publish for many: nil means that every event is confirmed.
 // After a group of the batch fails, no more of it is published.
-func (p *Publisher) PublishBatch(ctx context.Context, events []event.Event) error {
+func (p *Publisher) PublishBatch(ctx context.Context, events []event.Event) (err error) {
 	if len(events) == 0 {
 		return nil
 	}
+	sending := p.send(ctx, &events[0], len(events))
+	defer func() { sending.end(err) }()
 	b := &batch{items: make([]item, len(events)), result: make(chan error, 1)}
 	for i := range events {
-		b.items[i] = newItem(&events[i])
+		b.items[i] = sending.item(&events[i])
 	}
 	if err := p.enqueue(func() { p.lanes.addBatch(b) }); err != nil {
 		return err
@@ -239,6 +243,7 @@ func (p *Publisher) detach(l *link, reason error) (changed bool) {
 // fail answers a group whose outcome is unknown or negative. mu is held.
 func (p *Publisher) fail(g *group, cause string, reason error) {
 	p.metrics.failed.WithLabelValues(cause).Add(float64(len(g.items)))
+	g.endSpan(cause, reason)
 	g.answer(fmt.Errorf("%w: %w", ErrNotConfirmed, reason))
 }
 
@@ -311,6 +316,7 @@ func (p *Publisher) next(l *link) (g *group, number uint64, wait time.Duration) 
 		return nil, 0, paceInterval - paced
 	}
 	number = l.add(g, now)
+	p.publish(g)
 	p.metrics.inFlight.Set(float64(len(l.outstanding)))
 	p.metrics.published.Add(float64(len(g.items)))
 	p.metrics.messageEvents.WithLabelValues("published").Observe(float64(len(g.items)))
@@ -390,6 +396,7 @@ func (p *Publisher) confirm(l *link, number uint64, ack bool, returned map[uint6
 		p.metrics.confirmSeconds.Observe(time.Since(g.sent).Seconds())
 		if ack {
 			p.metrics.confirmed.Add(float64(len(g.items)))
+			g.endSpan("", nil)
 			g.answer(nil)
 		} else {
 			p.fail(g, "nacked", errors.New("the broker refused the message (nack): is the queue full?"))

@@ -18,6 +18,7 @@ type Config struct {
 	RabbitMQ RabbitMQ `for:"producer,consumer,letters"`
 	Producer Producer `for:"producer"`
 	Consumer Consumer `for:"consumer"`
+	Tracing  Tracing  `for:"producer,consumer"`
 	Migrate  Migrate  `for:"migrate,roles"`
 }
 

@@ -163,6 +163,15 @@ func TestFaults(t *testing.T) {
 		{"key without certificate", ForConsumer, []string{"DATABASE_PASSWORD=x", "DATABASE_SSLKEY=" + empty}},
 		{"files missing", ForProducer, []string{"RABBITMQ_TLS=yes", "RABBITMQ_CACERTFILE=/does/not/exist", "PRODUCER_TLS_CERT_FILE=/", "PRODUCER_TLS_KEY_FILE=/does/not/exist"}},
 		{"TLS's files without TLS", ForProducer, []string{"RABBITMQ_CACERTFILE=" + empty, "RABBITMQ_SERVER_NAME=mq"}},
+		{"tracing", ForProducer, []string{
+			"OTEL_EXPORTER_OTLP_ENDPOINT=collector:4317", "OTEL_EXPORTER_OTLP_HEADERS=hunter2", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
+			"OTEL_EXPORTER_OTLP_COMPRESSION=zstd", "OTEL_EXPORTER_OTLP_CERTIFICATE=/does/not/exist", "OTEL_EXPORTER_OTLP_CLIENT_KEY=" + empty,
+			"OTEL_TRACES_SAMPLER=xray", "OTEL_RESOURCE_ATTRIBUTES=a=%zz",
+		}},
+		{"tracing's numbers", ForConsumer, []string{
+			"DATABASE_PASSWORD=x", "OTEL_EXPORTER_OTLP_ENDPOINT=http://user:hunter2@collector:4318", "OTEL_EXPORTER_OTLP_HEADERS=a b=c",
+			"OTEL_EXPORTER_OTLP_TIMEOUT=10s", "OTEL_TRACES_SAMPLER=parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG=NaN",
+		}},
 	} {
 		got := faults(t, c.binary, t.TempDir(), c.environ...)
 		out.WriteString("# " + c.what + "\n" + strings.ReplaceAll(got, dir, "DIR"))

@@ -20,6 +20,7 @@ func (l *loader) checkTogether(cfg *Config) {
 	l.checkRabbitMQ(&cfg.RabbitMQ)
 	l.checkDatabase(cfg)
 	l.checkPair("PRODUCER_TLS_CERT_FILE", "PRODUCER_TLS_KEY_FILE")
+	l.checkTracing(&cfg.Tracing)
 }
 
 func (l *loader) checkRabbitMQ(r *RabbitMQ) {

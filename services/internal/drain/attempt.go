@@ -5,10 +5,14 @@ import (
 	"math/rand/v2"
 	"time"
 
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/deadletter"
 	"github.com/trailpost/trailpost/services/internal/event"
 	"github.com/trailpost/trailpost/services/internal/store"
+	"github.com/trailpost/trailpost/services/internal/tracing"
 )
 
 // result is what became of an event: an outcome, or the error for which the
@@ -99,7 +103,12 @@ func (a *attempt) deadLetter(ctx context.Context, letters []deadletter.Letter) e
 	}
 	retry := retry{attempt: a, what: opDeadLetter}
 	for {
-		err := a.opts.Outlet.Publish(ctx, a.opts.DeadQueue, messages)
+		publish, span := a.opts.Tracing.deadLetters(ctx, a.opts.DeadQueue, len(messages))
+		err := a.opts.Outlet.Publish(publish, a.opts.DeadQueue, messages)
+		if err != nil {
+			tracing.Fail(span, "not_confirmed", err.Error())
+		}
+		span.End()
 		if err == nil {
 			retry.done()
 			break
@@ -139,6 +148,7 @@ func (r *retry) wait(ctx context.Context, err error, class store.Class) error {
 	}
 	r.tries++
 	r.opts.Metrics.retries.WithLabelValues(r.what, class.String()).Inc()
+	trace.SpanFromContext(ctx).AddEvent("can't "+r.what+"; trying again", trace.WithAttributes(semconv.ExceptionMessage(err.Error())))
 	late := now.Sub(r.since) >= r.opts.Grace
 	if late || class == store.Transient && !store.Contended(err) {
 		r.status.trouble(err)

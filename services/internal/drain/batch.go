@@ -13,6 +13,7 @@ type batch struct {
 	events      []event.Event
 	count       int // events and letters
 	redelivered bool
+	began       time.Time // when its first message was received
 }
 
 func (b *batch) empty() bool { return len(b.messages) == 0 }
@@ -69,12 +70,15 @@ func (w *Worker) collect(take context.Context, s Session) (*batch, error) {
 			w.held = &m
 			break
 		}
+		if b.empty() {
+			b.began = time.Now()
+		}
 		b.add(m)
 		if m.alone() {
 			break
 		}
 		if deadline.IsZero() {
-			deadline = time.Now().Add(w.opts.Linger)
+			deadline = b.began.Add(w.opts.Linger)
 		}
 	}
 	return b, nil

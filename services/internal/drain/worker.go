@@ -51,6 +51,7 @@ type Options struct {
 	// how long trouble may last before readiness goes off.
 	RetryDelay, Grace time.Duration
 
+	Tracing *Tracing // nil: no spans
 	Health  *Health
 	Metrics *Metrics
 	Logger  *slog.Logger
@@ -131,8 +132,10 @@ func (w *Worker) serve(take, work context.Context, s Session, status *status) er
 
 // process settles a batch: afterwards every event of it is committed or a
 // dead letter, and its messages are acked.
-func (w *Worker) process(ctx context.Context, s Session, b *batch, status *status) error {
+func (w *Worker) process(ctx context.Context, s Session, b *batch, status *status) (err error) {
 	start := time.Now()
+	ctx, span := w.opts.Tracing.start(ctx, b)
+	defer func() { span.end(err) }()
 	a := attempt{Worker: w, session: s, status: status}
 	results, err := a.store(ctx, b.events, b.redelivered)
 	if err != nil {
@@ -140,6 +143,7 @@ func (w *Worker) process(ctx context.Context, s Session, b *batch, status *statu
 	}
 	// The point of no return: what is committed stays, whatever happens now.
 	// A crash from here to the ack means redelivery, and the store finds duplicates.
+	span.committed(results)
 	letters := w.letters(b, results)
 	if err := a.deadLetter(ctx, letters); err != nil {
 		return err

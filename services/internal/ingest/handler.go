@@ -7,6 +7,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/trailpost/trailpost/services/internal/event"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
@@ -19,6 +20,7 @@ type Config struct {
 	Log       *slog.Logger
 	Metrics   *Metrics
 	Gatherer  prometheus.Gatherer // what /metrics shows
+	Tracer    trace.Tracer        // nil: no spans
 
 	// MemoryBudget is the most bytes of request bodies in memory; 0 means 64 MiB.
 	MemoryBudget int64
@@ -70,6 +72,9 @@ func NewHandler(cfg Config) http.Handler {
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true
 	engine.RedirectTrailingSlash = false // a redirected POST loses its body in many clients
+	if cfg.Tracer != nil {
+		engine.Use(traced(cfg.Tracer))
+	}
 	engine.Use(h.observe, h.recover)
 	engine.NoRoute(h.answer(func(*gin.Context) error {
 		return newProblem(kindNotFound, "See / for what there is.")

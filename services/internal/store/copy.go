@@ -18,7 +18,9 @@ const copyStatement = `COPY public.log_events
 
 // copy sends the events in one COPY. They must be sorted by id.
 func (b *batch) copy(ctx context.Context, tx pgx.Tx, which []int) error {
+	ctx, span := traceCopy(ctx, tx.Conn(), len(which))
 	_, err := tx.Conn().PgConn().CopyFrom(ctx, &copyRows{events: b.events, which: which}, copyStatement)
+	endStatement(span, err)
 	return err
 }
 

@@ -169,5 +169,6 @@ func dial(ctx context.Context, cfg Config) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	cc.Tracer = statements{}
 	return pgx.ConnectConfig(ctx, cc)
 }

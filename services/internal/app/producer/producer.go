@@ -17,6 +17,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/event"
 	"github.com/trailpost/trailpost/services/internal/ingest"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
+	"github.com/trailpost/trailpost/services/internal/tracing"
 )
 
 // Producer takes events over HTTP and puts them on the queue.
@@ -27,6 +28,7 @@ type Producer struct {
 	metrics   *broker.Metrics
 	publisher *broker.Publisher
 	server    *ingest.Server
+	tracing   *tracing.Tracing // nil: off
 }
 
 // New listens; nothing is answered before Run.
@@ -35,8 +37,14 @@ func New(cfg *config.Config, log *slog.Logger) (*Producer, error) {
 	if err != nil {
 		return nil, err
 	}
+	traces, err := app.Tracing(cfg, "trailpost-producer", log)
+	if err != nil {
+		return nil, err
+	}
+	log = traces.Logger(log)
+	brokerConfig.Tracer = traces.Tracer()
 	registry := telemetry.NewRegistry()
-	p := &Producer{cfg: cfg, broker: brokerConfig, log: log, metrics: broker.NewMetrics(registry, broker.Publishing)}
+	p := &Producer{cfg: cfg, tracing: traces, broker: brokerConfig, log: log, metrics: broker.NewMetrics(registry, broker.Publishing)}
 	p.publisher = broker.NewPublisher(brokerConfig, p.metrics)
 	p.publisher.Register(registry)
 	registry.MustRegister(telemetry.NewCertificateCollector(append(app.BrokerCertificates(cfg),
@@ -47,6 +55,7 @@ func New(cfg *config.Config, log *slog.Logger) (*Producer, error) {
 		Log:            log,
 		Metrics:        ingest.NewMetrics(registry),
 		Gatherer:       registry,
+		Tracer:         traces.Tracer(),
 		MemoryBudget:   int64(cfg.Producer.MemoryBudget),
 		RequestTimeout: cfg.Producer.RequestTimeout,
 	})
@@ -57,7 +66,11 @@ func New(cfg *config.Config, log *slog.Logger) (*Producer, error) {
 		Log:            log,
 		RequestTimeout: cfg.Producer.RequestTimeout,
 	}, handler)
-	return p, err
+	if err != nil {
+		traces.Shutdown(context.Background())
+		return nil, err
+	}
+	return p, nil
 }
 
 // Addr is where the producer listens.
@@ -84,11 +97,12 @@ func (p *Producer) Run(ctx context.Context) error {
 		p.log.Info("producer stops; requests in hand are finished")
 	case err = <-failed:
 	}
-	stop, cancel := context.WithTimeout(life, p.cfg.Producer.ShutdownTimeout)
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Producer.ShutdownTimeout)
 	defer cancel()
 	err = errors.Join(err, p.server.Shutdown(stop), p.publisher.Close(stop))
 	end()
 	running.Wait()
+	p.tracing.Shutdown(stop)
 	if err != nil {
 		return fmt.Errorf("producer: %w", err)
 	}

@@ -1,0 +1,54 @@
+package app
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/telemetry"
+	"github.com/trailpost/trailpost/services/internal/tracing"
+)
+
+// Tracing starts to trace, if the configuration names a collector; else it
+// returns nil, which is fine. service is what traces call the process unless
+// OTEL_SERVICE_NAME does.
+func Tracing(cfg *config.Config, service string, log *slog.Logger) (*tracing.Tracing, error) {
+	t := cfg.Tracing
+	if !t.On() {
+		return nil, nil //nolint:nilnil // a nil Tracing is one that is off
+	}
+	settings := tracing.Settings{
+		URL: t.URL(), Headers: t.HeaderMap(), Gzip: t.Compression == "gzip", Timeout: time.Duration(t.Timeout) * time.Millisecond,
+		Sampler: t.Sampler, Ratio: t.Ratio(),
+		Service: service, Version: telemetry.ReadBuild().Version, Resource: t.Resource(),
+	}
+	if t.ServiceName != "" {
+		settings.Service = t.ServiceName
+	}
+	var err error
+	if settings.TLS, err = collectorTLS(t); err != nil {
+		return nil, err
+	}
+	return tracing.Start(settings, log)
+}
+
+func collectorTLS(t config.Tracing) (*tls.Config, error) {
+	settings := &tls.Config{MinVersion: tls.VersionTLS12}
+	if t.Certificate != "" {
+		pool, err := authorities(t.Certificate)
+		if err != nil {
+			return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_CERTIFICATE: %w", err)
+		}
+		settings.RootCAs = pool
+	}
+	if t.ClientCertificate != "" {
+		pair, err := tls.LoadX509KeyPair(t.ClientCertificate, t.ClientKey)
+		if err != nil {
+			return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE, OTEL_EXPORTER_OTLP_CLIENT_KEY: %w", err)
+		}
+		settings.Certificates = []tls.Certificate{pair}
+	}
+	return settings, nil
+}

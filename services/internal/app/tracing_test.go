@@ -1,0 +1,357 @@
+package app_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/trailpost/trailpost/services/internal/app/producer"
+	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/testbed"
+)
+
+const (
+	clientTrace = "0af7651916cd43dd8448eb211c80319c"
+	clientSpan  = "b7ad6b7169203331"
+)
+
+// tracedStack is a stack whose services send their traces to a collector.
+func tracedStack(t *testing.T, settings ...string) (*stack, *collector) {
+	t.Helper()
+	c := newCollector(t)
+	s := newStack(t, append([]string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + c.server.URL, "CONSUMER_WORKERS=1"}, settings...)...)
+	return s, c
+}
+
+// call posts a body with a traceparent, if any, and wants 202.
+func call(t *testing.T, url, traceparent, body string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if strings.Contains(body, "\n") {
+		request.Header.Set("Content-Type", "application/x-ndjson")
+	}
+	if traceparent != "" {
+		request.Header.Set("Traceparent", traceparent)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if text, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusAccepted {
+		t.Fatalf("%s %s", response.Status, text)
+	}
+}
+
+// child says what is wrong with a span that should be parent's, in its trace.
+func child(t *testing.T, s, parent span, kind string, attributes map[string]any) {
+	t.Helper()
+	if s.trace != parent.trace || s.parent != parent.id || s.kind != kind {
+		t.Errorf("%s: trace %s parent %s kind %s, want %s %s %s (%s)", s.name, s.trace, s.parent, s.kind, parent.trace, parent.id, kind, parent.name)
+	}
+	has(t, s, attributes)
+}
+
+func has(t *testing.T, s span, attributes map[string]any) {
+	t.Helper()
+	for name, want := range attributes {
+		if got := s.attributes[name]; got != want {
+			t.Errorf("%s: %s is %v, want %v", s.name, name, got, want)
+		}
+	}
+}
+
+func linked(t *testing.T, s, to span) {
+	t.Helper()
+	if !slices.Contains(s.links, to.context()) {
+		t.Errorf("%s is not linked to %s: %v", s.name, to.name, s.links)
+	}
+}
+
+// One event, alone: one trace from the client's span to the commit.
+func TestOneTraceFromTheRequestToTheCommit(t *testing.T) {
+	s, c := tracedStack(t)
+	producer := s.producer()
+	s.consumer()
+	id := uuid.Must(uuid.NewV7()).String()
+	call(t, producer.url+"/log", "00-"+clientTrace+"-"+clientSpan+"-01", `{"session_id":1,"event_type":"user_action","event_id":"`+id+`"}`)
+	s.waitRows(1)
+
+	request := c.one("POST /log")
+	child(t, request, span{name: "client", trace: clientTrace, id: clientSpan}, "SERVER", map[string]any{
+		"http.request.method": "POST", "http.route": "/log", "url.path": "/log", "url.scheme": "http", "http.response.status_code": int64(202),
+		"server.address": "127.0.0.1",
+	})
+	send := c.one("send log_queue")
+	queue := map[string]any{
+		"messaging.system": "rabbitmq", "messaging.destination.name": "log_queue", "messaging.rabbitmq.destination.routing_key": "log_queue",
+		"server.address": s.vhost.Host, "server.port": int64(s.vhost.Port),
+	}
+	child(t, send, request, "PRODUCER", queue)
+	has(t, send, map[string]any{"messaging.operation.type": "send", "messaging.operation.name": "send", "messaging.message.id": id})
+	publish := c.one("publish log_queue")
+	child(t, publish, send, "CLIENT", queue)
+	has(t, publish, map[string]any{"messaging.operation.type": "send", "messaging.operation.name": "publish", "messaging.batch.message_count": int64(1)})
+	process := c.one("process log_queue")
+	child(t, process, send, "CONSUMER", queue)
+	linked(t, process, send)
+	has(t, process, map[string]any{"messaging.operation.type": "process", "messaging.message.id": id, "trailpost.stored": int64(1)})
+	database := map[string]any{"db.system.name": "postgresql", "db.namespace": s.db.Name}
+	store := c.one("COPY log_events")
+	child(t, store, process, "CLIENT", database)
+	has(t, store, map[string]any{"db.operation.name": "COPY", "db.collection.name": "log_events", "db.operation.batch.size": int64(1)})
+	commit := c.one("COMMIT")
+	child(t, commit, process, "CLIENT", database)
+
+	if !commit.start.After(store.start) || commit.end.After(process.end) || process.start.After(store.start) {
+		t.Errorf("process %v–%v, COPY %v, COMMIT –%v", process.start, process.end, store.start, commit.end)
+	}
+	for name, service := range map[string]string{"send log_queue": "trailpost-producer", "COMMIT": "trailpost-consumer"} {
+		if got := c.one(name).service; got != service {
+			t.Errorf("%s is %s's, want %s's", name, got, service)
+		}
+	}
+	if others := c.all(func(s span) bool { return s.trace != clientTrace }); len(others) > 0 {
+		t.Errorf("%d spans of other traces: %v", len(others), others)
+	}
+}
+
+// A request with many events is one trace, too.
+func TestTheTraceOfABatch(t *testing.T) {
+	s, c := tracedStack(t, "CONSUMER_LINGER=1s")
+	producer := s.producer()
+	call(t, producer.url+"/log/batch", "", lines(100, `{"session_id":1,"event_type":"user_action","payload":{"n":%d}}`))
+	s.consumer()
+	s.waitRows(100)
+
+	request := c.one("POST /log/batch")
+	if request.parent != "" {
+		t.Errorf("it has a parent: %s", request.parent)
+	}
+	send := c.one("send log_queue")
+	child(t, send, request, "PRODUCER", map[string]any{"messaging.batch.message_count": int64(100)})
+	events := int64(0)
+	for _, publish := range c.wait(2, "publish log_queue") { // 64 and 36
+		child(t, publish, send, "CLIENT", nil)
+		events += publish.attributes["messaging.batch.message_count"].(int64)
+	}
+	if events != 100 {
+		t.Errorf("%d events were published", events)
+	}
+	process := c.one("process log_queue")
+	child(t, process, send, "CONSUMER", map[string]any{"messaging.batch.message_count": int64(100), "trailpost.stored": int64(100)})
+	child(t, c.one("COPY log_events"), process, "CLIENT", map[string]any{"db.operation.batch.size": int64(100)})
+	child(t, c.one("COMMIT"), process, "CLIENT", nil)
+}
+
+// Many requests share messages and a batch: each trace shows its own end, and is
+// linked to what it shares; of both there is a bound.
+func TestTracesThatShareABatch(t *testing.T) {
+	const requests, bound = 150, 128
+	s, c := tracedStack(t, "CONSUMER_LINGER=1s")
+	producer := s.producer()
+	var wg sync.WaitGroup
+	for n := range requests {
+		wg.Go(func() {
+			call(t, producer.url+"/log", fmt.Sprintf("00-%032x-%016x-01", n+1, n+1), `{"session_id":1,"event_type":"user_action"}`)
+		})
+	}
+	wg.Wait()
+	s.consumer()
+	s.waitRows(requests)
+
+	sends := map[string]span{}
+	for _, send := range c.wait(requests, "send log_queue") {
+		sends[send.context()] = send
+	}
+	within(t, patience, "all messages' spans", func() bool { return sum(c.all(named("publish log_queue"))) == requests })
+	grouped := 0
+	for _, publish := range c.all(named("publish log_queue")) {
+		parent, ok := sends[publish.trace+"-"+publish.parent]
+		if !ok {
+			t.Fatalf("the parent of a message's span is none of the requests': %s", publish.parent)
+		}
+		child(t, publish, parent, "CLIENT", nil)
+		for _, link := range publish.links {
+			grouped++
+			linked(t, sends[link], publish) // and back
+		}
+		if want := publish.attributes["messaging.batch.message_count"].(int64) - 1; int64(len(publish.links)) != want {
+			t.Errorf("%d links, want %d", len(publish.links), want)
+		}
+	}
+	if grouped == 0 {
+		t.Error("no message had more than one event")
+	}
+
+	process := c.one("process log_queue")
+	has(t, process, map[string]any{"messaging.batch.message_count": int64(requests), "trailpost.links_dropped": int64(requests - bound)})
+	if process.parent != "" || len(process.links) != bound {
+		t.Errorf("the batch has parent %q and %d links", process.parent, len(process.links))
+	}
+	for _, store := range c.wait(bound, "store log_queue") {
+		send, ok := sends[store.trace+"-"+store.parent]
+		if !ok {
+			t.Fatalf("the parent of an event's span is none of the requests': %s", store.parent)
+		}
+		child(t, store, send, "CONSUMER", map[string]any{"messaging.message.id": send.attributes["messaging.message.id"], "trailpost.stored": int64(1)})
+		linked(t, store, process)
+		linked(t, process, send)
+	}
+	child(t, c.one("COMMIT"), process, "CLIENT", nil)
+}
+
+func sum(spans []span) (events int64) {
+	for _, s := range spans {
+		n, _ := s.attributes["messaging.batch.message_count"].(int64)
+		events += n
+	}
+	return events
+}
+
+// A dead letter fails the trace of its event, and of no other.
+func TestTheTraceOfADeadLetter(t *testing.T) {
+	s, c := tracedStack(t)
+	producer := s.producer()
+	s.consumer()
+	id := uuid.Must(uuid.NewV7()).String()
+	body := `{"session_id":1,"event_type":"user_action","event_id":"` + id + `","payload":{"n":%d}}`
+	call(t, producer.url+"/log", "", fmt.Sprintf(body, 1))
+	s.waitRows(1)
+	first := c.one("process log_queue")
+	if first.failed {
+		t.Error("the trace of a stored event has failed")
+	}
+	call(t, producer.url+"/log", "00-"+clientTrace+"-"+clientSpan+"-01", fmt.Sprintf(body, 2))
+	dead := c.one("publish log_queue.dead")
+	var process span
+	within(t, patience, "the batch's span", func() bool {
+		found := c.all(func(s span) bool { return s.name == "process log_queue" && s.trace == clientTrace })
+		if len(found) == 1 {
+			process = found[0]
+		}
+		return len(found) == 1
+	})
+	child(t, dead, process, "CLIENT", map[string]any{"messaging.destination.name": "log_queue.dead", "messaging.batch.message_count": int64(1)})
+	has(t, process, map[string]any{"error.type": "event_id_reused", "trailpost.dead_lettered": int64(1), "trailpost.stored": int64(0)})
+	if !process.failed {
+		t.Error("the trace of a dead letter has not failed")
+	}
+	s.waitLetters(1)
+}
+
+// The client decides whether its trace is recorded; probes never are.
+func TestWhatIsNotTraced(t *testing.T) {
+	s, c := tracedStack(t)
+	producer := s.producer()
+	s.consumer()
+	call(t, producer.url+"/log", "00-"+clientTrace+"-"+clientSpan+"-00", `{"session_id":1,"event_type":"user_action"}`)
+	for _, path := range []string{"/livez", "/readyz", "/health", "/metrics"} {
+		get(t, producer.url+path)
+	}
+	s.waitRows(1)
+	// Spans are sent in the order in which they end: these are the last.
+	call(t, producer.url+"/log", "", `{"session_id":1,"event_type":"user_action"}`)
+	c.one("COMMIT")
+	c.one("publish log_queue")
+	c.one("POST /log")
+	if n := len(c.all(func(s span) bool { return strings.HasPrefix(s.name, "GET") || s.trace == clientTrace })); n > 0 {
+		t.Errorf("%d spans of what should not be traced", n)
+	}
+}
+
+func TestTracingIsOffWithoutACollector(t *testing.T) {
+	s := newStack(t, "OTEL_TRACES_SAMPLER=always_on")
+	producer := s.producer()
+	s.consumer()
+	traceparent := "00-" + clientTrace + "-" + clientSpan + "-01"
+	call(t, producer.url+"/log", traceparent, `{"session_id":1,"event_type":"user_action"}`)
+	s.waitRows(1)
+	buf := make([]byte, 4<<20)
+	stacks := string(buf[:runtime.Stack(buf, true)])
+	if strings.Contains(stacks, "go.opentelemetry.io/") {
+		t.Errorf("a goroutine of OpenTelemetry's runs:\n%s", stacks)
+	}
+}
+
+// A collector that is away, or says nothing, costs spans and nothing else.
+func TestACollectorThatIsAway(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	for name, address := range map[string]string{"silent": silent.Addr().String(), "gone": gone.Addr().String()} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
+			s := newStack(t, "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+address, "OTEL_EXPORTER_OTLP_TIMEOUT=600000")
+			log := s.logged()
+			producer, consumer := s.producer(), s.consumer()
+			for range 20 {
+				call(t, producer.url+"/log", "", `{"session_id":1,"event_type":"user_action"}`)
+			}
+			s.waitRows(20)
+			for _, service := range []*service{producer, consumer} {
+				start := time.Now()
+				if err := service.stop(); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(start); took > 6*time.Second { // 3 s for spans, and slack; 8 s is the limit of all
+					t.Errorf("it took %s to stop", took)
+				}
+			}
+			if n := strings.Count(log.String(), "traces can't be sent"); n > 2 {
+				t.Errorf("%d complaints of two services:\n%s", n, log)
+			}
+		})
+	}
+}
+
+// What a client sends can't cost others their spans.
+func TestHostileRequestsAreTraced(t *testing.T) {
+	s, c := tracedStack(t)
+	producer := s.producer()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(producer.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "B%%REW /\xff\xfe%s?secret HTTP/1.1\r\nHost: h\r\nTraceparent: 00-zz\r\nConnection: close\r\n\r\n", strings.Repeat("x", 8000))
+	if answer, _ := io.ReadAll(conn); !strings.HasPrefix(string(answer), "HTTP/1.1 404") {
+		t.Errorf("got %.60q", answer)
+	}
+	odd := c.one("HTTP")
+	has(t, odd, map[string]any{"http.request.method": "_OTHER", "http.response.status_code": int64(404)})
+	if path, _ := odd.attributes["url.path"].(string); len(path) > 1000 || strings.Contains(path, "secret") {
+		t.Errorf("the path is %q", path)
+	}
+	call(t, producer.url+"/log", "", `{"session_id":1,"event_type":"user_action"}`)
+	c.one("POST /log")
+}
+
+func TestWrongTracingSettings(t *testing.T) {
+	db, vhost := testbed.Postgres(t), testbed.Rabbit(t)
+	s := stackOn(t, db, vhost, "OTEL_EXPORTER_OTLP_ENDPOINT=https://127.0.0.1:1", "OTEL_EXPORTER_OTLP_CERTIFICATE=/dev/null")
+	_, err := producer.New(s.config(config.ForProducer), s.log)
+	if err == nil || !strings.Contains(err.Error(), "OTEL_EXPORTER_OTLP_CERTIFICATE") {
+		t.Errorf("got %v", err)
+	}
+}

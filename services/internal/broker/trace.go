@@ -1,0 +1,113 @@
+package broker
+
+import (
+	"context"
+	"errors"
+
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/tracing"
+)
+
+// In the words of the messaging conventions an event is a message, since it has
+// an id and a creation context, and one of ours on the wire is a batch. So a
+// request's "send" span is a PRODUCER, whose context goes with its events; the
+// "publish" span of a group, from its writing to the broker's confirm, is a
+// CLIENT, linked to what it carries.
+
+// maxLinks is of one span.
+const maxLinks = 128
+
+// TracedQueue is what spans about the queue tell of it.
+func (c Config) TracedQueue() tracing.Queue {
+	return tracing.Queue{Name: c.Queue, Host: c.Host, Port: c.Port}
+}
+
+// sending is the span of a request's events, from the lane to the answer. The
+// zero value is for when nothing is traced, and all that it does is nothing.
+type sending struct{ span trace.Span }
+
+// send begins a span for n events, of which e is the first.
+func (p *Publisher) send(ctx context.Context, e *event.Event, n int) sending {
+	if p.cfg.Tracer == nil {
+		return sending{}
+	}
+	attributes := p.cfg.TracedQueue().Attributes("send", semconv.MessagingOperationTypeSend)
+	if n == 1 {
+		attributes = append(attributes, semconv.MessagingMessageID(e.ID.String()))
+	} else {
+		attributes = append(attributes, semconv.MessagingBatchMessageCount(n))
+	}
+	_, span := p.cfg.Tracer.Start(ctx, "send "+p.cfg.Queue, trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(attributes...))
+	return sending{span}
+}
+
+// item is newItem, with the span's context in place of the client's.
+func (s sending) item(e *event.Event) item {
+	if s.span == nil {
+		return newItem(e)
+	}
+	traced := *e
+	traced.TraceParent = tracing.TraceParent(s.span.SpanContext())
+	it := newItem(&traced)
+	it.sender = s.span
+	return it
+}
+
+func (s sending) end(err error) {
+	if s.span != nil {
+		if err != nil {
+			kind := "not_confirmed"
+			if errors.Is(err, ErrUnavailable) {
+				kind = "unavailable"
+			}
+			tracing.Fail(s.span, kind, err.Error())
+		}
+		s.span.End()
+	}
+}
+
+// publish begins a group's span: in the trace of its first event that is
+// recorded, and linked to the others'. Those are linked to it in turn, so that
+// one finds it from each.
+func (p *Publisher) publish(g *group) {
+	if p.cfg.Tracer == nil {
+		return
+	}
+	var parent trace.Span
+	var links []trace.Link
+	for _, it := range g.items {
+		switch sender := it.sender; {
+		case sender == nil || !sender.IsRecording() || sender == parent:
+		case parent == nil:
+			parent = sender
+		case len(links) < maxLinks && (len(links) == 0 || !links[len(links)-1].SpanContext.Equal(sender.SpanContext())):
+			links = append(links, trace.Link{SpanContext: sender.SpanContext()})
+		}
+	}
+	if parent == nil {
+		return
+	}
+	_, g.span = p.cfg.Tracer.Start(trace.ContextWithSpan(context.Background(), parent), "publish "+p.cfg.Queue,
+		trace.WithSpanKind(trace.SpanKindClient), trace.WithLinks(links...),
+		trace.WithAttributes(p.cfg.TracedQueue().Attributes("publish", semconv.MessagingOperationTypeSend,
+			semconv.MessagingBatchMessageCount(len(g.items)), semconv.MessagingMessageBodySize(g.bytes))...))
+	for _, s := range g.singles {
+		if s.sender != nil && s.sender.IsRecording() && s.sender != parent {
+			s.sender.AddLink(trace.Link{SpanContext: g.span.SpanContext()})
+		}
+	}
+}
+
+// endSpan is called when the group's fate is known; cause is "" if it is well.
+func (g *group) endSpan(cause string, reason error) {
+	if g.span == nil {
+		return
+	}
+	if cause != "" {
+		tracing.Fail(g.span, cause, reason.Error())
+	}
+	g.span.End()
+}

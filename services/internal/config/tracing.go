@@ -1,0 +1,158 @@
+package config
+
+import (
+	"errors"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// Tracing is OpenTelemetry's exporter and sampler. The names, forms and meanings
+// of the variables are those of its specification ("OpenTelemetry Environment
+// Variable Specification", "OpenTelemetry Protocol Exporter"); other programs in
+// the same environment read them too, so without an endpoint no value is refused
+// that some program might take.
+type Tracing struct {
+	Endpoint           string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"Base URL of an OpenTelemetry collector, such as http://collector:4318, which gets traces over OTLP/HTTP; without it nothing is traced."`
+	Headers            Secret `env:"OTEL_EXPORTER_OTLP_HEADERS" help:"Headers of requests to the collector: name=value,name=value, values percent-encoded."`
+	Protocol           string `env:"OTEL_EXPORTER_OTLP_PROTOCOL" envDefault:"http/protobuf" help:"Protocol of the collector; http/protobuf is the one there is."`
+	Compression        string `env:"OTEL_EXPORTER_OTLP_COMPRESSION" envDefault:"none" help:"Compression of requests to the collector: none or gzip."`
+	Timeout            int    `env:"OTEL_EXPORTER_OTLP_TIMEOUT" envDefault:"10000" min:"1" max:"600000" help:"Longest time of a request to the collector, in milliseconds."`
+	Certificate        string `env:"OTEL_EXPORTER_OTLP_CERTIFICATE" help:"File of the certificate authorities that may sign the collector's certificate; without it, the system's."`
+	ClientCertificate  string `env:"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE" help:"File of the client certificate for the collector."`
+	ClientKey          string `env:"OTEL_EXPORTER_OTLP_CLIENT_KEY" help:"File of the client certificate's key."`
+	Sampler            string `env:"OTEL_TRACES_SAMPLER" envDefault:"parentbased_always_on" help:"Which traces are recorded: always_on, always_off, traceidratio, or parentbased_ and one of these, which follows the client's decision where it made one."`
+	SamplerArg         string `env:"OTEL_TRACES_SAMPLER_ARG" envDefault:"1" help:"Share of the traces that the samplers by ratio record, from 0 to 1."`
+	ServiceName        string `env:"OTEL_SERVICE_NAME" help:"Name of the service in traces; without it trailpost-producer and trailpost-consumer."`
+	ResourceAttributes string `env:"OTEL_RESOURCE_ATTRIBUTES" help:"What traces tell of the process beside that: name=value,name=value, values percent-encoded."`
+}
+
+var samplers = []string{
+	"always_on", "always_off", "traceidratio",
+	"parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio",
+}
+
+// On tells whether there is a collector.
+func (t Tracing) On() bool { return t.Endpoint != "" }
+
+// URL is where traces are posted: below the endpoint, "/v1/traces".
+func (t Tracing) URL() string { return strings.TrimSuffix(t.Endpoint, "/") + "/v1/traces" }
+
+// Ratio is SamplerArg.
+func (t Tracing) Ratio() float64 {
+	ratio, _ := strconv.ParseFloat(t.SamplerArg, 64) // checked by Load
+	return ratio
+}
+
+// HeaderMap is Headers, taken apart.
+func (t Tracing) HeaderMap() map[string]string {
+	headers, _ := parsePairs(t.Headers.Reveal()) // checked by Load
+	return headers
+}
+
+// Resource is ResourceAttributes, taken apart.
+func (t Tracing) Resource() map[string]string {
+	attributes, _ := parsePairs(t.ResourceAttributes) // checked by Load
+	return attributes
+}
+
+func (l *loader) checkTracing(t *Tracing) {
+	const (
+		endpoint    = "OTEL_EXPORTER_OTLP_ENDPOINT"
+		headers     = "OTEL_EXPORTER_OTLP_HEADERS"
+		protocol    = "OTEL_EXPORTER_OTLP_PROTOCOL"
+		compression = "OTEL_EXPORTER_OTLP_COMPRESSION"
+		sampler     = "OTEL_TRACES_SAMPLER"
+		samplerArg  = "OTEL_TRACES_SAMPLER_ARG"
+		resource    = "OTEL_RESOURCE_ATTRIBUTES"
+
+		certificate       = "OTEL_EXPORTER_OTLP_CERTIFICATE"
+		clientCertificate = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"
+		clientKey         = "OTEL_EXPORTER_OTLP_CLIENT_KEY"
+	)
+	if !t.On() || l.binary&(ForProducer|ForConsumer) == 0 {
+		return
+	}
+	if problem := endpointProblem(t.Endpoint); problem != "" {
+		l.blameSecret(endpoint, problem) // it may hold a password
+	}
+	if _, err := parseHeaders(t.Headers.Reveal()); err != nil {
+		l.blameSecret(headers, err.Error())
+	}
+	if t.Protocol != "http/protobuf" {
+		l.blame(protocol, "must be http/protobuf: a collector takes it at port 4318, beside gRPC at 4317")
+	}
+	if t.Compression != "none" && t.Compression != "gzip" {
+		l.blame(compression, "must be one of none, gzip")
+	}
+	if !slices.Contains(samplers, t.Sampler) {
+		l.blame(sampler, "must be one of "+strings.Join(samplers, ", "))
+	}
+	if ratio, err := strconv.ParseFloat(t.SamplerArg, 64); strings.HasSuffix(t.Sampler, "traceidratio") && (err != nil || !(ratio >= 0 && ratio <= 1)) {
+		l.blame(samplerArg, "must be a number from 0 to 1")
+	}
+	if _, err := parsePairs(t.ResourceAttributes); err != nil {
+		l.blame(resource, err.Error())
+	}
+	for name, path := range map[string]string{certificate: t.Certificate, clientCertificate: t.ClientCertificate, clientKey: t.ClientKey} {
+		if path != "" {
+			l.checkReadable(name, path)
+		}
+	}
+	l.checkPair(clientCertificate, clientKey)
+}
+
+func endpointProblem(endpoint string) string {
+	const want = "must be an http or https URL such as http://collector:4318"
+	u, err := url.Parse(endpoint)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return want
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return want + ", without a user, a query or a fragment; a password goes into OTEL_EXPORTER_OTLP_HEADERS"
+	}
+	return ""
+}
+
+// parseHeaders is parsePairs, for names that HTTP takes.
+func parseHeaders(text string) (map[string]string, error) {
+	pairs, err := parsePairs(text)
+	for name, value := range pairs {
+		if strings.ContainsFunc(name, notToken) {
+			return nil, errors.New("holds a name that is no header's")
+		}
+		if strings.ContainsFunc(value, unicode.IsControl) {
+			return nil, errors.New("holds a value with control characters")
+		}
+	}
+	return pairs, err
+}
+
+// notToken tells what a header's name can't hold (RFC 9110, 5.6.2).
+func notToken(r rune) bool {
+	return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+}
+
+// parsePairs reads W3C Baggage's list, name=value,name=value, without its
+// properties. The error never quotes a value, which may be secret.
+func parsePairs(text string) (map[string]string, error) {
+	if text == "" {
+		return nil, nil
+	}
+	pairs := map[string]string{}
+	for pair := range strings.SplitSeq(text, ",") {
+		if strings.TrimSpace(pair) == "" {
+			continue
+		}
+		name, encoded, found := strings.Cut(pair, "=")
+		value, err := url.PathUnescape(strings.TrimSpace(encoded))
+		name = strings.TrimSpace(name)
+		if !found || name == "" || err != nil {
+			return nil, errors.New("must be name=value,name=value, with %2C for a comma in a value")
+		}
+		pairs[name] = value
+	}
+	return pairs, nil
+}

@@ -1,0 +1,193 @@
+package drain
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/trailpost/trailpost/services/internal/deadletter"
+	"github.com/trailpost/trailpost/services/internal/store"
+	"github.com/trailpost/trailpost/services/internal/tracing"
+)
+
+// maxLinks is how many traces a batch's span is linked to, and how many of them
+// get a span of the batch.
+const maxLinks = 128
+
+// Tracing makes the spans of batches. A nil one makes none and costs nothing.
+type Tracing struct {
+	Tracer trace.Tracer
+	Queue  tracing.Queue
+}
+
+// batchSpan is a batch's span, and the traces that its events come from.
+type batchSpan struct {
+	*Tracing
+	span     trace.Span
+	batch    *batch
+	sources  []source
+	sourceOf []int // by the event's index; -1: none that is recorded
+	within   bool  // the span is in its one source's trace
+}
+
+// source is a context that one or more events of a batch carry.
+type source struct {
+	context trace.SpanContext
+	first   int // index of an event
+	events  int
+	tally   tally
+}
+
+// tally is what became of some events.
+type tally struct {
+	stored, duplicates, deadLettered int
+	reason                           string // of a dead letter
+}
+
+// start begins the span of a batch, if one of its events is of a trace that is
+// recorded, or none is of any and the sampler wants it. It is a root, linked to
+// the events' contexts, since it can't be in the traces of all of them; if they
+// are of one, it is in that.
+func (t *Tracing) start(ctx context.Context, b *batch) (context.Context, *batchSpan) {
+	if t == nil {
+		return ctx, nil
+	}
+	s := &batchSpan{Tracing: t, batch: b, sourceOf: make([]int, len(b.events))}
+	traced := s.findSources()
+	if traced && len(s.sources) == 0 {
+		return ctx, nil
+	}
+	attributes := t.Queue.Attributes("process", semconv.MessagingOperationTypeProcess, semconv.MessagingBatchMessageCount(b.count))
+	links := make([]trace.Link, min(len(s.sources), maxLinks))
+	for i := range links {
+		links[i].SpanContext = s.sources[i].context
+	}
+	if left := len(s.sources) - len(links); left > 0 {
+		attributes = append(attributes, attribute.Int("trailpost.links_dropped", left))
+	}
+	if s.within = s.oneSource(); s.within {
+		ctx = trace.ContextWithRemoteSpanContext(ctx, s.sources[0].context)
+	}
+	ctx, s.span = t.Tracer.Start(ctx, "process "+t.Queue.Name, trace.WithSpanKind(trace.SpanKindConsumer),
+		trace.WithTimestamp(b.began), trace.WithLinks(links...), trace.WithAttributes(attributes...))
+	return ctx, s
+}
+
+// findSources tells whether any event carries a context, recorded or not.
+func (s *batchSpan) findSources() (traced bool) {
+	known := map[string]int{}
+	for i := range s.batch.events {
+		s.sourceOf[i] = -1
+		parent := s.batch.events[i].TraceParent
+		if parent == "" {
+			continue
+		}
+		n, ok := known[parent]
+		if !ok {
+			context := tracing.ParseTraceParent(parent)
+			traced = traced || context.IsValid()
+			n = -1
+			if context.IsValid() && context.IsSampled() {
+				n = len(s.sources)
+				s.sources = append(s.sources, source{context: context, first: i})
+			}
+			known[parent] = n
+		}
+		if s.sourceOf[i] = n; n >= 0 {
+			s.sources[n].events++
+		}
+	}
+	return traced
+}
+
+// oneSource tells whether all of the batch is of one recorded trace.
+func (s *batchSpan) oneSource() bool {
+	return len(s.sources) == 1 && s.sources[0].events == s.batch.count
+}
+
+// committed says what became of the batch's events. Each trace that some of them
+// are of gets a span from their receipt to now, linked to the batch's, so that it
+// shows its own end.
+func (s *batchSpan) committed(results []result) {
+	if s == nil {
+		return
+	}
+	var all tally
+	for i, r := range results {
+		all.count(r)
+		if n := s.sourceOf[i]; n >= 0 {
+			s.sources[n].tally.count(r)
+		}
+	}
+	all.deadLettered += s.batch.count - len(results) // what could not be read
+	all.describe(s.span, s.within)
+	if s.within {
+		if s.batch.count == 1 {
+			s.span.SetAttributes(semconv.MessagingMessageID(s.batch.events[0].ID.String()))
+		}
+		return
+	}
+	now := time.Now()
+	link := trace.WithLinks(trace.Link{SpanContext: s.span.SpanContext()})
+	for i := range s.sources[:min(len(s.sources), maxLinks)] {
+		source := &s.sources[i]
+		what := semconv.MessagingBatchMessageCount(source.events)
+		if source.events == 1 {
+			what = semconv.MessagingMessageID(s.batch.events[source.first].ID.String())
+		}
+		_, span := s.Tracer.Start(trace.ContextWithRemoteSpanContext(context.Background(), source.context), "store "+s.Queue.Name,
+			trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(s.batch.began), link,
+			trace.WithAttributes(s.Queue.Attributes("store", semconv.MessagingOperationTypeProcess, what)...))
+		source.tally.describe(span, true)
+		span.End(trace.WithTimestamp(now))
+	}
+}
+
+// end ends the batch's span. An error says that it is not settled and comes again.
+func (s *batchSpan) end(err error) {
+	if s == nil {
+		return
+	}
+	if err != nil {
+		tracing.Fail(s.span, "not_settled", err.Error())
+	}
+	s.span.End()
+}
+
+func (t *tally) count(r result) {
+	switch {
+	case r.poison != nil:
+		t.deadLettered++
+		t.reason = deadletter.ReasonRefused
+	case r.outcome == store.Reused:
+		t.deadLettered++
+		t.reason = deadletter.ReasonIDReused
+	case r.outcome == store.Duplicate:
+		t.duplicates++
+	default:
+		t.stored++
+	}
+}
+
+// describe writes the tally down. fails says that a dead letter is the span's failure.
+func (t *tally) describe(span trace.Span, fails bool) {
+	span.SetAttributes(attribute.Int("trailpost.stored", t.stored), attribute.Int("trailpost.duplicates", t.duplicates),
+		attribute.Int("trailpost.dead_lettered", t.deadLettered))
+	if fails && t.reason != "" {
+		tracing.Fail(span, t.reason, "dead-lettered")
+	}
+}
+
+// deadLetters begins the span of a publish to the dead-letter queue.
+func (t *Tracing) deadLetters(ctx context.Context, queue string, n int) (context.Context, trace.Span) {
+	if t == nil || !trace.SpanFromContext(ctx).IsRecording() {
+		return ctx, trace.SpanFromContext(context.Background())
+	}
+	dead := t.Queue
+	dead.Name = queue
+	return t.Tracer.Start(ctx, "publish "+queue, trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(dead.Attributes("publish", semconv.MessagingOperationTypeSend, semconv.MessagingBatchMessageCount(n))...))
+}

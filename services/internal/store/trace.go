@@ -1,0 +1,77 @@
+package store
+
+import (
+	"context"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/trailpost/trailpost/services/internal/tracing"
+)
+
+// statements makes a span of each statement, if the context has one that is recorded, by the conventions for clients of
+// databases. The statements' parameters are events, and are never in it.
+type statements struct{}
+
+type statementKey struct{}
+
+// TraceQueryStart is pgx.QueryTracer's.
+func (statements) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	parent := trace.SpanFromContext(ctx)
+	if !parent.IsRecording() {
+		return ctx
+	}
+	operation, _, _ := strings.Cut(strings.TrimSpace(data.SQL), " ")
+	ctx, span := startStatement(ctx, parent, conn, strings.ToUpper(operation), "")
+	span.SetAttributes(semconv.DBQueryText(strings.Join(strings.Fields(data.SQL), " ")))
+	return context.WithValue(ctx, statementKey{}, span)
+}
+
+// TraceQueryEnd is pgx.QueryTracer's.
+func (statements) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
+	if span, ok := ctx.Value(statementKey{}).(trace.Span); ok {
+		endStatement(span, data.Err)
+	}
+}
+
+// traceCopy begins the span of a COPY of n rows, of which pgx does not tell its tracer.
+func traceCopy(ctx context.Context, conn *pgx.Conn, n int) (context.Context, trace.Span) {
+	parent := trace.SpanFromContext(ctx)
+	if !parent.IsRecording() {
+		return ctx, parent
+	}
+	ctx, span := startStatement(ctx, parent, conn, "COPY", "log_events")
+	span.SetAttributes(semconv.DBOperationBatchSize(n))
+	return ctx, span
+}
+
+func startStatement(ctx context.Context, parent trace.Span, conn *pgx.Conn, operation, table string) (context.Context, trace.Span) {
+	cc := conn.Config()
+	ctx, span := tracing.Of(parent).Start(ctx, strings.TrimSpace(operation+" "+table),
+		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+			semconv.DBSystemNamePostgreSQL,
+			semconv.DBNamespace(cc.Database),
+			semconv.DBOperationName(operation),
+			semconv.ServerAddress(cc.Host),
+			semconv.ServerPort(int(cc.Port)),
+		))
+	if table != "" {
+		span.SetAttributes(semconv.DBCollectionName(table))
+	}
+	return ctx, span
+}
+
+func endStatement(span trace.Span, err error) {
+	if err != nil {
+		state := SQLState(err)
+		if state != "" {
+			span.SetAttributes(semconv.DBResponseStatusCode(state))
+		} else {
+			state = "connection"
+		}
+		tracing.Fail(span, state, err.Error())
+	}
+	span.End()
+}
