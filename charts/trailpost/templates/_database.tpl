@@ -15,6 +15,11 @@ chart's in both cases.
 {{- if .Values.postgresql.enabled -}}5432{{- else -}}{{- .Values.externalDatabase.port -}}{{- end -}}
 {{- end -}}
 
+{{/* Not empty if all passwords are in Secrets of others. */}}
+{{- define "trailpost.database.givenSecrets" -}}
+{{- if or .Values.database.existingSecret .Values.database.existingSecrets.owner -}}yes{{- end -}}
+{{- end -}}
+
 {{/* The Secret with the keys owner-password, writer-password and reader-password. */}}
 {{- define "trailpost.database.secretName" -}}
 {{- default (printf "%s-database" (include "trailpost.fullname" .)) .Values.database.existingSecret -}}
@@ -74,6 +79,15 @@ Its files, in one volume; each password has the name of its key.
   projected:
     defaultMode: 0440
     sources:
+      {{- if .root.Values.database.existingSecrets.owner }}
+      {{- range .roles }}
+      - secret:
+          name: {{ get $.root.Values.database.existingSecrets . }}
+          items:
+            - key: password
+              path: {{ . }}-password
+      {{- end }}
+      {{- else }}
       - secret:
           name: {{ include "trailpost.database.secretName" .root }}
           items:
@@ -81,6 +95,7 @@ Its files, in one volume; each password has the name of its key.
             - key: {{ . }}-password
               path: {{ . }}-password
             {{- end }}
+      {{- end }}
       {{- if .admin }}
       - secret:
           name: {{ include "trailpost.database.adminSecretName" .root }}
@@ -109,6 +124,8 @@ Its files, in one volume; each password has the name of its key.
 {{- define "trailpost.database.checksum" -}}
 {{- if .Values.database.existingSecret -}}
 {{- sha256sum .Values.database.existingSecret -}}
+{{- else if .Values.database.existingSecrets.owner -}}
+{{- toJson .Values.database.existingSecrets | sha256sum -}}
 {{- else -}}
 {{- include "trailpost.database.passwords" . | sha256sum -}}
 {{- end -}}

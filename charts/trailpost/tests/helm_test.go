@@ -85,7 +85,9 @@ func valueSets() map[string][]string {
 		"ha":       {"-f", chart + "/values-ha.yaml"},
 		"external": {"-f", chart + "/values-external.yaml"},
 		"gitops":   {"-f", chart + "/values-gitops.yaml"},
-		"all":      {"-f", "testdata/everything-on.yaml"},
+		// the production path beside operators
+		"operators": {"-f", chart + "/../../k8s/values-operators.yaml"},
+		"all":       {"-f", "testdata/everything-on.yaml"},
 	}
 }
 
