@@ -49,6 +49,10 @@ spec:
 {{ include "trailpost.networkPolicy.toServer" (dict "root" . "name" "rabbitmq" "own" .Values.rabbitmq.enabled "port" (include "trailpost.rabbitmq.port" .) "addresses" .Values.networkPolicy.externalRabbitmq) }}
 {{- end -}}
 
+{{- define "trailpost.networkPolicy.toCollector" -}}
+{{ include "trailpost.networkPolicy.toServer" (dict "root" . "name" "" "own" false "port" (include "trailpost.tracing.port" .) "addresses" .Values.networkPolicy.collector) }}
+{{- end -}}
+
 {{- define "trailpost.networkPolicy.toDatabase" -}}
 {{ include "trailpost.networkPolicy.toServer" (dict "root" . "name" "postgresql" "own" .Values.postgresql.enabled "port" (include "trailpost.database.port" .) "addresses" .Values.networkPolicy.externalDatabase) }}
 {{- end -}}

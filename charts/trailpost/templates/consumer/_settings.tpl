@@ -13,11 +13,17 @@ CONSUMER_LINGER: {{ printf "%vms" .Values.consumer.lingerMilliseconds | quote }}
 CONSUMER_RETRY_ATTEMPTS: {{ .Values.consumer.retryAttempts | quote }}
 CONSUMER_RETRY_DELAY: {{ printf "%vs" .Values.consumer.retryDelaySeconds | quote }}
 CONSUMER_SHUTDOWN_TIMEOUT: {{ printf "%vs" .Values.consumer.shutdownTimeoutSeconds | quote }}
+{{- if .Values.tracing.endpoint }}
+{{- include "trailpost.tracing.settings" . }}
+{{- end }}
 {{- end -}}
 
 {{- define "trailpost.consumer.mounts" -}}
 {{ include "trailpost.rabbitmq.mount" . }}
 {{ include "trailpost.database.mount" . }}
+{{- if include "trailpost.tracing.files" . }}
+{{ include "trailpost.tracing.mount" . }}
+{{- end }}
 {{- with .Values.consumer.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}

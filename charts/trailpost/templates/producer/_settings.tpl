@@ -14,6 +14,9 @@ EVENT_ID_MAX_AGE: {{ .Values.producer.eventIdMaxAge | quote }}
 PRODUCER_TLS_CERT_FILE: /etc/trailpost/tls/tls.crt
 PRODUCER_TLS_KEY_FILE: /etc/trailpost/tls/tls.key
 {{- end }}
+{{- if .Values.tracing.endpoint }}
+{{- include "trailpost.tracing.settings" . }}
+{{- end }}
 {{- end -}}
 
 {{- define "trailpost.producer.scheme" -}}
