@@ -26,7 +26,7 @@ func (c *Consumer) prepare(ctx context.Context) error {
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, store.ErrSchemaOld):
+		case errors.Is(err, store.ErrSchemaOld), errors.Is(err, store.ErrRestored):
 			return err
 		case errors.Is(err, store.ErrOwnerRole):
 			return fmt.Errorf("%w; use a role that `migrate roles` made, or set ALLOW_OWNER_ROLE=true to run all the same", err)

@@ -32,10 +32,10 @@ func catalog(t *testing.T, conn *pgx.Conn) []string {
 			pg_get_expr(relpartbound, oid), CASE relkind WHEN 'v' THEN pg_get_viewdef(oid) END)
 		FROM pg_class WHERE relnamespace IN (TABLE ours) AND relkind <> 't'
 		UNION ALL
-		SELECT concat_ws(' ', 'column', attrelid::regclass, attnum, attname, format_type(atttypid, atttypmod), attnotnull, attidentity,
+		SELECT concat_ws(' ', 'column', attrelid::regclass, row_number() OVER (PARTITION BY attrelid ORDER BY attnum), attname, format_type(atttypid, atttypmod), attnotnull, attidentity,
 			pg_get_expr(adbin, adrelid))
 		FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
-		WHERE relnamespace IN (TABLE ours) AND attnum > 0
+		WHERE relnamespace IN (TABLE ours) AND attnum > 0 AND NOT attisdropped
 		UNION ALL
 		SELECT concat_ws(' ', 'constraint', conrelid::regclass, conname, pg_get_constraintdef(oid)) FROM pg_constraint WHERE connamespace IN (TABLE ours)
 		UNION ALL

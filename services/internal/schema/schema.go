@@ -47,8 +47,9 @@ type options struct {
 // WithLogger tells log about each step.
 func WithLogger(log *slog.Logger) Option { return func(o *options) { o.log = log } }
 
-// Up takes the database up to Newest and returns when it is there, whoever brought it there. A database that a newer
-// release has taken further is left as it is. A database without the group roles is a *RolesError, one with another
+// Up takes the database up to Newest and returns when it is there, whoever brought it there. A trail that was restored
+// from another cluster's dump is made at home on this one. A database that a newer release has taken further is left as
+// it is. A database without the group roles is a *RolesError, one with another
 // tool's dirty flag a *DirtyError.
 //
 // When ctx ends, Up finishes the step in hand and stops before the next; every step stands alone.
@@ -60,8 +61,8 @@ func Up(ctx context.Context, cc *pgx.ConnConfig, opts ...Option) error {
 		err := m.Up()
 		var missing *fs.PathError
 		switch {
-		case errors.Is(err, migrate.ErrNoChange):
-			return nil
+		case err == nil || errors.Is(err, migrate.ErrNoChange):
+			return adopt(ctx, d.conn, o.log)
 		case errors.As(err, &missing) && errors.Is(err, os.ErrNotExist):
 			v, _, verr := m.Version()
 			if newest := newest(o.fs); verr == nil && v > newest {

@@ -14,16 +14,21 @@ const SchemaVersion uint = 5
 var (
 	// ErrSchemaOld is a database that has not been migrated as far as SchemaVersion.
 	ErrSchemaOld = errors.New("the database's schema is too old")
+	// ErrRestored is a trail that came from another cluster's dump: its rows' tx would not rise.
+	ErrRestored = errors.New("the database was restored from another cluster's dump")
 	// ErrOwnerRole is a role that could change the trail.
 	ErrOwnerRole = errors.New("the database role could change or delete stored events")
 )
 
 // Check refuses, before anything is consumed, what a consumer must not run on: a schema older than SchemaVersion
-// (ErrSchemaOld) and, unless allowOwner, a role that may UPDATE, DELETE or TRUNCATE the trail or become one that may
+// (ErrSchemaOld), a trail that is not at home on this cluster yet (ErrRestored) and, unless allowOwner, a role that may UPDATE, DELETE or TRUNCATE the trail or become one that may
 // (ErrOwnerRole). Other errors are the database's: Classify them.
 func Check(ctx context.Context, cfg Config, allowOwner bool) error {
 	err := ask(ctx, cfg, func(conn *pgx.Conn) error {
-		if err := checkVersion(ctx, conn); err != nil || allowOwner {
+		if err := checkVersion(ctx, conn); err != nil {
+			return err
+		}
+		if err := checkOrigin(ctx, conn); err != nil || allowOwner {
 			return err
 		}
 		return checkRole(ctx, conn)
@@ -53,6 +58,16 @@ func checkVersion(ctx context.Context, conn *pgx.Conn) error {
 		return fmt.Errorf("%w: it is at version %d and this build needs %d; run `migrate up`", ErrSchemaOld, version, SchemaVersion)
 	}
 	return nil
+}
+
+func checkOrigin(ctx context.Context, conn *pgx.Conn) error {
+	var elsewhere bool
+	err := conn.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM public.trail_origin o, pg_control_system() c WHERE o.system_identifier <> c.system_identifier)`).Scan(&elsewhere)
+	if err == nil && elsewhere {
+		return fmt.Errorf("%w; run `migrate up`", ErrRestored)
+	}
+	return err
 }
 
 // checkRole asks for every role that this one is or can SET ROLE to: its own rights are not the end of what it may do.
