@@ -97,7 +97,7 @@ e2e: ## the end-to-end tests, on a kind cluster; hack/e2e says what they need
 ##### Check
 
 .PHONY: check
-check: check-format check-vet check-lint check-modules check-scripts check-workflows check-paths check-chart check-k8s check-vulnerabilities ## everything but the tests
+check: check-format check-vet check-lint check-modules check-scripts check-workflows check-paths check-dashboards check-chart check-k8s check-vulnerabilities ## everything but the tests
 
 .PHONY: format
 format: ## gofmt, with the imports in order
@@ -136,6 +136,16 @@ check-workflows:
 check-paths:
 	@! git grep --untracked -nE '(^|[^A-Za-z0-9_.$$/-])/(work|Users|(root|home/[a-z]+)/(go|src|work))(/|$$|[^A-Za-z0-9_/-])' \
 	  || { echo 'absolute paths of a machine; see above' >&2; exit 1; }
+
+# The Grafana dashboards are what hack/dashboards writes.
+.PHONY: check-dashboards
+check-dashboards:
+	$(GO) -C hack/dashboards vet .
+	$(GO) -C hack/dashboards run . -check
+
+.PHONY: dashboards
+dashboards: ## write the Grafana dashboards of the chart anew
+	$(GO) -C hack/dashboards run .
 
 .PHONY: check-chart
 check-chart: ## the Helm chart, without a cluster
