@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/trailpost/trailpost/services/internal/app/producer"
 	"github.com/trailpost/trailpost/services/internal/config"
@@ -115,6 +116,9 @@ func TestOneTraceFromTheRequestToTheCommit(t *testing.T) {
 	has(t, store, map[string]any{"db.operation.name": "COPY", "db.collection.name": "log_events", "db.operation.batch.size": int64(1)})
 	commit := c.one("COMMIT")
 	child(t, commit, process, "CLIENT", database)
+	if _, ok := commit.attributes["db.query.text"]; !ok {
+		t.Error("no text of the statement")
+	}
 
 	if !commit.start.After(store.start) || commit.end.After(process.end) || process.start.After(store.start) {
 		t.Errorf("process %v–%v, COPY %v, COMMIT –%v", process.start, process.end, store.start, commit.end)
@@ -251,6 +255,34 @@ func TestTheTraceOfADeadLetter(t *testing.T) {
 		t.Error("the trace of a dead letter has not failed")
 	}
 	s.waitLetters(1)
+}
+
+// What the broker does not take fails the trace, all the way up.
+func TestTheTraceOfARefusal(t *testing.T) {
+	s, c := tracedStack(t)
+	producer := s.producer()
+	conn, err := amqp.Dial(s.vhost.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ch, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ch.QueueDelete("log_queue", false, false, false); err != nil {
+		t.Fatal(err)
+	}
+	if a := post(t, producer.url+"/log", "application/json", `{"session_id":1,"event_type":"user_action"}`); a.Code != http.StatusServiceUnavailable {
+		t.Fatalf("%d %s", a.Code, a.Body)
+	}
+	for name, errorType := range map[string]string{"POST /log": "503", "send log_queue": "not_confirmed", "publish log_queue": "returned"} {
+		span := c.one(name)
+		has(t, span, map[string]any{"error.type": errorType})
+		if !span.failed {
+			t.Errorf("%s has not failed", name)
+		}
+	}
 }
 
 // The client decides whether its trace is recorded; probes never are.

@@ -1,0 +1,24 @@
+package drain
+
+import (
+	"testing"
+
+	"github.com/trailpost/trailpost/services/internal/event"
+)
+
+// Without a tracer a batch costs what it would without any of this.
+func TestTracingThatIsOffAllocatesNothing(t *testing.T) {
+	b := &batch{events: []event.Event{{TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}, count: 1}
+	results := []result{{}}
+	ctx := t.Context()
+	var off *Tracing
+	if n := testing.AllocsPerRun(1000, func() {
+		work, span := off.start(ctx, b)
+		span.committed(results)
+		_, publish := off.deadLetters(work, "dead", 1)
+		publish.End()
+		span.end(nil)
+	}); n != 0 {
+		t.Errorf("%v allocations a batch", n)
+	}
+}

@@ -1,0 +1,22 @@
+package store
+
+import (
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A statement outside of every trace costs nothing.
+func TestTracingThatIsOffAllocatesNothing(t *testing.T) {
+	ctx := t.Context()
+	// As pgx holds them: the data are not on the heap for our sake.
+	start, end := pgx.TraceQueryStartData{SQL: "SELECT 1"}, pgx.TraceQueryEndData{}
+	var tracer statements
+	if n := testing.AllocsPerRun(1000, func() {
+		tracer.TraceQueryEnd(tracer.TraceQueryStart(ctx, nil, start), nil, end)
+		_, span := traceCopy(ctx, nil, 1)
+		endStatement(span, nil)
+	}); n != 0 {
+		t.Errorf("%v allocations a statement", n)
+	}
+}
