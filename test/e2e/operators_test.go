@@ -1,0 +1,293 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestOperators: the API server, which has the operators' definitions but not the
+// operators, takes what k8s/ describes as it is, and refuses it with one misspelt field
+// in any of its files, or against a rule of the definitions.
+func TestOperators(t *testing.T) {
+	haveDefinitions(t)
+	haveNamespace(t, "trailpost")
+
+	for _, overlay := range []string{"production", "site"} {
+		t.Run(overlay, func(t *testing.T) {
+			out, err := dryRun(t.Context(), filepath.Join(machine.root, "k8s"), overlay)
+			if err != nil {
+				t.Fatal(err)
+			}
+			built, err := command(t.Context(), "kubectl", "kustomize", filepath.Join("k8s", "overlays", overlay))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := len(regexp.MustCompile(`(?m)^kind: `).FindAllString(built, -1))
+			if got := strings.Count(out, "(server dry run)"); got != want {
+				t.Errorf("the API server took %d objects of %d:\n%s", got, want, out)
+			}
+		})
+	}
+	t.Run("misspelt", misspelt)
+	t.Run("rules", rules)
+}
+
+// misspelt misspells fields of each file, one at a time.
+func misspelt(t *testing.T) {
+	files := 0
+	root := filepath.Join(machine.root, "k8s")
+	err := fs.WalkDir(os.DirFS(root), ".", func(name string, entry fs.DirEntry, err error) error {
+		// The values are helm's, and the chart's tests are about them; kustomize's references are
+		// no manifest.
+		if err != nil || filepath.Ext(name) != ".yaml" || name == "values-operators.yaml" || entry.Name() == "references.yaml" {
+			return err
+		}
+		files++
+		t.Run(strings.TrimSuffix(name, ".yaml"), func(t *testing.T) {
+			text, err := os.ReadFile(filepath.Join(root, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := fields(string(text))
+			if len(found) == 0 {
+				t.Fatal("no field was found to misspell")
+			}
+			for _, f := range found {
+				wrong := f.name + "x"
+				tree := copyTree(t, root)
+				lines := strings.Split(string(text), "\n")
+				lines[f.line] = strings.Replace(lines[f.line], f.name+":", wrong+":", 1)
+				if err := os.WriteFile(filepath.Join(tree, name), []byte(strings.Join(lines, "\n")), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				refused(t, tree, overlayOf(name), regexp.MustCompile(`(?i)(unknown field|cannot unmarshal|invalid Kustomization)[^\n]*\b`+wrong+`\b`))
+			}
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files < 15 {
+		t.Errorf("%d files were misspelt, want all of them", files)
+	}
+}
+
+// overlayOf is one that a file takes part in.
+func overlayOf(name string) string {
+	if strings.HasPrefix(name, "components/") || strings.HasPrefix(name, "overlays/site/") {
+		return "site"
+	}
+	return "production"
+}
+
+// rules breaks rules that are no matter of names and types (CEL).
+func rules(t *testing.T) {
+	const postgresql, rabbitmq = "base/postgresql/cluster.yaml", "base/rabbitmq/cluster.yaml"
+	for _, test := range []struct{ file, before, after, want string }{
+		{postgresql, "number: 1\n", "number: 0\n", "should be greater than zero"},
+		{postgresql, "  imageName: postgres:18\n",
+			"  imageName: postgres:18\n  imageCatalogRef: {apiGroup: postgresql.cnpg.io, kind: ImageCatalog, name: c, major: 18}\n",
+			"imageName and imageCatalogRef are mutually exclusive"},
+		{postgresql, "encoding: UTF8\n", "encoding: UTF8\n      builtinLocale: C.UTF-8\n", "builtinLocale is only available"},
+		{postgresql, "method: any\n", "method: any\n      podFailureDomainKeys: [a]\n      nodeFailureDomainKeys: [b]\n", "are mutually exclusive"},
+		{rabbitmq, "    additionalConfig: |\n", "    envConfig: LOGS=$(id)\n    additionalConfig: |\n", "must not contain shell command substitution"},
+	} {
+		tree := copyTree(t, filepath.Join(machine.root, "k8s"))
+		edit(t, filepath.Join(tree, filepath.FromSlash(test.file)), test.before, test.after)
+		refused(t, tree, "production", regexp.MustCompile(regexp.QuoteMeta(test.want)))
+	}
+}
+
+// dryRun is `kubectl apply --dry-run=server -k`. What is not there is refused, which is
+// kubectl's default; a warning is an error here.
+func dryRun(ctx context.Context, tree, overlay string) (stdout string, err error) {
+	stdout, _, err = commandIn(ctx, machine.root, "kubectl", "apply", "--dry-run=server", "--warnings-as-errors",
+		"--kustomize", filepath.Join(tree, "overlays", overlay))
+	return stdout, err
+}
+
+func refused(t *testing.T, tree, overlay string, why *regexp.Regexp) {
+	t.Helper()
+	switch out, err := dryRun(t.Context(), tree, overlay); {
+	case err == nil:
+		t.Errorf("taken, want it refused for %s:\n%s", why, out)
+	case !why.MatchString(err.Error()):
+		t.Errorf("refused for another reason than %s: %v", why, err)
+	}
+}
+
+func copyTree(t *testing.T, root string) (copied string) {
+	t.Helper()
+	copied = t.TempDir()
+	if err := os.CopyFS(copied, os.DirFS(root)); err != nil {
+		t.Fatal(err)
+	}
+	return copied
+}
+
+// field is a key of a mapping in a YAML file.
+type field struct {
+	name string
+	line int
+}
+
+// freeKeys are mappings whose keys are anybody's.
+var freeKeys = []string{"metadata", "labels", "annotations", "matchLabels", "parameters", "requests", "limits"}
+
+// fields finds two fields of each document: the first one below spec, or of the document if
+// that has no spec, and the deepest one. It knows as much YAML as our files have.
+func fields(text string) (found []field) {
+	key := regexp.MustCompile(`^( *(?:- )?)([A-Za-z][A-Za-z_]*):( |$)`)
+	type level struct {
+		indent int
+		name   string
+	}
+	var path []level
+	var first, deepest field
+	depth, scalar := -1, -1
+	next := func() {
+		if first.name != "" {
+			found = append(found, first)
+		}
+		if deepest.name != "" && deepest != first {
+			found = append(found, deepest)
+		}
+		path, first, deepest, depth, scalar = nil, field{}, field{}, -1, -1
+	}
+	for i, line := range strings.Split(text, "\n") {
+		if line == "---" {
+			next()
+			continue
+		}
+		match := key.FindStringSubmatch(line)
+		indent := len(line) - len(strings.TrimLeft(line, " "))
+		if scalar >= 0 && (indent > scalar || line == "") { // within a text
+			continue
+		}
+		scalar = -1
+		if match == nil {
+			continue
+		}
+		at := len(match[1])
+		for len(path) > 0 && path[len(path)-1].indent >= at {
+			path = path[:len(path)-1]
+		}
+		path = append(path, level{at, match[2]})
+		if strings.HasSuffix(line, "|") {
+			scalar = indent
+		}
+		free := slices.ContainsFunc(path[:len(path)-1], func(l level) bool { return slices.Contains(freeKeys, l.name) })
+		if free || slices.Contains([]string{"apiVersion", "kind", "metadata", "spec"}, match[2]) && len(path) == 1 {
+			continue
+		}
+		if first.name == "" {
+			first = field{match[2], i}
+		}
+		if len(path) > depth {
+			depth, deepest = len(path), field{match[2], i}
+		}
+	}
+	next()
+	if len(found) > 0 || !strings.Contains(text, "kind: Namespace") {
+		return found
+	}
+	// A namespace has metadata and nothing else.
+	for i, line := range strings.Split(text, "\n") {
+		if line == "  labels:" {
+			found = append(found, field{"labels", i})
+		}
+	}
+	return found
+}
+
+// manager is who we are to the API server.
+const manager = "trailpost-e2e"
+
+// haveDefinitions installs the definitions of custom resources that are missing. Those it
+// has made are deleted at the end, unless somebody has begun to use them.
+func haveDefinitions(t *testing.T) {
+	t.Helper()
+	dir := t.TempDir()
+	if _, err := command(t.Context(), "go", "run", "./hack/schemas", dir); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "crds", "*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no definitions: %v", err)
+	}
+	for _, file := range files {
+		// As it is named: group_plural.yaml, and plural.group in the cluster.
+		group, plural, _ := strings.Cut(strings.TrimSuffix(filepath.Base(file), ".yaml"), "_")
+		name := "customresourcedefinition/" + plural + "." + group
+		if out, err := command(t.Context(), "kubectl", "get", name, "--ignore-not-found", "--output=name"); err != nil {
+			t.Fatal(err)
+		} else if out != "" {
+			continue
+		}
+		if _, err := command(t.Context(), "kubectl", "apply", "--server-side", "--field-manager="+manager, "--filename="+file); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { forgetDefinition(t, name) })
+		eventually(t, time.Minute, name+" is served", func(ctx context.Context) (bool, error) {
+			_, err := command(ctx, "kubectl", "get", plural+"."+group, "--output=name")
+			return err == nil, err
+		})
+	}
+}
+
+func forgetDefinition(t *testing.T, name string) {
+	// t.Context() is over by now.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	_, resource, _ := strings.Cut(name, "/")
+	objects, err := command(ctx, "kubectl", "get", resource, "--all-namespaces", "--output=name")
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	managers, err := command(ctx, "kubectl", "get", name, "--output=jsonpath={.metadata.managedFields[*].manager}")
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	others := slices.DeleteFunc(strings.Fields(managers), func(m string) bool { return m == manager || m == "kube-apiserver" })
+	if objects != "" || len(others) > 0 {
+		t.Logf("%s stays: there are objects %q and other managers %q", name, objects, others)
+		return
+	}
+	if _, err := command(ctx, "kubectl", "delete", name, "--timeout=30s"); err != nil {
+		t.Error(err)
+	}
+}
+
+// haveNamespace makes a namespace if it is missing: a dry run makes none for what is in it.
+func haveNamespace(t *testing.T, name string) {
+	t.Helper()
+	out, err := command(t.Context(), "kubectl", "get", "namespace", name, "--ignore-not-found", "--output=name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out != "" {
+		return
+	}
+	if _, err := command(t.Context(), "kubectl", "apply", "--filename=k8s/base/namespace.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		if _, err := command(ctx, "kubectl", "delete", "namespace", name); err != nil {
+			t.Error(err)
+		}
+	})
+}
