@@ -5,6 +5,7 @@
 //	migrate version
 //	migrate down N
 //	migrate force N
+//	migrate partitions   make months ahead of time, and retire old ones
 //
 // `migrate --help` lists the environment variables. It exits with 2 when one of them is wrong and with 1 when anything
 // else is.

@@ -12,6 +12,7 @@ const (
 	ForMigrate // migrate up, down, version and force
 	ForRoles   // migrate roles, which also needs the other roles' passwords
 	ForLetters // consumer dead-letters, which needs no database
+	ForMonths  // migrate partitions, which must know how long clients retry
 )
 
 // binaryNames are the words of the struct tags "for" and "required".
@@ -21,6 +22,7 @@ var binaryNames = map[string]Binary{
 	"migrate":  ForMigrate,
 	"roles":    ForRoles,
 	"letters":  ForLetters,
+	"months":   ForMonths,
 }
 
 // parseBinaries reads a tag such as "consumer,migrate". An unknown word is a

@@ -13,13 +13,13 @@ import (
 // goes before its section's), required (binaries that can't do without),
 // min and max, oneof, file ("readable": names a file that must exist), help.
 type Config struct {
-	Service  Service  `for:"producer,consumer,migrate,roles,letters"`
-	Database Database `for:"consumer,migrate,roles"`
+	Service  Service  `for:"producer,consumer,migrate,roles,letters,months"`
+	Database Database `for:"consumer,migrate,roles,months"`
 	RabbitMQ RabbitMQ `for:"producer,consumer,letters"`
 	Producer Producer `for:"producer"`
 	Consumer Consumer `for:"consumer"`
 	Tracing  Tracing  `for:"producer,consumer"`
-	Migrate  Migrate  `for:"migrate,roles"`
+	Migrate  Migrate  `for:"migrate,roles,months"`
 }
 
 // Service is what every binary has.
@@ -72,7 +72,7 @@ type Producer struct {
 	MemoryBudget    ByteSize      `env:"PRODUCER_MEMORY_BUDGET" envDefault:"64MiB" min:"32MiB" max:"64GiB" help:"Most bytes of request bodies in memory at once; beyond it requests are answered 503."`
 	RequestTimeout  time.Duration `env:"PRODUCER_REQUEST_TIMEOUT" envDefault:"15s" min:"100ms" max:"10m" help:"Longest time from a request's last byte to its answer; sensibly above RABBITMQ_CONFIRM_TIMEOUT."`
 	ShutdownTimeout time.Duration `env:"PRODUCER_SHUTDOWN_TIMEOUT" envDefault:"8s" min:"0s" max:"1h" help:"Longest time that requests in hand are given to finish after SIGTERM."`
-	EventIDMaxAge   time.Duration `env:"EVENT_ID_MAX_AGE" envDefault:"720h" min:"1m" max:"3650d" help:"Greatest age of an event_id that a client sends; never longer than events are kept."`
+	EventIDMaxAge   time.Duration `env:"EVENT_ID_MAX_AGE" envDefault:"720h" min:"1m" max:"3650d" for:"producer,months" help:"Greatest age of an event_id that a client sends; never longer than events are kept."`
 }
 
 // Addr is the host:port to listen on.
@@ -97,7 +97,7 @@ func (c Consumer) Addr() string { return addr(c.Host, c.Port) }
 // Migrate is the schema's owner, and for "migrate roles" the roles to make.
 type Migrate struct {
 	User           string `env:"MIGRATE_DATABASE_USER" envDefault:"trailpost_owner" help:"The role that owns the schema and migrates it."`
-	Password       Secret `env:"MIGRATE_DATABASE_PASSWORD" required:"migrate,roles" help:"Password of MIGRATE_DATABASE_USER."`
+	Password       Secret `env:"MIGRATE_DATABASE_PASSWORD" required:"migrate,roles,months" help:"Password of MIGRATE_DATABASE_USER."`
 	ReaderUser     string `env:"READER_DATABASE_USER" envDefault:"trail_reader" for:"roles" help:"The role that reads the trail."`
 	ReaderPassword Secret `env:"READER_DATABASE_PASSWORD" for:"roles" required:"roles" help:"Password of READER_DATABASE_USER."`
 	AdminUser      string `env:"ADMIN_DATABASE_USER" envDefault:"postgres" for:"roles" help:"The role that makes roles and the database."`

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"reflect"
@@ -102,6 +103,15 @@ func parseDuration(s string) (time.Duration, error) {
 		return 0, errSyntax
 	}
 	return d + r, nil
+}
+
+// ParseDuration reads a duration as the variables are written: seconds, a Go duration, or days ("400d", "1d12h").
+func ParseDuration(text string) (time.Duration, error) {
+	d, err := parseDuration(text)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a duration such as 400d or 36h", text)
+	}
+	return d, nil
 }
 
 // scale reads a plain decimal number of units.

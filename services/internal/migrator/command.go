@@ -30,6 +30,7 @@ func command(environ []string, dir string) *cobra.Command {
 		withVariables(config.ForMigrate, version(s)),
 		withVariables(config.ForMigrate, force(s)),
 		withVariables(config.ForRoles, roles(s)),
+		months(s),
 	)
 	return withVariables(config.ForMigrate|config.ForRoles, root)
 }

@@ -1,0 +1,210 @@
+package migrator
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/partitions"
+)
+
+// months is the command partitions.
+func months(s source) *cobra.Command {
+	t := &trail{source: s}
+	cmd := &cobra.Command{
+		Use:   "partitions",
+		Short: "Make the months of the trail ahead of time, and retire old ones into files",
+		Long: "Make the months of the trail ahead of time, and retire old ones: detach them, export them, drop them.\n" +
+			"All of it is the owner's work, and can be repeated after whatever ended it. docs/retention.md has the details.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.PersistentFlags().DurationVar(&t.patience, "patience", partitions.DefaultPatience, "how long to try for locks that others hold, giving way to inserts")
+	for _, sub := range []*cobra.Command{
+		listMonths(t), ensureMonths(t), retireMonths(t), detachMonths(t), exportMonths(t), dropMonths(t),
+	} {
+		cmd.AddCommand(withVariables(config.ForMonths, sub))
+	}
+	cmd.AddCommand(verifyExports(), checkDir())
+	return withVariables(config.ForMonths, cmd)
+}
+
+// trail opens the sessions of the subcommands.
+type trail struct {
+	source
+	patience time.Duration
+}
+
+// do runs f on a session of the owner.
+func (t *trail) do(cmd *cobra.Command, f func(*partitions.Session) error) (err error) {
+	cfg, err := t.load(config.ForMonths)
+	if err != nil {
+		return err
+	}
+	owner, err := ownerConn(cfg)
+	if err != nil {
+		return err
+	}
+	if t.patience <= 0 {
+		return errors.New("--patience must be more than 0")
+	}
+	session, err := partitions.Open(cmd.Context(), owner, partitions.Options{
+		Log: logger(cmd, cfg), MinAge: partitions.MinAge(cfg.Producer.EventIDMaxAge), Patience: t.patience,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, session.Close()) }()
+	return f(session)
+}
+
+func listMonths(t *trail) *cobra.Command {
+	var output string
+	var exact bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the months: attached, detached, dropped, and the default partition",
+		Long: "List the months, oldest first: attached to the trail, detached from it, or dropped and in an export; and the\n" +
+			"default partition, which has the events whose month has no table, and should be empty.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if output != "table" && output != "json" {
+				return fmt.Errorf("--output must be table or json, not %q", output)
+			}
+			return t.do(cmd, func(s *partitions.Session) error {
+				found, err := s.List(cmd.Context(), exact)
+				if err != nil {
+					return err
+				}
+				if output == "json" {
+					return printJSON(cmd.OutOrStdout(), found)
+				}
+				return printTable(cmd.OutOrStdout(), found)
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, or json: an object a line")
+	cmd.Flags().BoolVar(&exact, "exact", false, "count the rows, which reads every table, instead of PostgreSQL's estimates")
+	return cmd
+}
+
+func printJSON(w io.Writer, found []partitions.Partition) error {
+	lines := json.NewEncoder(w)
+	for _, p := range found {
+		if err := lines.Encode(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printTable(w io.Writer, found []partitions.Partition) error {
+	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(table, "MONTH\tSTATE\tROWS\tSIZE\tTABLE\tEXPORT")
+	for _, p := range found {
+		month, export := p.Month.String(), p.Export
+		if p.Month.IsZero() {
+			month = "-"
+		}
+		if export == "" {
+			export = "-"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", month, p.State, rowCount(p), size(p.Bytes), p.Table, export)
+	}
+	return table.Flush()
+}
+
+// rowCount marks what is an estimate.
+func rowCount(p partitions.Partition) string {
+	switch {
+	case p.Rows == nil:
+		return "?"
+	case p.Exact:
+		return fmt.Sprint(*p.Rows)
+	}
+	return fmt.Sprintf("~%d", *p.Rows)
+}
+
+func size(bytes int64) string {
+	const unit = 1024
+	if bytes < unit {
+		return fmt.Sprintf("%d B", bytes)
+	}
+	n, prefix := float64(bytes)/unit, 0
+	for ; n >= unit && prefix < 3; prefix++ {
+		n /= unit
+	}
+	return fmt.Sprintf("%.1f %ciB", n, "KMGT"[prefix])
+}
+
+func ensureMonths(t *trail) *cobra.Command {
+	var ahead int
+	cmd := &cobra.Command{
+		Use:   "ensure",
+		Short: "Make the partitions from last month to some months from now where they are missing",
+		Long: "Make the partitions from last month to some months from now where they are missing, and move events of months\n" +
+			"that had none out of the default partition. Consumers do the same every hour.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if ahead < 1 || ahead > 24 {
+				return errors.New("--months must be 1 to 24")
+			}
+			return t.do(cmd, func(s *partitions.Session) error {
+				made, err := s.Ensure(cmd.Context(), ahead)
+				if err == nil {
+					cmd.PrintErrf("%d partitions made\n", made)
+				}
+				return err
+			})
+		},
+	}
+	cmd.Flags().IntVar(&ahead, "months", 3, "how many months ahead")
+	return cmd
+}
+
+func verifyExports() *cobra.Command {
+	var dir string
+	var asked monthsFlag
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Read exports and hold them against their manifests; needs no database",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			bad := 0
+			err := partitions.Verify(dir, asked, func(v partitions.Verified) error {
+				if v.Fault != nil {
+					bad++
+					_, err := fmt.Fprintf(cmd.OutOrStdout(), "FAULT\t%s\t%v\n", v.Manifest, v.Fault)
+					return err
+				}
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "OK\t%s\t%d rows\n", v.Manifest, v.Rows)
+				return err
+			})
+			if err == nil && bad > 0 {
+				err = fmt.Errorf("%d exports are not what their manifests say", bad)
+			}
+			return err
+		},
+	}
+	addDir(cmd, &dir)
+	addMonths(cmd, &asked)
+	return cmd
+}
+
+func checkDir() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "check-dir",
+		Short: "Try whether exports can be kept in a directory; needs no database",
+		Args:  cobra.NoArgs,
+		RunE:  func(*cobra.Command, []string) error { return partitions.CheckDir(dir) },
+	}
+	addDir(cmd, &dir)
+	return cmd
+}

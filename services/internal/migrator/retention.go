@@ -1,0 +1,206 @@
+package migrator
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/partitions"
+)
+
+func retireMonths(t *trail) *cobra.Command {
+	var (
+		age    ageFlag
+		dir    string
+		dryRun bool
+	)
+	cmd := &cobra.Command{
+		Use:   "retire --older-than AGE --dir DIR",
+		Short: "Detach, export, verify and drop every month that is wholly older",
+		Long: "Detach every month that is wholly older, export it into the directory, read the file back and compare it with\n" +
+			"the table, and drop the table; one month after the other, oldest first. Run it again after whatever ended it.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return t.do(cmd, func(s *partitions.Session) error {
+				if dryRun {
+					return showOlder(cmd, s, age, partitions.Attached, partitions.Detached)
+				}
+				done, err := s.Retire(cmd.Context(), dir, time.Duration(age))
+				cmd.PrintErrf("%d months retired\n", len(done))
+				return err
+			})
+		},
+	}
+	addAge(cmd, &age)
+	addDir(cmd, &dir)
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show the months, and change nothing")
+	return cmd
+}
+
+func detachMonths(t *trail) *cobra.Command {
+	var (
+		age    ageFlag
+		dryRun bool
+	)
+	cmd := &cobra.Command{
+		Use:   "detach --older-than AGE",
+		Short: "Take every month that is wholly older out of the trail, into a table of its own",
+		Long: "Take every month that is wholly older out of the trail. Its table keeps its name and its rows, and is no part of\n" +
+			"log_events any more.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return t.do(cmd, func(s *partitions.Session) error {
+				if dryRun {
+					return showOlder(cmd, s, age, partitions.Attached)
+				}
+				done, err := s.Detach(cmd.Context(), time.Duration(age))
+				cmd.PrintErrf("%d months detached\n", len(done))
+				return err
+			})
+		},
+	}
+	addAge(cmd, &age)
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show the months, and change nothing")
+	return cmd
+}
+
+// showOlder is what --dry-run shows.
+func showOlder(cmd *cobra.Command, s *partitions.Session, age ageFlag, states ...partitions.State) error {
+	older, err := s.Older(cmd.Context(), time.Duration(age))
+	if err != nil {
+		return err
+	}
+	older = slices.DeleteFunc(older, func(p partitions.Partition) bool { return !slices.Contains(states, p.State) })
+	return printTable(cmd.OutOrStdout(), older)
+}
+
+func exportMonths(t *trail) *cobra.Command {
+	var (
+		dir   string
+		asked monthsFlag
+	)
+	cmd := &cobra.Command{
+		Use:   "export --dir DIR",
+		Short: "Write detached months into files, and compare these with the tables",
+		Long: "Write every detached month, or those named, into DIR/TABLE.ndjson.zst with a manifest beside it. The file is on\n" +
+			"the disk, has been read back and compared with the table, row by row, before it has its name and its manifest.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return t.do(cmd, func(s *partitions.Session) error {
+				done, err := s.Export(cmd.Context(), dir, asked...)
+				cmd.PrintErrf("%d months are exported\n", len(done))
+				return err
+			})
+		},
+	}
+	addDir(cmd, &dir)
+	addMonths(cmd, &asked)
+	return cmd
+}
+
+func dropMonths(t *trail) *cobra.Command {
+	var (
+		dir     string
+		without bool
+		asked   monthsFlag
+	)
+	cmd := &cobra.Command{
+		Use:   "drop (--dir DIR [--month MONTH] | --without-export --month MONTH)",
+		Short: "Drop detached months that have an export",
+		Long: "Drop every detached month, or those named, whose export in the directory has what the table has: the file is read\n" +
+			"and compared again first. What was dropped is written to the table retired_months.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case without == (dir != ""):
+				return errors.New("drop needs either --dir, where the exports are, or --without-export")
+			case without && len(asked) == 0:
+				return errors.New("drop --without-export needs --month: name what is to be lost")
+			}
+			return t.do(cmd, func(s *partitions.Session) (err error) {
+				var done []partitions.Month
+				if without {
+					done, err = s.DropWithoutExport(cmd.Context(), asked...)
+				} else {
+					done, err = s.Drop(cmd.Context(), dir, asked...)
+				}
+				cmd.PrintErrf("%d months dropped\n", len(done))
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "directory of the exports")
+	cmd.Flags().BoolVar(&without, "without-export", false, "drop the named months though their events are then gone")
+	addMonths(cmd, &asked)
+	return cmd
+}
+
+func addDir(cmd *cobra.Command, dir *string) {
+	cmd.Flags().StringVar(dir, "dir", "", "directory of the exports")
+	require(cmd, "dir")
+}
+
+func addAge(cmd *cobra.Command, age *ageFlag) {
+	cmd.Flags().Var(age, "older-than", "age of a month's youngest event, such as 400d; at least 31d")
+	require(cmd, "older-than")
+}
+
+func addMonths(cmd *cobra.Command, asked *monthsFlag) {
+	cmd.Flags().Var(asked, "month", "month, such as 2025-09; can be repeated (default all)")
+}
+
+func require(cmd *cobra.Command, flag string) {
+	if err := cmd.MarkFlagRequired(flag); err != nil {
+		panic(fmt.Sprintf("migrate: %v", err))
+	}
+}
+
+// ageFlag is --older-than.
+type ageFlag time.Duration
+
+// String is pflag.Value's.
+func (a *ageFlag) String() string {
+	if *a == 0 {
+		return ""
+	}
+	return time.Duration(*a).String()
+}
+
+// Set is pflag.Value's.
+func (a *ageFlag) Set(text string) error {
+	age, err := config.ParseDuration(text)
+	*a = ageFlag(age)
+	return err
+}
+
+// Type is pflag.Value's.
+func (*ageFlag) Type() string { return "age" }
+
+// monthsFlag is --month.
+type monthsFlag []partitions.Month
+
+// String is pflag.Value's.
+func (m *monthsFlag) String() string {
+	names := make([]string, len(*m))
+	for i, month := range *m {
+		names[i] = month.String()
+	}
+	return strings.Join(names, ",")
+}
+
+// Set is pflag.Value's.
+func (m *monthsFlag) Set(text string) error {
+	month, err := partitions.ParseMonth(text)
+	if err == nil && !slices.Contains(*m, month) {
+		*m = append(*m, month)
+	}
+	return err
+}
+
+// Type is pflag.Value's.
+func (*monthsFlag) Type() string { return "month" }

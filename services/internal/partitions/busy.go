@@ -1,0 +1,128 @@
+package partitions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// The pause between two attempts grows from the one to the other. Inserts have waited up to 200 ms for an attempt;
+// what they missed is made up for in a pause.
+const (
+	firstPause = 250 * time.Millisecond
+	lastPause  = 5 * time.Second
+)
+
+// errOtherAtIt says that another session does what was to be done, and has not finished.
+var errOtherAtIt = errors.New("another session is at it")
+
+// contended tells whether an error passes by itself: a lock that others hold, a time limit of our own, a deadlock.
+func contended(err error) bool {
+	if errors.Is(err, errOtherAtIt) {
+		return true
+	}
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pg.Code == "55P03" || pg.Code == "57014" || strings.HasPrefix(pg.Code, "40"))
+}
+
+// untilFree does f, which gives up by itself when it can't have its locks on tables soon, until it has had them, or as
+// long as the session's patience. Its error names the transactions that were in the way at every attempt.
+func (s *Session) untilFree(ctx context.Context, tables []string, f func() error) error {
+	var (
+		start = time.Now()
+		wait  = firstPause
+		held  holders
+	)
+	for attempt := 1; ; attempt++ {
+		err := f()
+		if err == nil || !contended(err) || ctx.Err() != nil {
+			return err
+		}
+		now, lookErr := s.holders(ctx, tables)
+		if lookErr != nil {
+			return errors.Join(err, lookErr)
+		}
+		if held = now.andBefore(held, attempt); attempt == 1 {
+			s.log.InfoContext(ctx, "Waiting for locks that others hold, and giving way meanwhile", "patience", s.patience)
+		}
+		if time.Since(start)+wait > s.patience {
+			return fmt.Errorf("gave up after %d attempts in %v%s: %w",
+				attempt, time.Since(start).Round(time.Millisecond), held, err)
+		}
+		if err := pause(ctx, wait/2+rand.N(wait)); err != nil {
+			return err
+		}
+		wait = min(2*wait, lastPause)
+	}
+}
+
+// pause waits, unless ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// holder is a transaction that has a lock.
+type holder struct {
+	PID         int32
+	Transaction string // its virtual id: a session's next transaction has another
+	User        string
+	Application string
+}
+
+type holders []holder
+
+// holders lists other sessions' transactions with a lock on one of the tables.
+func (s *Session) holders(ctx context.Context, tables []string) (holders, error) {
+	rows, err := s.conn.Query(ctx, `
+		SELECT DISTINCT l.pid, l.virtualtransaction, coalesce(a.usename, ''), coalesce(a.application_name, '')
+		  FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+		 WHERE l.granted AND l.locktype = 'relation' AND l.pid <> pg_backend_pid()
+		   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+		   AND l.relation IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = ANY ($1))
+		 ORDER BY l.pid`, tables)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[holder])
+}
+
+// andBefore keeps those that were there at the attempts before, too.
+func (h holders) andBefore(before holders, attempt int) holders {
+	if attempt == 1 {
+		return h
+	}
+	var both holders
+	for _, now := range h {
+		for _, then := range before {
+			if now == then {
+				both = append(both, now)
+			}
+		}
+	}
+	return both
+}
+
+// String is for the middle of an error.
+func (h holders) String() string {
+	if len(h) == 0 {
+		return ""
+	}
+	names := make([]string, len(h))
+	for i, one := range h {
+		names[i] = fmt.Sprintf("pid %d (%s, %q)", one.PID, one.User, one.Application)
+	}
+	return "; all that time the tables were in use by " + strings.Join(names, ", ")
+}

@@ -1,0 +1,157 @@
+package partitions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// Drop drops detached months, those asked for or all, each of which must have an export in the directory: its file is
+// read again and compared with the table, in the transaction that drops it and writes its row of retired_months. Months
+// with an event below the least age are refused. It returns those that it dropped.
+func (s *Session) Drop(ctx context.Context, dir string, months ...Month) ([]Month, error) {
+	return s.dropEach(ctx, months, func(tx pgx.Tx, m Month) (record, error) {
+		manifest, err := s.exported(ctx, dir, m)
+		if err != nil {
+			return record{}, err
+		}
+		return s.drop(ctx, tx, m, recordOf(manifest))
+	})
+}
+
+// DropWithoutExport drops detached months, whose events are gone after it. retired_months says how many there were.
+func (s *Session) DropWithoutExport(ctx context.Context, months ...Month) ([]Month, error) {
+	if len(months) == 0 {
+		return nil, errors.New("dropping: without an export, months must be named")
+	}
+	return s.dropEach(ctx, months, func(tx pgx.Tx, m Month) (record, error) {
+		r, err := count(ctx, tx, m)
+		if err != nil {
+			return r, err
+		}
+		return s.drop(ctx, tx, m, r)
+	})
+}
+
+func (s *Session) dropEach(ctx context.Context, asked []Month, drop func(pgx.Tx, Month) (record, error)) ([]Month, error) {
+	var done []Month
+	err := func() error {
+		months, err := s.inState(ctx, Detached, asked)
+		if err != nil {
+			return err
+		}
+		now, err := s.now(ctx)
+		if err != nil {
+			return err
+		}
+		if err := s.requireAge(now, months...); err != nil {
+			return err
+		}
+		for _, m := range months {
+			var r record
+			err := s.frozen(ctx, m, func(tx pgx.Tx) (err error) {
+				r, err = drop(tx, m)
+				return err
+			})
+			if err != nil {
+				return fmt.Errorf("%s: %w", m, err)
+			}
+			s.tellDropped(ctx, m, r)
+			done = append(done, m)
+		}
+		return nil
+	}()
+	if err != nil {
+		err = fmt.Errorf("dropping: %w", err)
+	}
+	return done, err
+}
+
+// exported returns the manifest of the export that has what the table has.
+func (s *Session) exported(ctx context.Context, dir string, m Month) (*Manifest, error) {
+	for n := 1; ; n++ {
+		p := placeOf(dir, m, n)
+		_, err := p.readManifest()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("no export in %s has what %s has: export it first", dir, m.Table())
+		}
+		if err != nil {
+			return nil, err
+		}
+		manifest, err := s.adopt(ctx, p, m)
+		if err != nil || manifest != nil {
+			return manifest, err
+		}
+	}
+}
+
+// record is what retired_months keeps of a month. Strings are nil without an export.
+type record struct {
+	rows               int64
+	first, last        *uuid.UUID
+	file, sum, content *string
+}
+
+func recordOf(m *Manifest) record {
+	return record{m.Rows, m.FirstEventID, m.LastEventID, &m.File, &m.SHA256, &m.ContentSHA256}
+}
+
+// drop drops a month within the transaction in which it is frozen, and writes down what had been there. It returns
+// what it was given.
+func (s *Session) drop(ctx context.Context, tx pgx.Tx, m Month, r record) (record, error) {
+	if err := s.alone(ctx, tx, m); err != nil {
+		return r, err
+	}
+	if _, err := tx.Exec(ctx, `
+		INSERT INTO public.retired_months (month, event_count, first_event_id, last_event_id, export, export_sha256, content_sha256)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`, m.Start(), r.rows, r.first, r.last, r.file, r.sum, r.content); err != nil {
+		return r, err
+	}
+	_, err := tx.Exec(ctx, "DROP TABLE "+qualified(m.Table()))
+	reached("dropping")
+	return r, err
+}
+
+func (s *Session) tellDropped(ctx context.Context, m Month, r record) {
+	reached("dropped")
+	export := "none"
+	if r.file != nil {
+		export = *r.file
+	}
+	s.log.InfoContext(ctx, "Month dropped", "month", m.String(), "rows", r.rows, "export", export)
+}
+
+// alone takes the month's table for itself. Who reads a detached month is waited for by looking, as long as the
+// session's patience: waiting in a lock's queue for it would take a transaction id, and hold up who follows the trail.
+func (s *Session) alone(ctx context.Context, tx pgx.Tx, m Month) error {
+	for start := time.Now(); ; {
+		held, err := s.holders(ctx, []string{m.Table()})
+		if err != nil {
+			return err
+		}
+		if len(held) == 0 {
+			break
+		}
+		if time.Since(start) > s.patience {
+			return fmt.Errorf("gave up after %v%s", s.patience, held)
+		}
+		if err := pause(ctx, min(time.Second, s.patience/4)); err != nil {
+			return err
+		}
+	}
+	_, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '1s'; LOCK TABLE ONLY "+qualified(m.Table())+" IN ACCESS EXCLUSIVE MODE")
+	return err
+}
+
+// count looks at what is to be dropped without an export.
+func count(ctx context.Context, tx pgx.Tx, m Month) (r record, err error) {
+	const question = `SELECT (SELECT count(*) FROM ONLY %[1]s), (SELECT event_id FROM ONLY %[1]s ORDER BY event_id LIMIT 1),
+		(SELECT event_id FROM ONLY %[1]s ORDER BY event_id DESC LIMIT 1)`
+	err = tx.QueryRow(ctx, fmt.Sprintf(question, qualified(m.Table()))).Scan(&r.rows, &r.first, &r.last)
+	return r, err
+}

@@ -1,0 +1,71 @@
+package partitions
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// createPartial makes a new file beside path, for its owner alone, that is to become path.
+func createPartial(path string) (*os.File, error) {
+	return os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*"+partialSuffix)
+}
+
+// removePartials removes what processes that were killed left of path.
+func removePartials(path string) error {
+	left, err := filepath.Glob(path + ".*" + partialSuffix)
+	for _, name := range left {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
+}
+
+// finish brings a file's content to the disk, and closes it.
+func finish(file *os.File) error {
+	err := file.Sync()
+	if err == nil {
+		forget(file)
+	}
+	return errors.Join(err, file.Close())
+}
+
+// rename gives a finished file its name, for good.
+func rename(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(to))
+}
+
+// syncDir brings a directory's names to the disk.
+func syncDir(dir string) error {
+	d, err := os.Open(dir) //nolint:gosec // the operator names it
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// CheckDir tries whether exports can be kept in a directory: it writes a file, brings it to the disk, renames and
+// removes it.
+func CheckDir(dir string) error {
+	path := filepath.Join(dir, ".writable")
+	file, err := createPartial(path)
+	if err != nil {
+		return fmt.Errorf("trying %s: %w", dir, err)
+	}
+	_, err = file.WriteString("migrate partitions check-dir\n")
+	err = errors.Join(err, finish(file))
+	if err == nil {
+		err = rename(file.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(file.Name())
+		return fmt.Errorf("trying %s: %w", dir, err)
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("trying %s: %w", dir, err)
+	}
+	return nil
+}

@@ -1,0 +1,176 @@
+package partitions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// LeastAge is the age below which no month is ever taken out: the default of EVENT_ID_MAX_AGE, and a day.
+const LeastAge = 31 * 24 * time.Hour
+
+// margin is what MinAge adds to EVENT_ID_MAX_AGE, for clocks that differ and messages that waited on the queue.
+const margin = 24 * time.Hour
+
+// MinAge returns the age that every event of a month must have before the month may go, where clients may retry for as
+// long as eventIDMaxAge.
+func MinAge(eventIDMaxAge time.Duration) time.Duration { return max(LeastAge, eventIDMaxAge+margin) }
+
+// DefaultPatience is how long locks are tried for.
+const DefaultPatience = 10 * time.Minute
+
+// Options are what a Session needs to know. The zero value is the default of each.
+type Options struct {
+	// Log is told about each step.
+	Log *slog.Logger
+	// MinAge is the age that every event of a month must have before the month may be detached or dropped. Less than
+	// LeastAge is LeastAge.
+	MinAge time.Duration
+	// Patience is how long a lock that others hold is tried for, again and again; 0 is DefaultPatience.
+	Patience time.Duration
+}
+
+// ErrNotOwner is a role that does not own the trail.
+var ErrNotOwner = errors.New("only the owner of the trail may look after its partitions")
+
+// ErrAtWork says that another session is changing partitions of this database.
+var ErrAtWork = errors.New("another `migrate partitions` is at work in this database")
+
+// Session is the trail's owner at work on its partitions, on one connection. It is not safe for concurrent use.
+type Session struct {
+	conn     *pgx.Conn
+	log      *slog.Logger
+	minAge   time.Duration
+	patience time.Duration
+	locked   bool // whether it has workLock
+}
+
+// Open connects as the owner. Another role is ErrNotOwner.
+func Open(ctx context.Context, cc *pgx.ConnConfig, opts Options) (*Session, error) {
+	conn, err := pgx.ConnectConfig(ctx, cc)
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{conn: conn, log: opts.Log, minAge: max(opts.MinAge, LeastAge), patience: opts.Patience}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.patience == 0 {
+		s.patience = DefaultPatience
+	}
+	if err := s.prepare(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// settings are the session's, whatever the role's are: reading a month takes what it takes, and its text, which is
+// hashed, must not depend on where it is read. Some of these PostgreSQL 15 does not have yet.
+const settings = `
+	SELECT set_config(name, CASE name
+			WHEN 'search_path' THEN 'pg_catalog'
+			WHEN 'TimeZone' THEN 'UTC'
+			WHEN 'default_transaction_isolation' THEN 'read committed'
+			WHEN 'default_transaction_read_only' THEN 'off'
+			ELSE '0' END, false)
+	  FROM pg_catalog.pg_settings
+	 WHERE name IN ('search_path', 'TimeZone', 'default_transaction_isolation', 'default_transaction_read_only',
+	       'statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout', 'idle_session_timeout')`
+
+func (s *Session) prepare(ctx context.Context) error {
+	if _, err := s.conn.Exec(ctx, settings); err != nil {
+		return err
+	}
+	var (
+		me, owner *string
+		owns      bool
+		migrated  bool
+	)
+	const who = `
+		SELECT current_user, pg_get_userbyid(c.relowner), coalesce(pg_has_role(current_user, c.relowner, 'USAGE'), false),
+		       to_regclass('public.retired_months') IS NOT NULL
+		  FROM (SELECT) always LEFT JOIN pg_class c ON c.oid = to_regclass('public.log_events')`
+	if err := s.conn.QueryRow(ctx, who).Scan(&me, &owner, &owns, &migrated); err != nil {
+		return err
+	}
+	switch {
+	case owner != nil && !owns:
+		return fmt.Errorf("%w: that is %s, not %s", ErrNotOwner, *owner, *me)
+	case owner == nil || !migrated:
+		return errors.New("the database's schema is too old: run `migrate up`")
+	}
+	return nil
+}
+
+// Close ends the session.
+func (s *Session) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return s.conn.Close(ctx)
+}
+
+// workLock lets one session at a time change partitions. The number is arbitrary, beside ensure_partitions' own.
+const workLock = 7161947025408813107
+
+// workWait is how long another session is waited for: a process that was killed a moment ago still has its session.
+const workWait = 15 * time.Second
+
+// work makes this the one session at work, until it is closed.
+func (s *Session) work(ctx context.Context) error {
+	for start := time.Now(); !s.locked; {
+		if err := s.conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", int64(workLock)).Scan(&s.locked); err != nil {
+			return err
+		}
+		if s.locked {
+			break
+		}
+		if time.Since(start) > workWait {
+			return ErrAtWork
+		}
+		if err := pause(ctx, 200*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// now is the database's clock.
+func (s *Session) now(ctx context.Context) (now time.Time, err error) {
+	err = s.conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now)
+	return now, err
+}
+
+// TooYoungError is an age below the least.
+type TooYoungError struct{ Asked, Least time.Duration }
+
+func (e *TooYoungError) Error() string {
+	return fmt.Sprintf("months must be kept for at least %s, not %s: clients may still retry their events, "+
+		"and a retry of an event that is gone is stored as a new one (EVENT_ID_MAX_AGE and a day, never less than 31 days)",
+		days(e.Least), days(e.Asked))
+}
+
+// days writes a duration as people count it.
+func days(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d%day == 0:
+		return fmt.Sprintf("%dd", d/day)
+	case d%time.Hour == 0 && d > day:
+		return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
+	}
+	return d.String()
+}
+
+// requireAge refuses months of which an event may be younger than the least age.
+func (s *Session) requireAge(now time.Time, months ...Month) error {
+	for _, m := range months {
+		if age := now.Sub(m.End()); age < s.minAge {
+			return fmt.Errorf("%s: %w", m, &TooYoungError{Asked: max(age, 0).Truncate(time.Hour), Least: s.minAge})
+		}
+	}
+	return nil
+}
