@@ -81,28 +81,28 @@ func TestPoliciesLetTheTrailThrough(t *testing.T) {
 		if from.of == "" || to.of == "" {
 			t.Fatalf("no pod of %s or of %s", way.from, way.to)
 		}
-		open := false
-		for _, policy := range all {
-			if !selects(t, policy.Spec.PodSelector, from) {
-				continue
-			}
-			for _, rule := range policy.Spec.Egress {
-				open = open || ports(rule.Ports, way.port) && peers(t, rule.To, to)
-			}
-		}
-		in := false
-		for _, policy := range all {
-			if !selects(t, policy.Spec.PodSelector, to) {
-				continue
-			}
-			for _, rule := range policy.Spec.Ingress {
-				in = in || ports(rule.Ports, way.port) && peers(t, rule.From, from)
-			}
-		}
-		if (open && in) != way.open {
-			t.Errorf("%s to %s:%d: out %v, in %v", way.from, way.to, way.port, open, in)
+		if out, in := reaches(t, all, from, to, way.port); (out && in) != way.open {
+			t.Errorf("%s to %s:%d: out %v, in %v", way.from, way.to, way.port, out, in)
 		}
 	}
+}
+
+// reaches says whether policies let a pod's packets out to another's port, and in there.
+func reaches(t *testing.T, all []networkingv1.NetworkPolicy, from, to pod, port int32) (out, in bool) {
+	t.Helper()
+	for _, policy := range all {
+		if selects(t, policy.Spec.PodSelector, from) {
+			for _, rule := range policy.Spec.Egress {
+				out = out || ports(rule.Ports, port) && peers(t, rule.To, to)
+			}
+		}
+		if selects(t, policy.Spec.PodSelector, to) {
+			for _, rule := range policy.Spec.Ingress {
+				in = in || ports(rule.Ports, port) && peers(t, rule.From, from)
+			}
+		}
+	}
+	return out, in
 }
 
 func ports(rules []networkingv1.NetworkPolicyPort, port int32) bool {
