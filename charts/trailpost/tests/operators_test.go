@@ -101,14 +101,31 @@ func TestOperatorsValuesNameWhatIsThere(t *testing.T) {
 		}
 	}
 
+	for _, p := range pods(t, ours) {
+		for _, c := range p.containers() {
+			for _, e := range c.Env {
+				if e.Name == "MIGRATE_DATABASE_USER" && e.Value != initdb.Owner {
+					t.Errorf("%s migrates as %s, want %s", p.of, e.Value, initdb.Owner)
+				}
+			}
+		}
+	}
+
 	users := secretOf(t, rabbitmq.Spec.Override.StatefulSet.Spec.Template.Spec, "trailpost-users")
 	known := []string{rabbitmq.Spec.TLS.SecretName, users, postgresql.Name + "-ca", initdb.Secret.Name}
+	logins := map[string]string{initdb.Secret.Name: initdb.Owner}
 	for _, role := range postgresql.Spec.Managed.Roles {
 		known = append(known, role.PasswordSecret.Name)
+		logins[role.PasswordSecret.Name] = role.Name
 	}
 	script, err := os.ReadFile(k8s + "/make-secrets")
 	if err != nil {
 		t.Fatal(err)
+	}
+	for secret, role := range logins {
+		if !strings.Contains(string(script), "\nlogin "+secret+" "+role+"\n") {
+			t.Errorf("k8s/make-secrets makes no %s for %s", secret, role)
+		}
 	}
 	for _, name := range known {
 		if made := strings.Contains(string(script), name); !made && name != postgresql.Name+"-ca" {
