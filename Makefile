@@ -97,7 +97,7 @@ e2e: ## the end-to-end tests, on a kind cluster; hack/e2e says what they need
 ##### Check
 
 .PHONY: check
-check: check-format check-vet check-lint check-modules check-scripts check-workflows check-paths check-dashboards check-chart check-k8s check-vulnerabilities ## everything but the tests
+check: check-format check-vet check-lint check-modules check-scripts check-workflows check-paths check-dashboards check-chart check-rules check-k8s check-vulnerabilities ## everything but the tests
 
 .PHONY: format
 format: ## gofmt, with the imports in order
@@ -154,6 +154,10 @@ check-chart: ## the Helm chart, without a cluster
 .PHONY: check-k8s
 check-k8s: ## the manifests for the operators, without a cluster
 	hack/check-k8s
+
+.PHONY: check-rules
+check-rules: ## the alerts, and their unit tests
+	hack/check-rules
 
 .PHONY: check-vulnerabilities
 check-vulnerabilities:
