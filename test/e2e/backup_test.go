@@ -1,0 +1,131 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// TestBackupAndRestore: everything is lost but the backup's volume, and what it holds
+// comes back on servers that are new; whoever followed the trail goes on.
+func TestBackupAndRestore(t *testing.T) {
+	n := newNamespace(t)
+	r := newRelease(n, machine.helm, buildCurrent(t), "postgresql.backup.enabled=true")
+	r.install(t)
+	before := newClient(t, n.openDoor(t))
+	before.pour(t.Context(), nil, pace{events: 20_000, perSecond: 10_000, batch: 100})
+	n.compare(t, before.ledger)
+	_, cursor := n.follow(t, 0)
+
+	const cronJob, claim = "trailpost-postgresql-backup", "trailpost-postgresql-backup"
+	n.runFrom(t, cronJob, "backup")
+	text, err := n.jobLog(t, "backup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, file, _ := strings.Cut(text, "dumped code_reviewer_logs into ")
+	file, _, _ = strings.Cut(file, ",")
+
+	r.uninstall(t)
+	claims := n.CoreV1().PersistentVolumeClaims(n.name)
+	list, err := claims.List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range list.Items {
+		if c.Name != claim {
+			if err := claims.Delete(t.Context(), c.Name, metav1.DeleteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	eventually(t, time.Minute, "the servers' volumes are gone", func(ctx context.Context) (bool, error) {
+		volumes, err := n.volumes(ctx)
+		return len(volumes) == 1, err
+	})
+
+	r.install(t)
+	if rows, err := n.count(t.Context(), t, before.ledger); err != nil || rows != 0 {
+		t.Fatalf("%d rows on a new volume, %v", rows, err)
+	}
+	n.scale(t, "trailpost-consumer", 0)
+	n.waitDeployment(t, "trailpost-consumer")
+	n.runFrom(t, cronJob, "restore", corev1.EnvVar{Name: "RESTORE", Value: file})
+	n.scale(t, "trailpost-consumer", 1)
+	n.waitDeployment(t, "trailpost-consumer")
+	n.compare(t, before.ledger)
+
+	after := newClient(t, before.url)
+	after.pour(t.Context(), nil, pace{events: 1_000, perSecond: 1_000, batch: 100})
+	n.compare(t, after.ledger)
+	if found, _ := n.follow(t, cursor); found != after.total() {
+		t.Errorf("one who followed the trail finds %d events after the restore, want %d", found, after.total())
+	}
+}
+
+// follow reads as one who follows the trail does: how many events are new since the
+// cursor and final, and where to go on.
+func (n *namespace) follow(t *testing.T, cursor int64) (found int, next int64) {
+	t.Helper()
+	err := n.query(t.Context(), t, func(r pgx.Rows) error { return r.Scan(&found, &next) }, `
+		WITH horizon AS MATERIALIZED (SELECT trail_horizon() AS tx)
+		SELECT (SELECT count(*) FROM log_events WHERE tx >= $1 AND tx < horizon.tx), horizon.tx FROM horizon`, cursor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found, next
+}
+
+// runFrom is `kubectl create job --from=cronjob/…`, and waits until the Job is done.
+func (n *namespace) runFrom(t *testing.T, cronJob, name string, env ...corev1.EnvVar) {
+	t.Helper()
+	from, err := n.BatchV1().CronJobs(n.name).Get(t.Context(), cronJob, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := &batchv1.Job{ObjectMeta: from.Spec.JobTemplate.ObjectMeta, Spec: from.Spec.JobTemplate.Spec}
+	job.Name = name
+	for i := range job.Spec.Template.Spec.Containers {
+		c := &job.Spec.Template.Spec.Containers[i]
+		c.Env = append(c.Env, env...)
+	}
+	if _, err := n.BatchV1().Jobs(n.name).Create(t.Context(), job, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 3*time.Minute, "Job "+name+" is done", func(ctx context.Context) (bool, error) {
+		job, err := n.BatchV1().Jobs(n.name).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return false, err
+		}
+		for _, c := range job.Status.Conditions {
+			if c.Type == batchv1.JobFailed && c.Status == corev1.ConditionTrue {
+				text, _ := n.jobLog(t, name)
+				t.Fatalf("Job %s has failed: %s\n%s", name, c.Message, text)
+			}
+		}
+		return job.Status.Succeeded > 0, nil
+	})
+}
+
+// jobLog is what a Job's last pod has written.
+func (n *namespace) jobLog(t *testing.T, job string) (string, error) {
+	t.Helper()
+	pods, err := n.pods(t.Context(), map[string]string{"batch.kubernetes.io/job-name": job})
+	if err != nil {
+		return "", err
+	}
+	if len(pods) == 0 {
+		return "", fmt.Errorf("job %s has no pod", job)
+	}
+	text, err := n.CoreV1().Pods(n.name).GetLogs(pods[len(pods)-1].Name, &corev1.PodLogOptions{}).DoRaw(t.Context())
+	return string(text), err
+}
