@@ -55,7 +55,7 @@ func TestPanelsExplainThemselves(t *testing.T) {
 	if err != nil || len(files) != 3 {
 		t.Fatalf("%v: %d dashboards", err, len(files))
 	}
-	runbook := regexp.MustCompile(`^https://github.com/trailpost/trailpost/blob/main/docs/runbooks/(\w+)\.md$`)
+	runbook := regexp.MustCompile(`^https://github\.com/trailpost/trailpost/blob/main/docs/runbooks/(\w+)\.md$`)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -101,7 +101,7 @@ func TestPanelsExplainThemselves(t *testing.T) {
 				refs[target.RefID] = true
 			}
 			for _, link := range p.Links {
-				if m := runbook.FindStringSubmatch(link.URL); m == nil || !strings.Contains(string(rules), "\n      - alert: "+m[1]+"\n") {
+				if m := runbook.FindStringSubmatch(link.URL); len(m) == 0 || !strings.Contains(string(rules), "\n      - alert: "+m[1]+"\n") {
 					t.Errorf("%s: %q links to %s, which is no alert's runbook", d.Title, p.Title, link.URL)
 				}
 			}

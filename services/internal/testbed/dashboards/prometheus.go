@@ -3,6 +3,7 @@ package dashboards
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,7 +25,7 @@ func (p Prometheus) Await(ctx context.Context, queries []Query) error {
 		var last error
 		for _, q := range queries {
 			found, err := p.finds(ctx, q)
-			if _, wrong := err.(queryError); wrong { //nolint:errorlint // finds returns it as it is
+			if _, wrong := errors.AsType[queryError](err); wrong {
 				return err
 			}
 			if err != nil {
@@ -45,7 +46,7 @@ func (p Prometheus) Await(ctx context.Context, queries []Query) error {
 			for _, q := range empty {
 				fmt.Fprintf(&names, "\n%s", q)
 			}
-			return fmt.Errorf("%w: %d queries found nothing (%v):%s", ctx.Err(), len(empty), last, names.String())
+			return errors.Join(fmt.Errorf("%w: %d queries found nothing:%s", ctx.Err(), len(empty), names.String()), last)
 		}
 	}
 }
