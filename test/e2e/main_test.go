@@ -59,7 +59,7 @@ func prepare() (end func(), err error) {
 		}
 		return otherwise
 	}
-	machine.previous = setting("TRAILPOST_E2E_PREVIOUS", "HEAD~1")
+	machine.previous = setting("TRAILPOST_E2E_PREVIOUS", lastRelease(machine.root))
 	machine.keep = os.Getenv("TRAILPOST_E2E_KEEP") != ""
 	machine.helm = helm(setting("HELM", "helm"))
 	machine.helm4 = helm(setting("HELM4", string(machine.helm)))
@@ -79,6 +79,17 @@ func prepare() (end func(), err error) {
 	defer cancel()
 	machine.cluster, end, err = openCluster(ctx, setting("TRAILPOST_E2E_CLUSTER", "trailpost-e2e"), os.Getenv("TRAILPOST_E2E_NODE_IMAGE"))
 	return end, err
+}
+
+// lastRelease is the newest version's tag before this commit, or the commit before
+// where there is none.
+func lastRelease(root string) string {
+	const before = "HEAD~1"
+	tag, err := exec.Command("git", "-C", root, "describe", "--tags", "--abbrev=0", "--match=v[0-9]*", before).Output()
+	if err != nil {
+		return before
+	}
+	return strings.TrimSpace(string(tag))
 }
 
 // command runs a program in the repository's root, with our cluster's kubeconfig,

@@ -12,15 +12,16 @@ import (
 	"testing"
 )
 
-// TestUpgrade goes from the previous commit's chart and images to this tree's under
-// load, and back by a rollback. A commit seldom brings a migration, so the new image
-// is this tree with one more: it adds a column to the trail, which has to wait for
-// the consumers' transactions and makes them wait.
+// TestUpgrade goes from the last release's chart and images, or the previous commit's,
+// to this tree's under load, and back by a rollback. Not every release brings a
+// migration, so the new image is this tree with one more: it adds a column to the
+// trail, which has to wait for the consumers' transactions and makes them wait.
 //
-// Where the previous commit has no chart yet, the way starts from this tree's, without
-// the migration.
+// Where what came before has no chart yet, the way starts from this tree's, without the
+// migration.
 func TestUpgrade(t *testing.T) {
 	n := newNamespace(t)
+	t.Logf("from %s", machine.previous)
 	tree := extractCommit(t, machine.previous)
 	if _, err := os.Stat(filepath.Join(tree, "charts", "trailpost", "Chart.yaml")); os.IsNotExist(err) {
 		t.Logf("%s has no chart: starting from this tree's", machine.previous)
