@@ -1,9 +1,14 @@
 package app_test
 
 import (
+	"bytes"
+	"log/slog"
+	"os"
 	"strings"
 	"testing"
 
+	"github.com/trailpost/trailpost/services/internal/app"
+	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
@@ -91,4 +96,34 @@ func TestTheConsumerRefusesWhatItMustNotRunOn(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A client certificate that was renewed is the one of the next connection.
+func TestTheBrokersClientCertificateIsReadAgain(t *testing.T) {
+	certificate, key := selfSigned(t)
+	s := &stack{t: t, environ: []string{
+		"RABBITMQ_TLS=true", "RABBITMQ_CERTFILE=" + certificate, "RABBITMQ_KEYFILE=" + key, "RABBITMQ_CACERTFILE=" + certificate,
+	}}
+	cfg, err := app.Broker(s.config(config.ForProducer), "test", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	serial := func() []byte {
+		t.Helper()
+		pair, err := cfg.TLS.GetClientCertificate(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pair.Certificate[0]
+	}
+	first := serial()
+	renewed, renewedKey := selfSigned(t)
+	for from, to := range map[string]string{renewed: certificate, renewedKey: key} {
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if bytes.Equal(serial(), first) {
+		t.Error("the former certificate is used")
+	}
 }
