@@ -20,8 +20,8 @@ type Query struct {
 
 func (q Query) String() string { return fmt.Sprintf("%s / %s: %s", q.Dashboard, q.Panel, q.Expr) }
 
-// Values are what stands for a dashboard's variables. $__rate_interval is 1m unless it is
-// among them.
+// Values are what stands for a dashboard's variables. Unless it is among them,
+// $__rate_interval is 2m, as in a Grafana that knows of a scrape every 30 s.
 type Values map[string]string
 
 // model is what we need to know of a dashboard.
@@ -104,7 +104,7 @@ func (v Values) put(expr string) (string, error) {
 		switch {
 		case ok:
 		case name == "__rate_interval":
-			value = "1m"
+			value = "2m"
 		default:
 			missing = append(missing, text)
 		}

@@ -18,7 +18,7 @@ func TestQueriesNeedTheirVariables(t *testing.T) {
 		t.Error("a folder without dashboards is none's fault")
 	}
 	for expr, want := range map[string]string{
-		`rate(a{job=~"$job"}[$__rate_interval])`: `rate(a{job=~"x|y"}[1m])`,
+		`rate(a{job=~"$job"}[$__rate_interval])`: `rate(a{job=~"x|y"}[2m])`,
 		`a{job=~"${job:regex}",b="${job}"}`:      `a{job=~"x|y",b="x|y"}`,
 		`label_replace(a, "b", "c", "d", ".+")`:  `label_replace(a, "b", "c", "d", ".+")`,
 	} {
