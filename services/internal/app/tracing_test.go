@@ -14,10 +14,6 @@ import (
 
 	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
-
-	"github.com/trailpost/trailpost/services/internal/app/producer"
-	"github.com/trailpost/trailpost/services/internal/config"
-	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
 const (
@@ -382,11 +378,18 @@ func TestHostileRequestsAreTraced(t *testing.T) {
 	c.one("POST /log")
 }
 
+// A setting that can't work ends the start, and is named.
 func TestWrongTracingSettings(t *testing.T) {
-	db, vhost := testbed.Postgres(t), testbed.Rabbit(t)
-	s := stackOn(t, db, vhost, "OTEL_EXPORTER_OTLP_ENDPOINT=https://127.0.0.1:1", "OTEL_EXPORTER_OTLP_CERTIFICATE=/dev/null")
-	_, err := producer.New(s.config(config.ForProducer), s.log)
-	if err == nil || !strings.Contains(err.Error(), "OTEL_EXPORTER_OTLP_CERTIFICATE") {
-		t.Errorf("got %v", err)
+	s := newStack(t)
+	for _, role := range []string{"producer", "consumer"} {
+		for setting, want := range map[string]int{
+			"OTEL_EXPORTER_OTLP_ENDPOINT=collector:4317": 2, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc": 2,
+			"OTEL_EXPORTER_OTLP_CERTIFICATE=/dev/null": 1, // a file without a certificate
+		} {
+			code, output := s.exit(role, "OTEL_EXPORTER_OTLP_ENDPOINT=https://collector:4318", setting)
+			if name, _, _ := strings.Cut(setting, "="); code != want || !strings.Contains(output, name) {
+				t.Errorf("%s, %s: exit code %d: %s", role, setting, code, output)
+			}
+		}
 	}
 }

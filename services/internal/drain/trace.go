@@ -87,12 +87,12 @@ func (s *batchSpan) findSources() (traced bool) {
 		}
 		n, ok := known[parent]
 		if !ok {
-			context := tracing.ParseTraceParent(parent)
-			traced = traced || context.IsValid()
+			sc := tracing.ParseTraceParent(parent)
+			traced = traced || sc.IsValid()
 			n = -1
-			if context.IsValid() && context.IsSampled() {
+			if sc.IsValid() && sc.IsSampled() {
 				n = len(s.sources)
-				s.sources = append(s.sources, source{context: context, first: i})
+				s.sources = append(s.sources, source{context: sc, first: i})
 			}
 			known[parent] = n
 		}
