@@ -39,9 +39,16 @@ func (s span) context() string { return s.trace + "-" + s.id }
 
 func newCollector(t *testing.T) *collector {
 	t.Helper()
+	c := unstartedCollector(t)
+	c.server.Start()
+	return c
+}
+
+func unstartedCollector(t *testing.T) *collector {
+	t.Helper()
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "20") // milliseconds
 	c := &collector{t: t}
-	c.server = httptest.NewServer(c)
+	c.server = httptest.NewUnstartedServer(c)
 	t.Cleanup(c.server.Close)
 	return c
 }

@@ -47,20 +47,27 @@ func brokerTLS(r config.RabbitMQ) (*tls.Config, error) {
 		settings.RootCAs = pool
 	}
 	if r.CertFile != "" {
-		// Read for every connection: certificates are renewed while a process runs.
-		load := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			pair, err := tls.LoadX509KeyPair(r.CertFile, r.KeyFile)
-			if err != nil {
-				return nil, fmt.Errorf("RABBITMQ_CERTFILE, RABBITMQ_KEYFILE: %w", err)
-			}
-			return &pair, nil
-		}
-		if _, err := load(nil); err != nil {
-			return nil, err
+		load, err := clientCertificate(r.CertFile, r.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("RABBITMQ_CERTFILE, RABBITMQ_KEYFILE: %w", err)
 		}
 		settings.GetClientCertificate = load
 	}
 	return settings, nil
+}
+
+// certificateLoader is what crypto/tls asks for a client's certificate.
+type certificateLoader = func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
+
+// clientCertificate is read for every connection: certificates are renewed while
+// a process runs. The error says that it can't be used even now.
+func clientCertificate(certFile, keyFile string) (certificateLoader, error) {
+	load := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+		return &pair, err
+	}
+	_, err := load(nil)
+	return load, err
 }
 
 // BrokerCertificates are the files whose end is watched.

@@ -44,11 +44,11 @@ func collectorTLS(t config.Tracing) (*tls.Config, error) {
 		settings.RootCAs = pool
 	}
 	if t.ClientCertificate != "" {
-		pair, err := tls.LoadX509KeyPair(t.ClientCertificate, t.ClientKey)
+		load, err := clientCertificate(t.ClientCertificate, t.ClientKey)
 		if err != nil {
 			return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE, OTEL_EXPORTER_OTLP_CLIENT_KEY: %w", err)
 		}
-		settings.Certificates = []tls.Certificate{pair}
+		settings.GetClientCertificate = load
 	}
 	return settings, nil
 }

@@ -1,14 +1,20 @@
 package app_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -391,5 +397,47 @@ func TestWrongTracingSettings(t *testing.T) {
 				t.Errorf("%s, %s: exit code %d: %s", role, setting, code, output)
 			}
 		}
+	}
+}
+
+// A collector that wants to know who calls.
+func TestACollectorOverTLS(t *testing.T) {
+	c := unstartedCollector(t)
+	var called atomic.Bool
+	c.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TLS.PeerCertificates) != 1 || r.Header.Get("Authorization") != "Basic a,b" {
+			t.Errorf("%d client certificates, headers %v", len(r.TLS.PeerCertificates), r.Header)
+		}
+		called.Store(true)
+		c.ServeHTTP(w, r)
+	})
+	c.server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	c.server.StartTLS()
+
+	dir := t.TempDir()
+	file := func(name, kind string, der []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	// The server's own pair is as good a client's as any.
+	key, err := x509.MarshalPKCS8PrivateKey(c.server.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := file("tls.crt", "CERTIFICATE", c.server.Certificate().Raw)
+	headers := filepath.Join(dir, "headers")
+	if err := os.WriteFile(headers, []byte("authorization=Basic%20a%2Cb\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := newStack(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+c.server.URL, "OTEL_EXPORTER_OTLP_HEADERS_FILE="+headers,
+		"OTEL_EXPORTER_OTLP_CERTIFICATE="+certificate,
+		"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE="+certificate, "OTEL_EXPORTER_OTLP_CLIENT_KEY="+file("tls.key", "PRIVATE KEY", key))
+	call(t, s.producer().url+"/log", "", `{"session_id":1,"event_type":"user_action"}`)
+	c.one("POST /log")
+	if !called.Load() {
+		t.Error("nobody looked at who called")
 	}
 }
