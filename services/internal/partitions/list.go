@@ -52,6 +52,11 @@ func (s *Session) list(ctx context.Context, exact bool) ([]Partition, error) {
 	}
 	for i := range tables {
 		p := &tables[i]
+		// By itself: it waits for who has the table for itself, which the other commands need not.
+		const size = "SELECT coalesce(pg_total_relation_size(to_regclass($1)), 0)"
+		if err := s.conn.QueryRow(ctx, size, qualified(p.Table)).Scan(&p.Bytes); err != nil {
+			return nil, err
+		}
 		if !exact && p.State != Default {
 			continue
 		}
@@ -66,11 +71,12 @@ func (s *Session) list(ctx context.Context, exact bool) ([]Partition, error) {
 }
 
 // tables lists what is in the database, in the order of the months, the default partition last. A table that is
-// named otherwise than ensure_partitions names them is somebody else's, and left alone.
+// named otherwise than ensure_partitions names them is somebody else's, and left alone. The question takes no locks but
+// the catalogs'.
 func (s *Session) tables(ctx context.Context) ([]Partition, error) {
 	rows, err := s.conn.Query(ctx, `
-		SELECT c.relname::text, i.inhrelid IS NOT NULL, coalesce(pg_get_expr(c.relpartbound, c.oid) = 'DEFAULT', false),
-		       nullif(c.reltuples, -1)::bigint, coalesce(pg_total_relation_size(c.oid), 0)
+		SELECT c.relname::text, i.inhrelid IS NOT NULL, EXISTS (SELECT FROM pg_partitioned_table WHERE partdefid = c.oid),
+		       nullif(c.reltuples, -1)::bigint
 		  FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid AND i.inhparent = 'public.log_events'::regclass
 		 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
 		   AND (i.inhrelid IS NOT NULL OR c.relname LIKE 'log\_events\_y%')
@@ -83,9 +89,9 @@ func (s *Session) tables(ctx context.Context) ([]Partition, error) {
 		one                 Partition
 		attached, isDefault bool
 	)
-	_, err = pgx.ForEachRow(rows, []any{&one.Table, &attached, &isDefault, &one.Rows, &one.Bytes}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&one.Table, &attached, &isDefault, &one.Rows}, func() error {
 		month, named := monthOfTable(one.Table)
-		p := Partition{Month: month, Table: one.Table, Rows: one.Rows, Bytes: one.Bytes, State: Detached}
+		p := Partition{Month: month, Table: one.Table, Rows: one.Rows, State: Detached}
 		switch {
 		case isDefault:
 			p.State = Default

@@ -18,6 +18,7 @@ import (
 
 var (
 	loadRows = flag.Int("partitions.rows", 200_000, "rows of the month that TestDroppingAMonth drops")
+	loadRate = flag.Int64("partitions.rate", 5000, "events a second that are stored while TestDroppingAMonth exports and drops; it detaches at full speed")
 	loadWait = flag.Duration("partitions.wait", 5*time.Second, "longest that an insert may wait in TestDroppingAMonth; the contract says 1s, on a machine of its own")
 )
 
@@ -33,11 +34,13 @@ func TestDroppingAMonth(t *testing.T) {
 	s := open(t, db, Options{})
 	dir := t.TempDir()
 
-	load := startLoad(t, db, 4, 200)
+	load := startLoad(t, db, 4, 50)
 	load.during(t, "nothing else", func() { load.await(t, 200) })
 	load.during(t, "detach", func() { must[[]Month](t)(s.Detach(t.Context(), year)) })
+	load.rate.Store(*loadRate)
 	load.during(t, "export", func() { must[[]Manifest](t)(s.Export(t.Context(), dir)) })
 	load.during(t, "drop", func() { must[[]Month](t)(s.Drop(t.Context(), dir)) })
+	load.rate.Store(0)
 	load.during(t, "nothing else again", func() { load.await(t, 200) })
 	stored := load.stop(t)
 
@@ -50,9 +53,10 @@ func TestDroppingAMonth(t *testing.T) {
 	}
 }
 
-// load is writers that store without a pause.
+// load is writers that store, without a pause or at a rate.
 type load struct {
 	cancel  context.CancelFunc
+	rate    atomic.Int64 // events a second of all writers; 0: as fast as they can
 	writers sync.WaitGroup
 	stored  atomic.Int64
 	batches atomic.Int64
@@ -64,23 +68,26 @@ type load struct {
 
 func startLoad(t *testing.T, db testbed.DB, writers, batch int) *load {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(context.Background())
 	l := &load{cancel: cancel}
-	t.Cleanup(func() { cancel(); l.writers.Wait() })
 	for range writers {
 		w := writer(t, db)
 		l.writers.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
 				events := newEvents(batch, n)
 				start := time.Now()
-				if _, err := w.Store(t.Context(), events, false); err != nil {
+				if _, err := w.Store(context.Background(), events, false); err != nil {
 					t.Errorf("a batch failed: %v", err)
 					return
 				}
 				l.note(time.Since(start), batch)
+				if rate := l.rate.Load(); rate > 0 { // the writer's share of a second, less what it took
+					_ = pause(ctx, time.Duration(batch*writers)*time.Second/time.Duration(rate)-time.Since(start))
+				}
 			}
 		})
 	}
+	t.Cleanup(func() { cancel(); l.writers.Wait() }) // before the writers are closed
 	return l
 }
 

@@ -128,7 +128,7 @@ func (s *Session) work(ctx context.Context) error {
 		if s.locked {
 			break
 		}
-		if time.Since(start) > workWait {
+		if time.Since(start) > min(workWait, s.patience) {
 			return ErrAtWork
 		}
 		if err := pause(ctx, 200*time.Millisecond); err != nil {

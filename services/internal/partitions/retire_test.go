@@ -1,0 +1,182 @@
+package partitions
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/store"
+	"github.com/trailpost/trailpost/services/internal/testbed"
+)
+
+// states writes a list as one line.
+func states(t *testing.T, s *Session) string {
+	t.Helper()
+	var words []string
+	for _, p := range must[[]Partition](t)(s.List(t.Context(), true)) {
+		if p.State == Default {
+			words = append(words, fmt.Sprintf("default:%d", *p.Rows))
+		} else if p.Month.End().Before(time.Now().Add(-year)) {
+			words = append(words, fmt.Sprintf("%s:%s:%d", p.Month, p.State, *p.Rows))
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// TestRetire: months go, whole and one after the other, and what is in their files is what was in their tables.
+func TestRetire(t *testing.T) {
+	db := testbed.Postgres(t)
+	older, newer := old(15), old(14)
+	makeMonth(t, db, older, 2500)
+	makeMonth(t, db, newer, 10)
+	owner := db.Connect(t, db.Owner)
+	s, dir := open(t, db, Options{}), t.TempDir()
+
+	const content = `SELECT md5(string_agg(e::text, '|' ORDER BY event_id)) FROM `
+	before := value[string](t, owner, content+older.Table()+" e")
+	if got, want := states(t, s), fmt.Sprintf("%s:attached:2500 %s:attached:10 default:0", older, newer); got != want {
+		t.Errorf("at first: %s, want %s", got, want)
+	}
+	done := must[[]Month](t)(s.Retire(t.Context(), dir, year))
+	if list(done) != older.String()+", "+newer.String() {
+		t.Errorf("retired: %v", done)
+	}
+	if got, want := states(t, s), fmt.Sprintf("%s:dropped:2500 %s:dropped:10 default:0", older, newer); got != want {
+		t.Errorf("afterwards: %s, want %s", got, want)
+	}
+	if done := must[[]Month](t)(s.Retire(t.Context(), dir, year)); len(done) > 0 {
+		t.Errorf("retired again: %v", done)
+	}
+
+	// Into a table again, as docs/retention.md says.
+	run(t, owner, "CREATE TABLE restored (LIKE log_events)")
+	for line := range strings.Lines(decompress(t, placeOf(dir, older, 1).file())) {
+		run(t, owner, "INSERT INTO restored SELECT (json_populate_record(NULL::restored, $1::json)).*", strings.TrimSuffix(line, "\n"))
+	}
+	if after := value[string](t, owner, content+"restored e"); after != before {
+		t.Error("the file restores to other rows")
+	}
+	manifest := must[*Manifest](t)(placeOf(dir, older, 1).readManifest())
+	const digest = `SET TimeZone = 'UTC'; SELECT encode(sha256(string_agg(sha256(convert_to(row_to_json(e)::text, 'UTF8')), ''::bytea ORDER BY event_id)), 'hex') FROM restored e`
+	results, err := owner.PgConn().Exec(t.Context(), digest).ReadAll()
+	if err != nil || string(results[1].Rows[0][0]) != manifest.ContentSHA256 {
+		t.Errorf("psql's content_sha256 is another: %v", err)
+	}
+	var names []string
+	for _, c := range manifest.Columns {
+		names = append(names, c.Name)
+	}
+	if got := strings.Join(names, " "); got != "event_id session_id event_type username payload timestamp received_at tx" {
+		t.Errorf("columns: %s", got)
+	}
+	if id := value[string](t, owner, "SELECT system_identifier::text FROM pg_control_system()"); manifest.SystemIdentifier != id || manifest.TxSystemIdentifier != id {
+		t.Errorf("system identifiers %s and %s, want %s", manifest.SystemIdentifier, manifest.TxSystemIdentifier, id)
+	}
+}
+
+func decompress(t *testing.T, path string) string {
+	t.Helper()
+	file := must[*os.File](t)(os.Open(path))
+	defer file.Close()
+	z := must[*zstd.Decoder](t)(zstd.NewReader(file))
+	defer z.Close()
+	return string(must[[]byte](t)(io.ReadAll(z)))
+}
+
+// late makes an event of a moment.
+func late(at time.Time) event.Event {
+	id := uuid.Must(uuid.NewV7())
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(at.UnixMilli()))
+	copy(id[:6], ms[2:])
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	return event.Event{ID: id, SessionID: 1, Type: "user_action", Timestamp: now, ReceivedAt: now, Payload: []byte(`{}`)}
+}
+
+// TestLateEvents of a month that is detached wait in the default partition; of one that is dropped, they make it anew,
+// and it is retired into a second file beside the first.
+func TestLateEvents(t *testing.T) {
+	db := testbed.Postgres(t)
+	m := old(14)
+	makeMonth(t, db, m, 20)
+	s, w, dir := open(t, db, Options{}), writer(t, db), t.TempDir()
+
+	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{late(m.Start().Add(time.Hour))}, false))
+	must[int](t)(s.Ensure(t.Context(), 3))
+	if got, want := states(t, s), m.String()+":detached:20 default:1"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	must[[]Month](t)(s.Retire(t.Context(), dir, year))
+	first := must[[]byte](t)(os.ReadFile(placeOf(dir, m, 1).file()))
+
+	if made := must[int](t)(s.Ensure(t.Context(), 3)); made != 1 {
+		t.Errorf("%d partitions made for the late event", made)
+	}
+	if got, want := states(t, s), m.String()+":dropped:20 "+m.String()+":attached:1 default:0"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	must[[]Month](t)(s.Retire(t.Context(), dir, year))
+	if got, want := states(t, s), m.String()+":dropped:20 "+m.String()+":dropped:1 default:0"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	table := m.Table()
+	want := fmt.Sprintf("%[1]s.2.manifest.json %[1]s.2.ndjson.zst %[1]s.manifest.json %[1]s.ndjson.zst", table)
+	if got := files(t, dir); got != want {
+		t.Errorf("in the directory: %s\nwant %s", got, want)
+	}
+	if string(must[[]byte](t)(os.ReadFile(placeOf(dir, m, 1).file()))) != string(first) {
+		t.Error("the first export was changed")
+	}
+}
+
+// TestAnEmptyMonth has an export, too.
+func TestAnEmptyMonth(t *testing.T) {
+	db := testbed.Postgres(t)
+	m := old(14)
+	makeMonth(t, db, m, 1)
+	run(t, db.Connect(t, db.Owner), "DELETE FROM "+m.Table())
+	dir := t.TempDir()
+	must[[]Month](t)(open(t, db, Options{}).Retire(t.Context(), dir, year))
+	err := Verify(dir, nil, func(v Verified) error {
+		if v.Fault != nil || v.Rows != 0 || v.Month != m {
+			t.Errorf("%+v", v)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestExportIsRepeatable: what is exported is compared and left as it is.
+func TestExportIsRepeatable(t *testing.T) {
+	db := testbed.Postgres(t)
+	m := old(14)
+	makeMonth(t, db, m, 20)
+	s, dir := open(t, db, Options{}), t.TempDir()
+	if _, err := s.Export(t.Context(), dir, m); err == nil || !strings.Contains(err.Error(), "is attached, not detached") {
+		t.Errorf("of an attached month: %v", err)
+	}
+	must[[]Month](t)(s.Detach(t.Context(), year))
+	first := must[[]Manifest](t)(s.Export(t.Context(), dir))
+	again := must[[]Manifest](t)(s.Export(t.Context(), dir, m))
+	if len(first) != 1 || len(again) != 1 || !again[0].equal(first[0].Content) || !again[0].ExportedAt.Equal(first[0].ExportedAt) {
+		t.Errorf("%+v\nand then\n%+v", first, again)
+	}
+	if _, err := s.Export(t.Context(), filepath.Join(dir, "nowhere")); err == nil {
+		t.Error("into a directory that is not there")
+	}
+	if _, err := s.Export(t.Context(), dir, old(30)); err == nil || !strings.Contains(err.Error(), "there is no table of") {
+		t.Errorf("of no month: %v", err)
+	}
+}

@@ -1,0 +1,125 @@
+package partitions
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/trailpost/trailpost/services/internal/testbed"
+)
+
+// TestVerify finds what can be wrong with an export, without a database.
+func TestVerify(t *testing.T) {
+	db := testbed.Postgres(t)
+	m := old(14)
+	makeMonth(t, db, m, 30)
+	good := t.TempDir()
+	must[[]Month](t)(open(t, db, Options{}).Retire(t.Context(), good, year))
+	p := placeOf(good, m, 1)
+	file, manifest := must[[]byte](t)(os.ReadFile(p.file())), must[[]byte](t)(os.ReadFile(p.manifest()))
+	lines := strings.SplitAfter(strings.TrimSuffix(decompress(t, p.file()), "\n"), "\n")
+	lines[len(lines)-1] += "\n"
+	swapped := append([]string{lines[1], lines[0]}, lines[2:]...)
+	flipped := bytes.Clone(file)
+	flipped[len(flipped)/2] ^= 1
+
+	for name, tc := range map[string]struct {
+		file, manifest []byte
+		want           string
+	}{
+		"as it was":         {file, manifest, ""},
+		"cut short":         {file[:len(file)-10], manifest, "not what it should hold"},
+		"a bit flipped":     {flipped, manifest, "not what it should hold"},
+		"more behind it":    {append(bytes.Clone(file), compressed(t, lines[0])...), manifest, "comes after"},
+		"a line less":       {compressed(t, lines[1:]...), manifest, "bytes, not"},
+		"two lines swapped": {compressed(t, swapped...), manifest, "comes after"},
+		"a line changed":    {compressed(t, append([]string{strings.Replace(lines[0], "user_action", "user_Action", 1)}, lines[1:]...)...), manifest, "not what it should hold"},
+		"a torn line":       {compressed(t, append(lines[:29:29], strings.TrimSuffix(lines[29], "\n"))...), manifest, "it has no end"},
+		"another month":     {file, bytes.Replace(manifest, []byte(m.String()), []byte(old(13).String()), 1), "of another month"},
+		"not JSON":          {compressed(t, "{\n"), manifest, "line 1"},
+		"no event":          {compressed(t, "{}\n"), manifest, "no event_id"},
+		"other rows":        {file, bytes.Replace(manifest, []byte(`"rows": 30`), []byte(`"rows": 31`), 1), "30 rows, not 31"},
+		"other tx":          {file, bytes.Replace(manifest, []byte(`"first_tx": `), []byte(`"first_tx": 1`), 1), "another first or last"},
+		"no file":           {nil, manifest, "no such file"},
+		"a future format":   {file, bytes.Replace(manifest, []byte(Format), []byte("trailpost-export/9"), 1), "its format is"},
+		"another's":         {file, bytes.Replace(manifest, []byte(`"file": "`), []byte(`"file": "x`), 1), "it is about the file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := placeOf(t.TempDir(), m, 1)
+			if tc.file != nil {
+				if err := os.WriteFile(p.file(), tc.file, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.WriteFile(p.manifest(), tc.manifest, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			n := 0
+			err := Verify(p.dir, nil, func(v Verified) error {
+				n++
+				switch {
+				case tc.want == "" && v.Fault != nil:
+					t.Error(v.Fault)
+				case tc.want != "" && (v.Fault == nil || !strings.Contains(v.Fault.Error(), tc.want)):
+					t.Errorf("%v, want %q", v.Fault, tc.want)
+				}
+				return nil
+			})
+			if err != nil || n != 1 {
+				t.Errorf("%d exports, %v", n, err)
+			}
+		})
+	}
+	if err := Verify(good, []Month{m, old(15)}, func(Verified) error { return nil }); err == nil || !strings.Contains(err.Error(), "no export of "+old(15).String()) {
+		t.Errorf("a month without an export: %v", err)
+	}
+}
+
+func compressed(t *testing.T, lines ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := must[*zstd.Encoder](t)(zstd.NewWriter(&b))
+	for _, line := range lines {
+		if _, err := z.Write([]byte(line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestCheckDir(t *testing.T) {
+	dir := t.TempDir()
+	if err := CheckDir(dir); err != nil {
+		t.Error(err)
+	}
+	if left := files(t, dir); left != "" {
+		t.Errorf("it left %s", left)
+	}
+	if err := CheckDir(filepath.Join(dir, "nowhere")); err == nil {
+		t.Error("it found a directory that is not there")
+	}
+}
+
+func TestMonths(t *testing.T) {
+	for _, text := range []string{"2025-13", "2025", "2025-1", "09-2025", ""} {
+		if _, err := ParseMonth(text); err == nil {
+			t.Errorf("%q is a month", text)
+		}
+	}
+	for _, name := range []string{"log_events_y2025m13", "log_events_y2025m1", "log_events_y2025m09_kept", "log_events_default", "log_events_yyyyymmm"} {
+		if _, ok := monthOfTable(name); ok {
+			t.Errorf("%s is a month's table", name)
+		}
+	}
+	m, ok := monthOfTable("log_events_y2024m12")
+	if !ok || m.String() != "2024-12" || m.Table() != "log_events_y2024m12" || m.End().Format("2006-01-02") != "2025-01-01" {
+		t.Errorf("%v, %v", m, ok)
+	}
+}
