@@ -21,7 +21,7 @@ func TestOperators(t *testing.T) {
 	haveDefinitions(t)
 	haveNamespace(t, "trailpost")
 
-	for _, overlay := range []string{"production", "site"} {
+	for _, overlay := range []string{"production", "site", "restore"} {
 		t.Run(overlay, func(t *testing.T) {
 			out, err := dryRun(t.Context(), filepath.Join(machine.root, "k8s"), overlay)
 			if err != nil {
@@ -84,7 +84,10 @@ func misspelt(t *testing.T) {
 
 // overlayOf is one that a file takes part in.
 func overlayOf(name string) string {
-	if strings.HasPrefix(name, "components/") || strings.HasPrefix(name, "overlays/site/") {
+	switch part := strings.Split(name, "/"); {
+	case part[1] == "restore":
+		return "restore"
+	case part[0] == "components" || part[1] == "site":
 		return "site"
 	}
 	return "production"
@@ -144,6 +147,9 @@ type field struct {
 // freeKeys are mappings whose keys are anybody's.
 var freeKeys = []string{"metadata", "labels", "annotations", "matchLabels", "parameters", "requests", "limits"}
 
+// wrapping are the keys of an object, and of a patch by paths, that only hold what it says.
+var wrapping = []string{"apiVersion", "kind", "metadata", "spec", "op", "path", "value"}
+
 // fields finds two fields of each document: the first one below spec, or of the document if
 // that has no spec, and the deepest one. It knows as much YAML as our files have.
 func fields(text string) (found []field) {
@@ -187,7 +193,7 @@ func fields(text string) (found []field) {
 			scalar = indent
 		}
 		free := slices.ContainsFunc(path[:len(path)-1], func(l level) bool { return slices.Contains(freeKeys, l.name) })
-		if free || slices.Contains([]string{"apiVersion", "kind", "metadata", "spec"}, match[2]) && len(path) == 1 {
+		if free || slices.Contains(wrapping, match[2]) && len(path) == 1 {
 			continue
 		}
 		if first.name == "" {
