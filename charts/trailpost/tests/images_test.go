@@ -22,12 +22,12 @@ func TestImages(t *testing.T) {
 		args string
 		want string
 	}{
-		"the chart's version": {"logLevel=INFO", "trailpost/producer:0.1.0"},
+		"the chart's version": {"logLevel=INFO", "trailpost/producer:0.2.0"},
 		"a tag":               {"producer.image.tag=dev", "trailpost/producer:dev"},
-		"a registry":          {"producer.image.registry=r.example.org:5000", "r.example.org:5000/trailpost/producer:0.1.0"},
+		"a registry":          {"producer.image.registry=r.example.org:5000", "r.example.org:5000/trailpost/producer:0.2.0"},
 		"a digest":            {"producer.image.digest=" + digest, "trailpost/producer@" + digest},
 		"a tag and a digest":  {"producer.image.tag=v2,producer.image.digest=" + digest, "trailpost/producer:v2@" + digest},
-		"a global registry":   {"producer.image.registry=r,global.imageRegistry=g.example.org", "g.example.org/trailpost/producer:0.1.0"},
+		"a global registry":   {"producer.image.registry=r,global.imageRegistry=g.example.org", "g.example.org/trailpost/producer:0.2.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
