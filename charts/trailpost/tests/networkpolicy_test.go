@@ -71,10 +71,12 @@ func TestPoliciesLetTheTrailThrough(t *testing.T) {
 		{"consumer", "rabbitmq", 5672, true},
 		{"consumer", "postgresql", 5432, true},
 		{"migrate", "postgresql", 5432, true},
+		{"partitions", "postgresql", 5432, true},
 		{"test", "postgresql", 5432, true},
 		{"test", "producer", 8001, true},
 		{"producer", "postgresql", 5432, false},
 		{"migrate", "rabbitmq", 5672, false},
+		{"partitions", "rabbitmq", 5672, false},
 		{"consumer", "producer", 8001, false},
 	} {
 		from, to := named[way.from], named[way.to]
