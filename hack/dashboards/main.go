@@ -3,8 +3,8 @@
 //	go -C hack/dashboards run . [-check] [DIR]
 //
 // With -check it writes nothing and fails if a file is not what it would write. What each
-// panel asks is run against a real Prometheus by the tests of
-// services/internal/testbed/dashboards.
+// panel asks is run against a real Prometheus by the tests of services/internal/testbed/dashboards
+// and test/e2e.
 package main
 
 import (

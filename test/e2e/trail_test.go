@@ -55,10 +55,22 @@ func (n *namespace) count(ctx context.Context, t *testing.T, l *ledger) (rows in
 	return rows, err
 }
 
-// compare waits until as many rows are there as the client was told of, and then
-// compares the two: every accepted event is one row, and there are no others. The
-// dead-letter queue must be empty.
+// compare is stored, and the dead-letter queue must be empty.
 func (n *namespace) compare(t *testing.T, l *ledger) {
+	t.Helper()
+	n.stored(t, l)
+	eventually(t, time.Minute, "the broker tells its queues' depths", func(ctx context.Context) (bool, error) {
+		queues, err := n.queues(ctx)
+		if err == nil && queues["log_queue.dead"] != 0 {
+			t.Errorf("%d dead letters", queues["log_queue.dead"])
+		}
+		return err == nil, err
+	})
+}
+
+// stored waits until as many rows are there as the client was told of, and then
+// compares the two: every accepted event is one row, and there are no others.
+func (n *namespace) stored(t *testing.T, l *ledger) {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -88,14 +100,6 @@ func (n *namespace) compare(t *testing.T, l *ledger) {
 	for _, fault := range differences(l, stored, numbers) {
 		t.Error(fault)
 	}
-
-	eventually(t, time.Minute, "the broker tells its queues' depths", func(ctx context.Context) (bool, error) {
-		queues, err := n.queues(ctx)
-		if err == nil && queues["log_queue.dead"] != 0 {
-			t.Errorf("%d dead letters", queues["log_queue.dead"])
-		}
-		return err == nil, err
-	})
 }
 
 // differences are those between what the client was told and what is stored, by id

@@ -1,4 +1,6 @@
-package dashboards
+// Package dashboards_test runs what test/dashboards asks against a run of the services, which
+// packages outside of services can't start.
+package dashboards_test
 
 import (
 	"context"
@@ -22,6 +24,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 	"github.com/trailpost/trailpost/services/internal/testbed/servers"
+	"github.com/trailpost/trailpost/test/dashboards"
 )
 
 const folder = "../../../../charts/trailpost/dashboards"
@@ -30,7 +33,7 @@ func TestMain(m *testing.M) { testbed.Main(m) }
 
 // Every panel of every dashboard finds data in a Prometheus that watched a run.
 func TestEveryPanelFindsData(t *testing.T) {
-	queries, err := Queries(folder, Values{
+	queries, err := dashboards.Queries(folder, dashboards.Values{
 		"namespace": "here", "job": "trailpost-producer|trailpost-consumer",
 		"broker_namespace": "here", "broker": "trailpost-rabbitmq", "__rate_interval": "10s",
 	})
@@ -57,11 +60,11 @@ func TestEveryPanelFindsData(t *testing.T) {
 	// An empty panel would have been noticed, and a wrong query at once.
 	short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
-	empty := Query{"Some dashboard", "Empty panel", "sum(trailpost_events_stored)"}
+	empty := dashboards.Query{Dashboard: "Some dashboard", Panel: "Empty panel", Expr: "sum(trailpost_events_stored)"}
 	if err := prometheus.Await(short, append(queries[:1:1], empty)); err == nil || !strings.Contains(err.Error(), "1 queries found nothing") || !strings.Contains(err.Error(), empty.String()) {
 		t.Errorf("an empty panel: %v", err)
 	}
-	if err := prometheus.Await(ctx, []Query{{"Some dashboard", "Wrong panel", "sum(trailpost_events_stored_total"}}); err == nil || !strings.Contains(err.Error(), "Wrong panel") {
+	if err := prometheus.Await(ctx, []dashboards.Query{{Dashboard: "Some dashboard", Panel: "Wrong panel", Expr: "sum(trailpost_events_stored_total"}}); err == nil || !strings.Contains(err.Error(), "Wrong panel") {
 		t.Errorf("a wrong query: %v", err)
 	}
 }
@@ -183,7 +186,7 @@ func traffic(t *testing.T, url string) {
 }
 
 // startPrometheus scrapes the jobs' URLs every second until the test ends.
-func startPrometheus(t *testing.T, jobs map[string]string) Prometheus {
+func startPrometheus(t *testing.T, jobs map[string]string) dashboards.Prometheus {
 	t.Helper()
 	var file strings.Builder
 	file.WriteString("global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\nscrape_configs:\n")
@@ -232,5 +235,5 @@ func startPrometheus(t *testing.T, jobs map[string]string) Prometheus {
 		}
 		return nil
 	})
-	return Prometheus("http://" + address)
+	return dashboards.Prometheus("http://" + address)
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 )
 
+const folder = "../../charts/trailpost/dashboards"
+
 func TestQueriesNeedTheirVariables(t *testing.T) {
 	if _, err := Queries(folder, Values{"namespace": "here"}); err == nil || !strings.Contains(err.Error(), "no value for $job") {
 		t.Errorf("%v", err)
@@ -47,7 +49,7 @@ type whole struct {
 // Every panel says what it shows, in which unit, and where to read on; and none lies on
 // another.
 func TestPanelsExplainThemselves(t *testing.T) {
-	rules, err := os.ReadFile("../../../../charts/trailpost/rules/trailpost.yaml")
+	rules, err := os.ReadFile("../../charts/trailpost/rules/trailpost.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
