@@ -74,12 +74,14 @@ fuzz: bin/withservers ## each fuzz target for FUZZTIME (default 30s)
 bin/withservers:
 	@$(GO) build -o $@ ./services/internal/testbed/cmd/withservers
 
-# README's examples are run by a test.
+# The examples of README and docs/retention.md are run by tests.
 .PHONY: readme-commands
 readme-commands:
 	@hack/need curl
 	@hack/need jq
 	@hack/need python3
+	@hack/need zstd
+	@hack/need psql postgresql-client
 
 ##### Kubernetes
 

@@ -37,6 +37,9 @@ func TestMigrate(t *testing.T) {
 	t.Run("RolesThenUp", testRolesThenUp)
 	t.Run("WhatItRefuses", testWhatItRefuses)
 	t.Run("HelpNamesItsVariables", testHelpNamesItsVariables)
+	t.Run("Partitions", testPartitions)
+	t.Run("PartitionsRefuse", testPartitionsRefuse)
+	t.Run("RetentionDocument", testRetentionDocument)
 }
 
 // process is `migrate args` with these settings alone. It runs in a folder without a .env.

@@ -27,7 +27,7 @@ func months(s source) *cobra.Command {
 	}
 	cmd.PersistentFlags().DurationVar(&t.patience, "patience", partitions.DefaultPatience, "how long to try for locks that others hold, giving way to inserts")
 	for _, sub := range []*cobra.Command{
-		listMonths(t), ensureMonths(t), retireMonths(t), detachMonths(t), exportMonths(t), dropMonths(t),
+		listMonths(t), ensureMonths(t), retireMonths(t), detachMonths(t), attachMonths(t), exportMonths(t), dropMonths(t),
 	} {
 		cmd.AddCommand(withVariables(config.ForMonths, sub))
 	}

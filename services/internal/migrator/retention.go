@@ -69,6 +69,27 @@ func detachMonths(t *trail) *cobra.Command {
 	return cmd
 }
 
+func attachMonths(t *trail) *cobra.Command {
+	var asked monthsFlag
+	cmd := &cobra.Command{
+		Use:   "attach --month MONTH",
+		Short: "Take detached months back into the trail",
+		Long: "Take detached months back into the trail, with the events of those months that came meanwhile. Their rows are\n" +
+			"checked first, while others read and write.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return t.do(cmd, func(s *partitions.Session) error {
+				done, err := s.Attach(cmd.Context(), asked...)
+				cmd.PrintErrf("%d months attached\n", len(done))
+				return err
+			})
+		},
+	}
+	addMonths(cmd, &asked)
+	require(cmd, "month")
+	return cmd
+}
+
 // showOlder is what --dry-run shows.
 func showOlder(cmd *cobra.Command, s *partitions.Session, age ageFlag, states ...partitions.State) error {
 	older, err := s.Older(cmd.Context(), time.Duration(age))

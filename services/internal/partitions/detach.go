@@ -68,7 +68,7 @@ func (s *Session) detach(ctx context.Context, m Month) error {
 }
 
 // detachment goes to the server in one message, which makes it one transaction, and one that needs nothing more from us
-// while it has its locks: a client that stalls stalls nobody.
+// while it has its locks: nobody waits for a client that stalls.
 //
 // The locks are taken in the order in which writers take theirs, sessions and then events. lock_timeout is for each,
 // statement_timeout for all of them. With its locks, the rest takes milliseconds; where it doesn't, it gives way, too.

@@ -40,7 +40,7 @@ func rename(from, to string) error {
 
 // syncDir brings a directory's names to the disk.
 func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the operator names it
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ type reader struct {
 
 // openExport opens a month's file.
 func openExport(path string, m Month) (*reader, error) {
-	file, err := os.Open(path) //nolint:gosec // the operator names its directory
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,107 @@
+package partitions
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Attach takes detached months back into the trail, and with them the events of those months that came meanwhile. It
+// returns those that it took.
+func (s *Session) Attach(ctx context.Context, months ...Month) ([]Month, error) {
+	found, err := s.inState(ctx, Detached, months)
+	if err != nil {
+		return nil, fmt.Errorf("attaching: %w", err)
+	}
+	var done []Month
+	for _, m := range found {
+		if err := s.attach(ctx, m); err != nil {
+			return done, fmt.Errorf("attaching %s: %w", m, err)
+		}
+		s.log.InfoContext(ctx, "Month attached", "month", m.String(), "table", m.Table())
+		done = append(done, m)
+	}
+	return done, nil
+}
+
+func (s *Session) attach(ctx context.Context, m Month) error {
+	if err := s.work(ctx); err != nil {
+		return err
+	}
+	table, low, high := qualified(m.Table()), floor(m.Start()), floor(m.End())
+	tables := []string{"review_sessions", "log_events", "log_events_default", m.Table()}
+	for _, statements := range []string{
+		fmt.Sprintf(promise, table, low, high),
+		fmt.Sprintf(proof, table),
+		fmt.Sprintf(attachment, table, low, high),
+	} {
+		err := s.untilFree(ctx, tables, func() error {
+			_, err := s.conn.PgConn().Exec(ctx, statements).ReadAll()
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// floor is event_id_floor of migration 3.
+func floor(t time.Time) uuid.UUID {
+	var id uuid.UUID
+	for i, ms := 5, t.UnixMilli(); i >= 0; i, ms = i-1, ms>>8 {
+		id[i] = byte(ms & 0xff)
+	}
+	return id
+}
+
+// promise gives a month the foreign keys of the trail, and its bounds as a check; that its rows keep them is not looked
+// at yet. Each has a name that an attach which was killed would have given it.
+const promise = `
+SET LOCAL lock_timeout = '200ms';
+DO $do$
+DECLARE
+    wanted record;
+BEGIN
+    FOR wanted IN
+        SELECT conname AS name, pg_get_constraintdef(oid) AS definition
+          FROM pg_constraint WHERE conrelid = 'public.log_events'::regclass AND contype = 'f'
+        UNION ALL
+        SELECT 'month_of_events', 'CHECK (event_id >= ''%[2]s'' AND event_id < ''%[3]s'')'
+    LOOP
+        IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = '%[1]s'::regclass AND conname = wanted.name) THEN
+            EXECUTE format('ALTER TABLE %[1]s ADD CONSTRAINT %%I %%s NOT VALID', wanted.name, wanted.definition);
+        END IF;
+    END LOOP;
+END
+$do$`
+
+// proof reads the rows, and keeps no one from reading or writing any table.
+const proof = `
+SET LOCAL lock_timeout = '200ms';
+DO $do$
+DECLARE
+    open name;
+BEGIN
+    FOR open IN SELECT conname FROM pg_constraint WHERE conrelid = '%[1]s'::regclass AND NOT convalidated ORDER BY contype LOOP
+        EXECUTE format('ALTER TABLE %[1]s VALIDATE CONSTRAINT %%I', open);
+    END LOOP;
+END
+$do$`
+
+// attachment finds all proved, so that it has nothing to read but the default partition. In one message and in the order
+// in which writers lock, as detachment is.
+const attachment = `
+SET LOCAL lock_timeout = '200ms';
+SET LOCAL statement_timeout = '200ms';
+LOCK TABLE ONLY public.review_sessions IN SHARE ROW EXCLUSIVE MODE;
+LOCK TABLE ONLY public.log_events IN SHARE UPDATE EXCLUSIVE MODE;
+LOCK TABLE ONLY public.log_events_default, ONLY %[1]s IN ACCESS EXCLUSIVE MODE;
+SET LOCAL statement_timeout = '400ms';
+WITH moved AS (DELETE FROM public.log_events_default WHERE event_id >= '%[2]s' AND event_id < '%[3]s' RETURNING *)
+INSERT INTO %[1]s SELECT * FROM moved;
+ALTER TABLE public.log_events ATTACH PARTITION %[1]s FOR VALUES FROM ('%[2]s') TO ('%[3]s');
+ALTER TABLE %[1]s DROP CONSTRAINT month_of_events;
+COMMENT ON TABLE %[1]s IS NULL`
