@@ -15,8 +15,9 @@ import (
 )
 
 // TestOperators: the API server, which has the operators' definitions but not the
-// operators, takes what k8s/ describes as it is, and refuses it with one misspelt field
-// in any of its files, or against a rule of the definitions.
+// operators, takes what k8s/ describes as it is, and the chart with the values for it; and
+// refuses it with one misspelt field in any of its files, or against a rule of the
+// definitions.
 func TestOperators(t *testing.T) {
 	haveDefinitions(t)
 	haveNamespace(t, "trailpost")
@@ -37,6 +38,19 @@ func TestOperators(t *testing.T) {
 			}
 		})
 	}
+	t.Run("chart", func(t *testing.T) {
+		rendered := filepath.Join(t.TempDir(), "rendered.yaml")
+		out, err := command(t.Context(), string(machine.helm), "template", "trailpost", "charts/trailpost", "--namespace=trailpost", "--values=k8s/values-operators.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(rendered, []byte(out), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := command(t.Context(), "kubectl", "apply", "--dry-run=server", "--filename="+rendered); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("misspelt", misspelt)
 	t.Run("rules", rules)
 }
