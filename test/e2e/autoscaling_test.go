@@ -42,7 +42,7 @@ func TestAutoscaling(t *testing.T) {
 	rate := n.drainRate(t, url)
 
 	r.with("consumer.autoscaling.enabled=true", "consumer.autoscaling.prometheus.serverAddress="+m.url(),
-		"consumer.autoscaling.pollingIntervalSeconds=5", "consumer.autoscaling.maxReplicas=6",
+		"consumer.autoscaling.maxReplicas=6",
 		"consumer.autoscaling.behavior.scaleDown.stabilizationWindowSeconds=15",
 		"consumer.autoscaling.behavior.scaleDown.policies[0].periodSeconds=15",
 		"consumer.autoscaling.behavior.scaleDown.policies[0].type=Percent",

@@ -13,10 +13,10 @@ type scaledObject struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata"`
 	Spec              struct {
-		ScaleTargetRef                                    struct{ Name string }
-		MinReplicaCount, MaxReplicaCount, PollingInterval int
-		Advanced                                          map[string]any
-		Triggers                                          []struct {
+		ScaleTargetRef                   struct{ Name string }
+		MinReplicaCount, MaxReplicaCount int
+		Advanced                         map[string]any
+		Triggers                         []struct {
 			Type, Name, MetricType string
 			Metadata               map[string]string
 			AuthenticationRef      *struct{ Name string }
