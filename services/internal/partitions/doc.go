@@ -10,8 +10,8 @@
 //   - Detaching is one transaction.
 //   - An export is written under a temporary name, synced, read back from the disk and compared with the table row by
 //     row, and gets its name after that. It counts once its manifest has its own name.
-//   - Dropping compares the export with the table again, and drops the table, and writes its row of retired_months, in
-//     one transaction that has kept the table from changing since before the comparison.
+//   - Dropping is one transaction, which keeps the table from changing, compares the export with it, drops it and writes
+//     its row of retired_months. (Retire exports in that transaction, too, and compares once.)
 //
 // # What inserts notice
 //

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // createPartial makes a new file beside path, for its owner alone, that is to become path.
@@ -38,13 +39,17 @@ func rename(from, to string) error {
 	return syncDir(filepath.Dir(to))
 }
 
-// syncDir brings a directory's names to the disk.
+// syncDir brings a directory's names to the disk. Some file systems of networks can't be asked to, and say so.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	err = d.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		err = nil
+	}
+	return errors.Join(err, d.Close())
 }
 
 // CheckDir tries whether exports can be kept in a directory: it writes a file, brings it to the disk, renames and
