@@ -1,5 +1,5 @@
-// Package dashboards_test runs what test/dashboards asks against a run of the services, which
-// packages outside of services can't start.
+// Package dashboards_test runs what test/dashboards asks, and the chart's alerts, against a run of the
+// services, which packages outside of services can't start.
 package dashboards_test
 
 import (
@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -110,20 +111,28 @@ type runner interface {
 // start runs r until the test ends, and returns its URL when it is ready.
 func start(t *testing.T, r runner, err error) string {
 	t.Helper()
+	url, _ := startStoppable(t, r, err)
+	return url
+}
+
+// startStoppable is a start of what the test may also stop before its end.
+func startStoppable(t *testing.T, r runner, err error) (url string, stop func()) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(stop)
 	eventually(t, "it is ready", r.Ready)
-	return "http://" + r.Addr().String()
+	return "http://" + r.Addr().String(), stop
 }
 
 func eventually(t *testing.T, what string, try func() error) {
@@ -185,11 +194,12 @@ func traffic(t *testing.T, url string) {
 	})
 }
 
-// startPrometheus scrapes the jobs' URLs every second until the test ends.
-func startPrometheus(t *testing.T, jobs map[string]string) dashboards.Prometheus {
+// startPrometheus scrapes the jobs' URLs, and evaluates the rules of files, every second until the test ends.
+func startPrometheus(t *testing.T, jobs map[string]string, ruleFiles ...string) dashboards.Prometheus {
 	t.Helper()
 	var file strings.Builder
-	file.WriteString("global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\nscrape_configs:\n")
+	file.WriteString("global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\n  evaluation_interval: 1s\n")
+	fmt.Fprintf(&file, "rule_files: [%s]\nscrape_configs:\n", strings.Join(ruleFiles, ", "))
 	for job, url := range jobs {
 		address := strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/metrics")
 		fmt.Fprintf(&file, "  - job_name: %[1]s\n    static_configs:\n      - targets: [%[2]q]\n        labels: {namespace: here, pod: %[1]s-0}\n", job, address)
