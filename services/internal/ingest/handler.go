@@ -83,8 +83,8 @@ func NewHandler(cfg Config) http.Handler {
 		return newProblem(kindMethod, "Allowed: "+c.Writer.Header().Get("Allow")+".")
 	}))
 
-	engine.POST("/log", h.answer(h.counted(h.postLog)))
-	engine.POST("/log/batch", h.answer(h.counted(h.postBatch)))
+	engine.POST(routeLog, h.answer(h.counted(h.postLog)))
+	engine.POST(routeBatch, h.answer(h.counted(h.postBatch)))
 	get := func(path string, handle gin.HandlerFunc) {
 		engine.GET(path, handle)
 		engine.HEAD(path, handle)

@@ -53,6 +53,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	} {
 		m.rejected.WithLabelValues(k.name) // a series that starts at 0 can be alerted on
 	}
+	for _, route := range []string{routeLog, routeBatch} {
+		for _, class := range []string{"2xx", "5xx"} { // what the objective of acceptance compares
+			m.duration.WithLabelValues(route, class)
+		}
+	}
 	reg.MustRegister(m.accepted, m.rejected, m.duration, m.unknownTypes, m.ignoredMembers, m.budgetUsed, m.budget)
 	return m
 }

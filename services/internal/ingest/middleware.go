@@ -25,6 +25,12 @@ func (h *handler) observe(c *gin.Context) {
 	}
 }
 
+// Where events are taken.
+const (
+	routeLog   = "/log"
+	routeBatch = "/log/batch"
+)
+
 // route is the pattern that matched: of a bounded number, unlike paths.
 func route(c *gin.Context) string {
 	if path := c.FullPath(); path != "" {

@@ -232,6 +232,8 @@ func TestMetrics(t *testing.T) {
 		`trailpost_events_rejected_total{reason="invalid-event"} 3`,
 		`trailpost_events_rejected_total{reason="busy"} 0`,
 		`trailpost_http_request_duration_seconds_count{code="2xx",route="/log"} 1`,
+		`trailpost_http_request_duration_seconds_count{code="5xx",route="/log"} 0`,
+		`trailpost_http_request_duration_seconds_count{code="5xx",route="/log/batch"} 0`,
 		`trailpost_http_request_duration_seconds_count{code="4xx",route="other"} 1`,
 		"trailpost_memory_budget_used_bytes 0",
 	} {
