@@ -30,7 +30,8 @@ func TestDroppingAMonth(t *testing.T) {
 	m := old(14)
 	start := time.Now()
 	makeMonth(t, db, m, *loadRows)
-	t.Logf("%d rows made in %v", *loadRows, time.Since(start).Round(time.Second))
+	size := value[string](t, db.Connect(t, db.Owner), "SELECT pg_size_pretty(pg_total_relation_size($1::regclass))", m.Table())
+	t.Logf("%d rows, %s, made in %v", *loadRows, size, time.Since(start).Round(time.Second))
 	s := open(t, db, Options{})
 	dir := t.TempDir()
 
