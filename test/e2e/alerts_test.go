@@ -15,6 +15,7 @@ import (
 // TestAlerts makes six alerts fire for real, by what they are there for, while a client
 // goes on. What the rules say of how long to wait is cut short.
 func TestAlerts(t *testing.T) {
+	t.Parallel()
 	m := needMonitoring(t)
 	n := newNamespace(t)
 	values := append(monitored, "metrics.prometheusRule.enabled=true")

@@ -32,6 +32,7 @@ func loadTime(t *testing.T) time.Duration {
 // TestAutoscaling: under twice the load that one consumer bears there are soon more of
 // them, who drain the queue, and then one again.
 func TestAutoscaling(t *testing.T) {
+	t.Parallel()
 	m := needMonitoring(t)
 	n := newNamespace(t)
 	// A consumer that is slow enough for this machine to be twice as fast.

@@ -18,6 +18,7 @@ import (
 // TestBackupAndRestore: everything is lost but the backup's volume, and what it holds
 // comes back on servers that are new; whoever followed the trail goes on.
 func TestBackupAndRestore(t *testing.T) {
+	t.Parallel()
 	n := newNamespace(t)
 	r := newRelease(n, machine.helm, buildCurrent(t), "postgresql.backup.enabled=true")
 	r.install(t)

@@ -21,6 +21,7 @@ import (
 // TestDashboards: Grafana's sidecar finds the dashboards, and after a run of two
 // minutes every panel of every one finds data in the cluster's Prometheus.
 func TestDashboards(t *testing.T) {
+	t.Parallel()
 	m := needMonitoring(t)
 	n := newNamespace(t)
 	newRelease(n, machine.helm, buildCurrent(t), append(monitored, "metrics.dashboards.enabled=true")...).install(t)

@@ -6,10 +6,10 @@
 //
 // The tests are behind the build tag e2e. Each installs into a namespace of its
 // own, which bears the restricted Pod Security Standard, and deletes it at its end
-// with its volumes. They run one after the other: a stack takes a good part of a
-// small machine.
+// with its volumes. They run one after the other, since a stack takes a good part of a
+// small machine; those that mostly wait run together, last.
 //
-// What they need is docker and the helm binary. What may be said in the
+// What they need is docker, helm and kubectl. What may be said in the
 // environment:
 //
 //	TRAILPOST_E2E_CLUSTER     kind cluster to use; one that is missing is made, and deleted at the end (trailpost-e2e)

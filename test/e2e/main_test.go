@@ -66,7 +66,7 @@ func prepare() (end func(), err error) {
 	machine.skaffold = setting("SKAFFOLD", "skaffold")
 
 	var missing []error
-	for _, binary := range []string{"docker", string(machine.helm), string(machine.helm4), machine.skaffold} {
+	for _, binary := range []string{"docker", "kubectl", string(machine.helm), string(machine.helm4), machine.skaffold} {
 		if _, err := exec.LookPath(binary); err != nil {
 			missing = append(missing, err)
 		}

@@ -19,6 +19,7 @@ import (
 // refuses it with one misspelt field in any of its files, or against a rule of the
 // definitions.
 func TestOperators(t *testing.T) {
+	t.Parallel()
 	haveDefinitions(t)
 	haveNamespace(t, "trailpost")
 
