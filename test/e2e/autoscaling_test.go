@@ -37,7 +37,7 @@ func TestAutoscaling(t *testing.T) {
 	n := newNamespace(t)
 	// A consumer that is slow enough for this machine to be twice as fast.
 	r := newRelease(n, machine.helm, buildCurrent(t), append(monitored,
-		"consumer.resources.requests.cpu=20m", "consumer.resources.limits.cpu=50m")...)
+		"consumer.resources.requests.cpu=20m", "consumer.resources.limits.cpu=30m")...)
 	r.install(t)
 	url := n.openDoor(t)
 	rate := n.drainRate(t, url)
@@ -50,7 +50,7 @@ func TestAutoscaling(t *testing.T) {
 		"consumer.autoscaling.behavior.scaleDown.policies[0].value=50").upgrade(t)
 	started, duration := time.Now(), loadTime(t)
 	c := newClient(t, url)
-	stop, _ := c.start(t.Context(), pace{perSecond: 2 * rate, batch: 100})
+	stop, _ := c.start(t.Context(), pace{perSecond: 2 * rate, batch: 200})
 	defer stop()
 	const consumer, many = "trailpost-consumer", 3
 	most := 0
