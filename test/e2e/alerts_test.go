@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ func TestAlerts(t *testing.T) {
 	t.Parallel()
 	m := needMonitoring(t)
 	n := newNamespace(t)
-	values := append(monitored, "metrics.prometheusRule.enabled=true")
+	values := append(slices.Clip(monitored), "metrics.prometheusRule.enabled=true")
 	for _, alert := range []string{
 		"TrailpostDeadLetters", "TrailpostNoConsumer", "TrailpostPublishFailing", "TrailpostDatabaseUnavailable",
 		"TrailpostBrokerAlarm", "TrailpostPartitionsRunningOut",

@@ -5,15 +5,16 @@ package e2e
 import (
 	"context"
 	"os"
+	"slices"
 	"testing"
 	"time"
 )
 
 // monitored are the values by which Prometheus sees a release, closely.
-var monitored = []string{
+var monitored = append(slices.Clip(besideOthers),
 	"metrics.serviceMonitor.enabled=true", "metrics.serviceMonitor.interval=5s",
 	"rabbitmq.metrics.serviceMonitor.enabled=true", "rabbitmq.metrics.serviceMonitor.interval=5s",
-}
+)
 
 // loadTime is how long the events come twice as fast as one consumer stores them.
 func loadTime(t *testing.T) time.Duration {
@@ -36,7 +37,7 @@ func TestAutoscaling(t *testing.T) {
 	m := needMonitoring(t)
 	n := newNamespace(t)
 	// A consumer that is slow enough for this machine to be twice as fast.
-	r := newRelease(n, machine.helm, buildCurrent(t), append(monitored,
+	r := newRelease(n, machine.helm, buildCurrent(t), append(slices.Clip(monitored),
 		"consumer.resources.requests.cpu=20m", "consumer.resources.limits.cpu=30m")...)
 	r.install(t)
 	url := n.openDoor(t)

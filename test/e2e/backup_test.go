@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +21,7 @@ import (
 func TestBackupAndRestore(t *testing.T) {
 	t.Parallel()
 	n := newNamespace(t)
-	r := newRelease(n, machine.helm, buildCurrent(t), "postgresql.backup.enabled=true")
+	r := newRelease(n, machine.helm, buildCurrent(t), append(slices.Clip(besideOthers), "postgresql.backup.enabled=true")...)
 	r.install(t)
 	before := newClient(t, n.openDoor(t))
 	before.pour(t.Context(), nil, pace{events: 20_000, perSecond: 10_000, batch: 100})

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +25,7 @@ func TestDashboards(t *testing.T) {
 	t.Parallel()
 	m := needMonitoring(t)
 	n := newNamespace(t)
-	newRelease(n, machine.helm, buildCurrent(t), append(monitored, "metrics.dashboards.enabled=true")...).install(t)
+	newRelease(n, machine.helm, buildCurrent(t), append(slices.Clip(monitored), "metrics.dashboards.enabled=true")...).install(t)
 	files, err := filepath.Glob(filepath.Join(machine.root, "charts", "trailpost", "dashboards", "*.json"))
 	if err != nil {
 		t.Fatal(err)

@@ -33,6 +33,10 @@ func newRelease(n *namespace, binary helm, tag string, values ...string) *releas
 	return &release{namespace: n, helm: binary, chart: filepath.Join(machine.root, "charts", "trailpost"), values: append(imageTags(tag), values...)}
 }
 
+// besideOthers are the values of a test that runs together with others: a small
+// machine's scheduler has no room for two servers' usual requests more than once.
+var besideOthers = []string{"rabbitmq.resources.requests.cpu=20m", "postgresql.resources.requests.cpu=20m"}
+
 func imageTags(tag string) []string {
 	return []string{"producer.image.tag=" + tag, "consumer.image.tag=" + tag}
 }
