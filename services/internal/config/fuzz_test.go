@@ -1,0 +1,65 @@
+package config
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// FuzzDotEnv: whatever stands in .env, the start goes on or every fault has a name
+// and words; the environment wins, and its secret stays one.
+func FuzzDotEnv(f *testing.F) {
+	for _, seed := range []string{
+		"", "DATABASE_PASSWORD=x\n", "export CONSUMER_WORKERS=4 # four\nLOG_LEVEL='DEBUG'\r\n", "A=\"${DATABASE_PASSWORD}\\n$A\"", "=", "A", "\"", "A='", "\xef\xbb\xbfA=1",
+		"CONSUMER_WORKERS=-1\nCONSUMER_RETRY_DELAY=1d12h\nMEMORY_BUDGET=64MiB\nRABBITMQ_PORT=tcp://10.0.0.1:5672",
+		"DATABASE_PASSWORD_FILE=/nowhere\nDATABASE_PORT=${DATABASE_PASSWORD}",
+	} {
+		f.Add([]byte(seed))
+	}
+	const password = "correct horse battery staple"
+	f.Fuzz(func(t *testing.T, content []byte) {
+		dir := t.TempDir()
+		write(t, dir, ".env", string(content))
+		cfg, err := Load(ForConsumer, []string{"DATABASE_PASSWORD=" + password}, dir)
+		if err == nil {
+			if got := cfg.Database.Password.Reveal(); got != password {
+				t.Fatalf("the password is %q", got)
+			}
+			return
+		}
+		bad, ok := errors.AsType[*Error](err)
+		if !ok || len(bad.Faults) == 0 {
+			t.Fatalf("refused by %T: %v", err, err)
+		}
+		for _, fault := range bad.Faults {
+			if fault.Name == "" || fault.Problem == "" {
+				t.Fatalf("a fault without words: %+v", fault)
+			}
+		}
+		if strings.Contains(err.Error(), password) {
+			t.Fatalf("the error tells the password: %v", err)
+		}
+	})
+}
+
+// FuzzValues: sizes and times are what is written, or refused; never negative by
+// overflow.
+func FuzzValues(f *testing.F) {
+	for _, seed := range []string{"0", "64MiB", "9223372036854775807", "9007199254740993KiB", "1e3", "0x10", "1d12h", "106751d", "106751d24h", "NaN", "Inf", "-1d", "1e400s", "d", "5", "0.5", "+1"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var size ByteSize
+		if err := size.UnmarshalText([]byte(s)); err == nil && size < 0 {
+			t.Fatalf("%q is %d bytes", s, size)
+		}
+		if d, err := ParseDuration(s); err == nil && (d < 0) != strings.HasPrefix(strings.TrimSpace(s), "-") && d != 0 {
+			t.Fatalf("%q is %s", s, d)
+		}
+		if d, err := parseDuration(s); err == nil {
+			if again, err := parseDuration(d.String()); err != nil || again != d {
+				t.Fatalf("%q is %s, which is %s, %v", s, d, again, err)
+			}
+		}
+	})
+}
