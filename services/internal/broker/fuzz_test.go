@@ -23,17 +23,17 @@ func FuzzLines(f *testing.F) {
 		}
 		rest := body
 		for i, line := range lines {
-			if len(line) == 0 || bytes.ContainsRune(line, '\n') || !bytes.Equal(line, bytes.TrimSpace(line)) {
+			if len(line) == 0 || bytes.ContainsRune(line, '\n') || !bytes.Equal(line, bytes.Trim(line, space)) {
 				t.Fatalf("line %d is %q", i, line)
 			}
 			at := bytes.Index(rest, line)
-			if at < 0 || len(bytes.TrimSpace(rest[:at])) > 0 {
+			if at < 0 || len(bytes.Trim(rest[:at], space)) > 0 {
 				t.Fatalf("line %d, %q, is not next in %q", i, line, rest)
 			}
 			rest = rest[at+len(line):]
 			_ = append(line, "overwritten"...)
 		}
-		if len(bytes.TrimSpace(rest)) > 0 {
+		if len(bytes.Trim(rest, space)) > 0 {
 			t.Fatalf("%q is in no line", rest)
 		}
 		if !bytes.Equal(d.Body, body) {

@@ -12,6 +12,10 @@ const (
 	maxParseBytes = 1 << 20
 )
 
+// space is what JSON allows between its tokens (RFC 8259, 2). A line of other
+// white space, which Unicode has more of, is no blank line but one that can't be read.
+const space = " \t\r\n"
+
 // Lines are the lines of a group's body, without blank ones. The error says
 // which bound the group is over.
 func (d *Delivery) Lines() ([][]byte, error) {
@@ -20,7 +24,7 @@ func (d *Delivery) Lines() ([][]byte, error) {
 	}
 	var lines [][]byte
 	for line := range bytes.Lines(d.Body) {
-		if line = bytes.TrimSpace(line); len(line) == 0 {
+		if line = bytes.Trim(line, space); len(line) == 0 {
 			continue
 		}
 		if len(lines) == maxGroupLines {

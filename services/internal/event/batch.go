@@ -12,6 +12,9 @@ import (
 	"github.com/google/uuid"
 )
 
+// space is what JSON allows between its tokens (RFC 8259, 2).
+const space = " \t\r\n"
+
 // ParseArray reads a JSON array of events. See [Door.Parse]; one bad event
 // refuses them all, and the error names every bad one's index.
 func (d *Door) ParseArray(body []byte, traceparent string) (es []Event, ignored []string, err error) {
@@ -45,7 +48,7 @@ func (d *Door) ParseArray(body []byte, traceparent string) (es []Event, ignored 
 	if _, err := dec.ReadToken(); err != nil {
 		return nil, nil, asFault(err, body)
 	}
-	if rest := bytes.TrimLeft(body[dec.InputOffset():], " \t\r\n"); len(rest) > 0 {
+	if rest := bytes.TrimLeft(body[dec.InputOffset():], space); len(rest) > 0 {
 		return nil, nil, invalidBody("must end after the JSON array")
 	}
 	return d.parseEach(elements, traceparent)
@@ -56,7 +59,7 @@ func (d *Door) ParseArray(body []byte, traceparent string) (es []Event, ignored 
 func (d *Door) ParseLines(body []byte, traceparent string) (es []Event, ignored []string, err error) {
 	var lines [][]byte
 	for line := range bytes.Lines(body) {
-		if line = bytes.TrimSpace(line); len(line) == 0 {
+		if line = bytes.Trim(line, space); len(line) == 0 {
 			continue
 		}
 		if len(lines) == MaxBatchEvents {

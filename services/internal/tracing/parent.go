@@ -2,6 +2,7 @@ package tracing
 
 import (
 	"encoding/hex"
+	"strings"
 
 	"go.opentelemetry.io/otel/trace"
 )
@@ -39,7 +40,8 @@ func ParseTraceParent(s string) trace.SpanContext {
 	})
 }
 
+// decode reads small letters alone (W3C Trace Context, 3.2.2).
 func decode(dst []byte, text string) bool {
 	_, err := hex.Decode(dst, []byte(text))
-	return err == nil
+	return err == nil && strings.ToLower(text) == text
 }
