@@ -28,15 +28,15 @@ func Broker(cfg *config.Config, name string, log *slog.Logger) (broker.Config, e
 		Name:           connectionName(name), Logger: log,
 	}
 	if r.TLS {
-		settings, err := brokerTLS(r)
-		if err != nil {
+		b.TLS = func() (*tls.Config, error) { return brokerTLS(r) }
+		if _, err := b.TLS(); err != nil { // files that can't be used even now stop the start
 			return b, err
 		}
-		b.TLS = settings
 	}
 	return b, nil
 }
 
+// brokerTLS reads the files, which are renewed while a process runs.
 func brokerTLS(r config.RabbitMQ) (*tls.Config, error) {
 	settings := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: r.ServerName}
 	if r.CACertFile != "" {
@@ -47,11 +47,13 @@ func brokerTLS(r config.RabbitMQ) (*tls.Config, error) {
 		settings.RootCAs = pool
 	}
 	if r.CertFile != "" {
-		load, err := clientCertificate(r.CertFile, r.KeyFile)
+		pair, err := tls.LoadX509KeyPair(r.CertFile, r.KeyFile)
 		if err != nil {
 			return nil, fmt.Errorf("RABBITMQ_CERTFILE, RABBITMQ_KEYFILE: %w", err)
 		}
-		settings.GetClientCertificate = load
+		// Not Certificates, of which crypto/tls sends none where the broker names other authorities:
+		// the broker's refusal says more than its silence.
+		settings.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	}
 	return settings, nil
 }

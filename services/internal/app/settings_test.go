@@ -110,7 +110,11 @@ func TestTheBrokersClientCertificateIsReadAgain(t *testing.T) {
 	}
 	serial := func() []byte {
 		t.Helper()
-		pair, err := cfg.TLS.GetClientCertificate(nil)
+		settings, err := cfg.TLS()
+		if err != nil {
+			t.Fatal(err)
+		}
+		pair, err := settings.GetClientCertificate(nil)
 		if err != nil {
 			t.Fatal(err)
 		}

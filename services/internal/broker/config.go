@@ -32,7 +32,9 @@ type Config struct {
 	User     string
 	Password string
 	VHost    string
-	TLS      *tls.Config // nil: plain TCP
+	// TLS is asked before every connection, so that files that were renewed are
+	// read; nil: plain TCP.
+	TLS func() (*tls.Config, error)
 
 	Queue            string
 	QueueType        QueueType     // "": Quorum

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -30,17 +29,13 @@ func dial(ctx context.Context, cfg Config, wrap func(net.Conn) net.Conn) (*conne
 	}
 	var conn net.Conn = &timedConn{Conn: socket}
 	if cfg.TLS != nil {
-		settings := cfg.TLS.Clone()
-		if settings.ServerName == "" {
-			settings.ServerName = cfg.Host
-		}
-		secure := tls.Client(conn, settings)
-		if err := secure.HandshakeContext(ctx); err != nil {
+		if conn, err = secure(ctx, cfg, conn); err != nil {
 			_ = socket.Close()
 			return nil, fmt.Errorf("connect to rabbitmq: TLS: %w", err)
 		}
-		conn = secure
 	}
+	seen := &witness{Conn: conn}
+	conn = seen
 	if wrap != nil {
 		conn = wrap(conn)
 	}
@@ -59,7 +54,7 @@ func dial(ctx context.Context, cfg Config, wrap func(net.Conn) net.Conn) (*conne
 	})
 	if err != nil {
 		_ = socket.Close()
-		return nil, fmt.Errorf("log in to rabbitmq as %q on vhost %q: %w", cfg.User, cfg.VHost, err)
+		return nil, fmt.Errorf("log in to rabbitmq as %q on vhost %q: %w", cfg.User, cfg.VHost, seen.explain(cfg, err))
 	}
 	return &connection{Connection: opened, socket: socket}, nil
 }

@@ -70,7 +70,7 @@ func (w *waitFlag) retry(ctx context.Context, log *slog.Logger, f func() error) 
 		reason string
 	)
 	for {
-		err := f()
+		err := store.Explain(f())
 		if err == nil || !w.set || ctx.Err() != nil || store.Classify(err) != store.Transient {
 			return err
 		}

@@ -55,7 +55,7 @@ func Classify(err error) Class {
 		return classifyState(pg)
 	}
 	switch {
-	case is[*pgconn.ParseConfigError](err), // a setting, or a file that it names
+	case refused(err), is[*pgconn.ParseConfigError](err), // a setting, or a file that it names
 		is[*tls.CertificateVerificationError](err), is[tls.RecordHeaderError](err),
 		is[x509.UnknownAuthorityError](err), is[x509.HostnameError](err), is[x509.CertificateInvalidError](err):
 		return Trouble // though they wrap, or come wrapped in, errors that look transient: no retry renews a certificate

@@ -164,11 +164,13 @@ func (w *Writer) connect(ctx context.Context) error {
 	return nil
 }
 
+// dial connects. The certificate files are read each time, since they are renewed while a process runs.
 func dial(ctx context.Context, cfg Config) (*pgx.Conn, error) {
 	cc, err := cfg.ConnConfig()
 	if err != nil {
 		return nil, err
 	}
 	cc.Tracer = statements{}
-	return pgx.ConnectConfig(ctx, cc)
+	conn, err := pgx.ConnectConfig(ctx, cc)
+	return conn, Explain(err)
 }

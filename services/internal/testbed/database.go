@@ -42,7 +42,7 @@ func (db DB) DSN(l Login) string { return db.server.DSN(db.Name, l) }
 
 // ConnConfig is the same for pgx.
 func (db DB) ConnConfig(l Login) *pgx.ConnConfig {
-	cc, err := pgx.ParseConfig(db.DSN(l))
+	cc, err := db.server.LoginConfig(db.Name, l)
 	if err != nil {
 		panic(fmt.Sprintf("testbed: a DSN of our own does not parse: %v", err))
 	}

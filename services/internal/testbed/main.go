@@ -146,6 +146,17 @@ func MeasuredServers(t testing.TB) *Servers {
 	return privateServers(t, servers.Options{BrokerMetrics: true})
 }
 
+// TLSServers are PrivateServers that speak TLS alone.
+func TLSServers(t testing.TB, tls servers.TLS) *Servers {
+	t.Helper()
+	return privateServers(t, servers.Options{TLS: &tls})
+}
+
+// Recertify gives both servers another certificate; see [servers.Pair.Recertify].
+func (s *Servers) Recertify(ctx context.Context, certificate, key []byte) error {
+	return s.pair.Recertify(ctx, certificate, key)
+}
+
 func privateServers(t testing.TB, options servers.Options) *Servers {
 	t.Helper()
 	s, err := open(options)

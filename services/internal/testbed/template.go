@@ -74,7 +74,7 @@ func makeTemplate(ctx context.Context, server *PostgresServer, conn *pgx.Conn, n
 	if err := makeRoles(ctx, server, draft); err != nil {
 		return err
 	}
-	owner, err := pgx.ParseConfig(server.DSN(draft, ownerLogin))
+	owner, err := server.LoginConfig(draft, ownerLogin)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ type container struct {
 	create    []string          // arguments of docker create
 	env       []string          // for docker create: values that must not show in its arguments
 	files     map[string]string // copied into it before its first start: path → content
+	secrets   map[string]string // the same, for the server's user alone
 	volume    string
 	label     string // name=value, on the container and the volume
 	temporary bool
@@ -86,10 +87,21 @@ func (c *container) make(ctx context.Context) error {
 	if _, err := run(cmd, ""); err != nil {
 		return fmt.Errorf("docker create: %w", err)
 	}
-	if len(c.files) == 0 {
+	if err := c.copy(ctx, c.files, 0, 0o644); err != nil { // it has one tenant
+		return err
+	}
+	return c.copy(ctx, c.secrets, imageUser, 0o600)
+}
+
+// imageUser is the user and the group as whom both images run their servers.
+const imageUser = 999
+
+// copy puts files into the container, whether it runs or not.
+func (c *container) copy(ctx context.Context, files map[string]string, owner int, mode int64) error {
+	if len(files) == 0 {
 		return nil
 	}
-	archive, err := tarOf(c.files)
+	archive, err := tarOf(files, owner, mode)
 	if err != nil {
 		return err
 	}
@@ -99,12 +111,12 @@ func (c *container) make(ctx context.Context) error {
 	return nil
 }
 
-// tarOf packs files that everyone in the container may read: it has one tenant.
-func tarOf(files map[string]string) (string, error) {
+// tarOf packs files.
+func tarOf(files map[string]string, owner int, mode int64) (string, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for name, content := range files {
-		h := &tar.Header{Name: strings.TrimPrefix(name, "/"), Mode: 0o644, Size: int64(len(content)), ModTime: time.Now()}
+		h := &tar.Header{Name: strings.TrimPrefix(name, "/"), Mode: mode, Uid: owner, Gid: owner, Size: int64(len(content)), ModTime: time.Now()}
 		if err := w.WriteHeader(h); err != nil {
 			return "", err
 		}
@@ -180,4 +192,9 @@ func (c *container) since(m Mark, lines int) string {
 	cmd := docker(context.Background(), "logs", "--since", m.at.UTC().Format(time.RFC3339Nano), "--tail", strconv.Itoa(lines), c.name)
 	out, _ := cmd.CombinedOutput() // what docker has to say instead is as good
 	return string(out)
+}
+
+// put is the container's [put].
+func (c *container) put(ctx context.Context, files map[string][]byte) error {
+	return c.copy(ctx, inContainer(files), imageUser, 0o600)
 }

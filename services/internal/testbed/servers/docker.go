@@ -91,6 +91,12 @@ func postgresContainer(s *state, lock *os.File) *Postgres {
 	c.create = append(c.create, postgresArgs(listen, s.Postgres.Port)...)
 	p := newPostgres(s)
 	p.engine = c
+	if s.TLS != nil {
+		c.create = append(c.create, s.TLS.postgresArgs(containerTLS)...)
+		c.secrets = inContainer(s.TLS.files())
+		c.secrets[filepath.Join(containerTLS, hbaFile)] = string(s.TLS.postgresHBA())
+	}
+	p.put = c.put
 	return p
 }
 
@@ -100,7 +106,7 @@ func rabbitContainer(s *state, lock *os.File) *Rabbit {
 	net, listen := network(s, s.Rabbit.Port, s.Rabbit.MetricsPort)
 	c.env = []string{"RABBITMQ_ERLANG_COOKIE=" + s.Rabbit.Cookie}
 	c.files = map[string]string{
-		filepath.Join(etc, "rabbitmq.conf"):   rabbitConf(listen, s.Rabbit),
+		filepath.Join(etc, "rabbitmq.conf"):   rabbitConf(listen, containerTLS, s),
 		filepath.Join(etc, "advanced.config"): rabbitAdvanced(s.Rabbit.Password, s.HostNet),
 		filepath.Join(etc, "enabled_plugins"): rabbitPlugins(s.Rabbit),
 	}
@@ -113,8 +119,12 @@ func rabbitContainer(s *state, lock *os.File) *Rabbit {
 		"--env", "ERL_EPMD_ADDRESS=127.0.0.1",
 		"--env", erlArgs,
 		RabbitImage)
+	if s.TLS != nil {
+		c.secrets = inContainer(s.TLS.files())
+	}
 	r := newRabbit(s)
 	r.ctl = "rabbitmqctl"
 	r.engine = c
+	r.put = c.put
 	return r
 }

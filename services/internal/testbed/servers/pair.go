@@ -19,6 +19,8 @@ type Options struct {
 	Kind Kind
 	// BrokerMetrics has RabbitMQ answer Prometheus, at [Rabbit.MetricsURL].
 	BrokerMetrics bool
+	// TLS, if not nil, has both servers speak TLS alone, with [Pair.Recertify] to change the certificate.
+	TLS *TLS
 	// Progress, if set, is told in a sentence what takes its time.
 	Progress func(string)
 }
@@ -116,6 +118,7 @@ func (p *Pair) settle(ctx context.Context, o Options) error {
 		}
 	}
 	p.state = s
+	p.state.TLS = o.TLS
 	if o.BrokerMetrics {
 		if err := keepPort(&p.state.Rabbit.MetricsPort); err != nil {
 			return err

@@ -27,6 +27,8 @@ type Postgres struct {
 	Port      uint16
 	Superuser Login
 	bin       string // folder of its programs, "" when they are in a container
+	st        *state
+	put       put
 }
 
 // postgresSettings keep the server small. What costs durability is not among them.
@@ -56,7 +58,7 @@ func postgresArgs(listen string, port int) []string {
 }
 
 func newPostgres(s *state) *Postgres {
-	p := &Postgres{Host: "127.0.0.1", Port: uint16(s.Postgres.Port), Superuser: Login{"postgres", s.Postgres.Password}} //nolint:gosec // a port
+	p := &Postgres{Host: "127.0.0.1", Port: uint16(s.Postgres.Port), Superuser: Login{"postgres", s.Postgres.Password}, st: s} //nolint:gosec // a port
 	p.name = "PostgreSQL"
 	p.prepare = func(context.Context) error { return nil }
 	p.ready = func(ctx context.Context) error {
@@ -95,9 +97,20 @@ func postgresProcess(s *state, temporary string, lock *os.File) (*Postgres, erro
 		temporary:  temporary, lock: lock,
 	}
 	p.engine = proc
+	if s.TLS != nil {
+		proc.argv = append(proc.argv, s.TLS.postgresArgs(dir)...)
+	}
+	p.put = func(_ context.Context, files map[string][]byte) error { return writeTLS(dir, acct, files) }
 	p.prepare = func(ctx context.Context) error {
 		if err := ownFolder(dir, acct); err != nil {
 			return err
+		}
+		if s.TLS != nil {
+			files := s.TLS.files()
+			files[hbaFile] = s.TLS.postgresHBA()
+			if err := writeTLS(dir, acct, files); err != nil {
+				return err
+			}
 		}
 		if err := rotate(proc.logs[0]); err != nil {
 			return err
@@ -138,7 +151,8 @@ func initCluster(ctx context.Context, proc *process, bin, data string, super Log
 	return os.Rename(fresh, data)
 }
 
-// DSN is the URL of a database for a login; any character may be in the password.
+// DSN is the URL of a database for a login; any character may be in the password. It leaves TLS out: where the server
+// insists on it, use ConnConfig.
 func (p *Postgres) DSN(database string, l Login) string {
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(l.Name, l.Password),
@@ -153,12 +167,26 @@ func pasteable(u url.URL) string { return strings.ReplaceAll(u.String(), "&", "%
 
 // ConnConfig is the same for pgx; the superuser's.
 func (p *Postgres) ConnConfig(database string) (*pgx.ConnConfig, error) {
-	return pgx.ParseConfig(p.DSN(database, p.Superuser))
+	return p.LoginConfig(database, p.Superuser)
+}
+
+// LoginConfig is the form of a database for a login that pgx takes.
+func (p *Postgres) LoginConfig(database string, l Login) (*pgx.ConnConfig, error) {
+	cc, err := pgx.ParseConfig(p.DSN(database, l))
+	if err != nil || p.st.TLS == nil {
+		return cc, err
+	}
+	cc.TLSConfig, err = p.st.TLS.ownConfig()
+	return cc, err
 }
 
 // Connect opens a connection to a database as the superuser.
 func (p *Postgres) Connect(ctx context.Context, database string) (*pgx.Conn, error) {
-	return pgx.Connect(ctx, p.DSN(database, p.Superuser))
+	cc, err := p.ConnConfig(database)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.ConnectConfig(ctx, cc)
 }
 
 // Exec runs one statement in a database as the superuser.

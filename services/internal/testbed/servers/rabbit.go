@@ -24,6 +24,7 @@ type Rabbit struct {
 	User Login // may do everything, from the loopback alone
 	ctl  string
 	st   *state
+	put  put
 }
 
 // rabbitNode is the node's name. It may be the same everywhere: a node is known to
@@ -66,6 +67,7 @@ func rabbitProcess(s *state, temporary string, lock *os.File) (*Rabbit, error) {
 	r := newRabbit(s)
 	r.ctl = filepath.Join(bin, "rabbitmqctl")
 	r.engine = proc
+	r.put = func(_ context.Context, files map[string][]byte) error { return writeTLS(dir, acct, files) }
 	r.prepare = func(context.Context) error {
 		if err := ownFolder(dir, acct); err != nil {
 			return err
@@ -113,15 +115,19 @@ const erlArgs = "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_inter
 // rabbitConf is rabbitmq.conf. Quorum queues allocate their write-ahead log in
 // advance, 512 MiB by default; the consumer timeout is the six hours that the
 // project asks of every broker (the default, 30 minutes, ends a consumer that
-// waits for its database).
-func rabbitConf(listen string, s rabbitState) string {
-	text := fmt.Sprintf(`listeners.tcp.default = %s:%d
-disk_free_limit.absolute = 64MB
+// waits for its database). dir is where the files of TLS are.
+func rabbitConf(listen, dir string, s *state) string {
+	text := `disk_free_limit.absolute = 64MB
 raft.wal_max_size_bytes = 67108864
 consumer_timeout = 21600000
-`, listen, s.Port)
-	if s.MetricsPort != 0 {
-		text += fmt.Sprintf("prometheus.tcp.ip = %s\nprometheus.tcp.port = %d\n", listen, s.MetricsPort)
+`
+	if s.TLS != nil {
+		text += s.TLS.rabbitConf(dir, listen, s.Rabbit.Port)
+	} else {
+		text += fmt.Sprintf("listeners.tcp.default = %s:%d\n", listen, s.Rabbit.Port)
+	}
+	if port := s.Rabbit.MetricsPort; port != 0 {
+		text += fmt.Sprintf("prometheus.tcp.ip = %s\nprometheus.tcp.port = %d\n", listen, port)
 	}
 	return text
 }
@@ -166,7 +172,7 @@ func writeRabbitFiles(s *state, dir string, acct *account) error {
 		}
 	}
 	for name, content := range map[string]string{
-		"rabbitmq.conf":   rabbitConf("127.0.0.1", s.Rabbit) + rabbitLogConf,
+		"rabbitmq.conf":   rabbitConf("127.0.0.1", dir, s) + rabbitLogConf,
 		"advanced.config": rabbitAdvanced(s.Rabbit.Password, true),
 		"enabled_plugins": rabbitPlugins(s.Rabbit),
 		".erlang.cookie":  s.Rabbit.Cookie,
@@ -178,6 +184,9 @@ func writeRabbitFiles(s *state, dir string, acct *account) error {
 		if err := acct.own(name); err != nil {
 			return err
 		}
+	}
+	if s.TLS != nil {
+		return writeTLS(dir, acct, s.TLS.files())
 	}
 	return nil
 }
@@ -196,6 +205,12 @@ func (r *Rabbit) login(ctx context.Context) error {
 		}
 		return conn, conn.SetDeadline(deadline)
 	}}
+	if r.st.TLS != nil {
+		var err error
+		if config.TLSClientConfig, err = r.st.TLS.ownConfig(); err != nil {
+			return err
+		}
+	}
 	conn, err := amqp.DialConfig(r.URL("/", r.User), config)
 	if err != nil {
 		return err
@@ -205,8 +220,12 @@ func (r *Rabbit) login(ctx context.Context) error {
 
 // URL is the AMQP URL of a vhost for a user; any character may be in either.
 func (r *Rabbit) URL(vhost string, l Login) string {
+	scheme := "amqp"
+	if r.st.TLS != nil {
+		scheme = "amqps"
+	}
 	u := url.URL{
-		Scheme: "amqp", User: url.UserPassword(l.Name, l.Password),
+		Scheme: scheme, User: url.UserPassword(l.Name, l.Password),
 		Host: net.JoinHostPort(r.Host, strconv.Itoa(r.Port)),
 		Path: "/" + vhost, RawPath: "/" + url.PathEscape(vhost),
 	}

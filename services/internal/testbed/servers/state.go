@@ -15,6 +15,7 @@ type state struct {
 	Data      string        `json:"data"` // folder of the servers' own folders
 	Temporary bool          `json:"temporary,omitempty"`
 	HostNet   bool          `json:"host_network,omitempty"` // containers on the host's network
+	TLS       *TLS          `json:"tls,omitempty"`          // nil: neither server speaks it
 	Postgres  postgresState `json:"postgres"`
 	Rabbit    rabbitState   `json:"rabbit"`
 }
