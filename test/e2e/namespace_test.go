@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"fmt"
 	"regexp"
 	"strings"
@@ -21,6 +22,8 @@ import (
 type namespace struct {
 	name string
 	*kubernetes.Clientset
+
+	authorities *x509.CertPool // of the servers' certificates; nil: they speak no TLS
 }
 
 // newNamespace makes a namespace that enforces the restricted Pod Security Standard.

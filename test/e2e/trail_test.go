@@ -28,7 +28,7 @@ func (n *namespace) query(ctx context.Context, t *testing.T, scan func(pgx.Rows)
 	}
 	config.Host, config.Port, config.Database = "127.0.0.1", port, "code_reviewer_logs"
 	config.User, config.Password = "trail_reader", n.secret(t, "trailpost-database")["reader-password"]
-	config.TLSConfig, config.Fallbacks = nil, nil
+	config.TLSConfig, config.Fallbacks = n.tlsConfig("trailpost-postgresql"), nil
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return err

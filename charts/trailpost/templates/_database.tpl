@@ -58,14 +58,23 @@ kept among the values.
 {{- toJson .Values.passwordsOfThisRendering -}}
 {{- end -}}
 
+{{/* The Secret whose key ca.crt has the authorities that may sign the server's certificate, or "". */}}
+{{- define "trailpost.database.caSecret" -}}
+{{- if not .Values.postgresql.enabled -}}
+{{- .Values.externalDatabase.tls.caSecret -}}
+{{- else if .Values.global.tls.enabled -}}
+{{- include "postgresql.tlsSecretName" .Subcharts.postgresql -}}
+{{- end -}}
+{{- end -}}
+
 {{/* A map of environment variables. */}}
 {{- define "trailpost.database.settings" -}}
 {{- $own := .Values.postgresql.enabled -}}
 DATABASE_HOST: {{ include "trailpost.database.host" . | quote }}
 DATABASE_PORT: {{ include "trailpost.database.port" . | quote }}
 DATABASE_NAME: {{ .Values.database.name | quote }}
-DATABASE_SSLMODE: {{ $own | ternary "disable" .Values.externalDatabase.tls.sslmode | quote }}
-{{- if and (not $own) .Values.externalDatabase.tls.caSecret }}
+DATABASE_SSLMODE: {{ $own | ternary (.Values.global.tls.enabled | ternary "verify-full" "disable") .Values.externalDatabase.tls.sslmode | quote }}
+{{- if include "trailpost.database.caSecret" . }}
 DATABASE_SSLROOTCERT: /etc/trailpost/database/ca.crt
 {{- end }}
 {{- end -}}
@@ -103,14 +112,12 @@ Its files, in one volume; each password has the name of its key.
             - key: {{ .root.Values.postgresql.enabled | ternary "postgres-password" .root.Values.externalDatabase.admin.passwordKey }}
               path: admin-password
       {{- end }}
-      {{- if not .root.Values.postgresql.enabled }}
-      {{- with .root.Values.externalDatabase.tls.caSecret }}
+      {{- with include "trailpost.database.caSecret" .root }}
       - secret:
           name: {{ . }}
           items:
             - key: ca.crt
               path: ca.crt
-      {{- end }}
       {{- end }}
 {{- end -}}
 

@@ -13,7 +13,7 @@ variables; passwords and certificates are files.
 
 {{- define "trailpost.rabbitmq.port" -}}
 {{- if .Values.rabbitmq.enabled -}}
-5672
+{{- include "rabbitmq.amqpPort" .Subcharts.rabbitmq -}}
 {{- else -}}
 {{- default (.Values.externalRabbitmq.tls.enabled | ternary 5671 5672) .Values.externalRabbitmq.port -}}
 {{- end -}}
@@ -39,6 +39,10 @@ RABBITMQ_USER: {{ $own | ternary .component (get $external.users .component) | q
 RABBITMQ_PASSWORD_FILE: /etc/trailpost/rabbitmq/password
 RABBITMQ_QUEUE_NAME: {{ include "trailpost.rabbitmq.queue" .root | quote }}
 RABBITMQ_QUEUE_TYPE: {{ $own | ternary "existing" $external.queueType | quote }}
+{{- if and $own .root.Values.global.tls.enabled }}
+RABBITMQ_TLS: "true"
+RABBITMQ_CACERTFILE: /etc/trailpost/rabbitmq/ca.crt
+{{- end }}
 {{- if and (not $own) $external.tls.enabled }}
 RABBITMQ_TLS: "true"
 {{- with $external.tls.serverName }}
@@ -59,6 +63,8 @@ RABBITMQ_KEYFILE: /etc/trailpost/rabbitmq/tls.key
 {{- $tls := dict -}}
 {{- if and (not .root.Values.rabbitmq.enabled) .root.Values.externalRabbitmq.tls.enabled -}}
 {{- $tls = .root.Values.externalRabbitmq.tls -}}
+{{- else if and .root.Values.rabbitmq.enabled .root.Values.global.tls.enabled -}}
+{{- $tls = dict "caSecret" (include "rabbitmq.tlsSecretName" .root.Subcharts.rabbitmq) -}}
 {{- end -}}
 - name: rabbitmq
   projected:

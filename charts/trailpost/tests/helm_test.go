@@ -87,6 +87,7 @@ func valueSets() map[string][]string {
 		"gitops":   {"-f", chart + "/values-gitops.yaml"},
 		// the production path beside operators
 		"operators": {"-f", chart + "/../../k8s/values-operators.yaml"},
+		"tls":       {"-f", chart + "/values-tls.yaml"},
 		"all":       {"-f", "testdata/everything-on.yaml"},
 	}
 }

@@ -60,6 +60,8 @@ func TestWrongValues(t *testing.T) {
 		"externalDatabase.tls.sslmode=verify":   "/externalDatabase/tls/sslmode",
 		"externalRabbitmq.queueType=stream":     "/externalRabbitmq/queueType",
 		"metrics.serviceMonitor.interval=often": "/metrics/serviceMonitor/interval",
+		"global.tls.enabled=yes":                "/global/tls/enabled",
+		"global.tls.issuerRef.issuer=x":         "/global/tls/issuerRef",
 	} {
 		t.Run(assignment, func(t *testing.T) {
 			t.Parallel()
@@ -89,6 +91,10 @@ func TestNonsense(t *testing.T) {
 		"database.existingSecrets.writer=s":                    {"are given together or not at all"},
 		"database.existingSecrets.owner=o,database.existingSecrets.writer=w,database.existingSecrets.reader=r,database.existingSecret=s": {
 			"have no effect beside them"},
+		"global.tls.issuerRef.name=i": {"no effect while global.tls.enabled is false"},
+		"producer.tls.dnsNames={a}":   {"producer.tls.dnsNames are for a certificate of cert-manager's"},
+		"global.tls.enabled=true,global.tls.issuerRef.name=i,consumer.autoscaling.enabled=true,consumer.autoscaling.trigger=rabbitmq": {
+			"authenticationRef must name a TriggerAuthentication with the authority"},
 		"database.users.reader=trailpost_owner":                                                             {"must be three roles"},
 		"partitions.retention.enabled=true,partitions.retention.olderThan=30d":                              {"olderThan is 30d, it must be at least 31d"},
 		"partitions.retention.enabled=true,partitions.retention.olderThan=45d,producer.eventIdMaxAge=45d":   {"olderThan is 45d, it must be at least 46d"},

@@ -22,6 +22,7 @@ var alone = map[string]map[string][]string{
 	"postgresql": {
 		"defaults":        nil,
 		"existing secret": {"--set", "auth.existingSecret=given"},
+		"tls":             {"--set", "global.tls.enabled=true,tls.existingSecret=given,backup.enabled=true,networkPolicy.enabled=true"},
 		"existing claim":  {"--set", "persistence.existingClaim=given"},
 		"everything": {"--set", "backup.enabled=true,backup.databases={a,b},backup.timeZone=Etc/UTC,networkPolicy.enabled=true,podLabels.a=b," +
 			"commonLabels.c=d,extraEnv[0].name=A,extraEnv[0].value=b,database=trail,initdbArgs=--locale=C"},

@@ -10,7 +10,7 @@ PRODUCER_MEMORY_BUDGET: {{ .Values.producer.memoryBudget | quote }}
 PRODUCER_REQUEST_TIMEOUT: {{ printf "%vs" .Values.producer.requestTimeoutSeconds | quote }}
 PRODUCER_SHUTDOWN_TIMEOUT: {{ printf "%vs" .Values.producer.shutdownTimeoutSeconds | quote }}
 EVENT_ID_MAX_AGE: {{ .Values.producer.eventIdMaxAge | quote }}
-{{- if .Values.producer.tls.existingSecret }}
+{{- if include "trailpost.producer.tlsSecret" . }}
 PRODUCER_TLS_CERT_FILE: /etc/trailpost/tls/tls.crt
 PRODUCER_TLS_KEY_FILE: /etc/trailpost/tls/tls.key
 {{- end }}
@@ -19,8 +19,17 @@ PRODUCER_TLS_KEY_FILE: /etc/trailpost/tls/tls.key
 {{- end }}
 {{- end -}}
 
+{{/* The Secret of the server's certificate, or "" where it speaks plain HTTP. */}}
+{{- define "trailpost.producer.tlsSecret" -}}
+{{- if .Values.producer.tls.existingSecret -}}
+{{- .Values.producer.tls.existingSecret -}}
+{{- else if .Values.global.tls.enabled -}}
+{{- include "trailpost.fullname" . }}-producer-tls
+{{- end -}}
+{{- end -}}
+
 {{- define "trailpost.producer.scheme" -}}
-{{- .Values.producer.tls.existingSecret | empty | ternary "http" "https" -}}
+{{- include "trailpost.producer.tlsSecret" . | empty | ternary "http" "https" -}}
 {{- end -}}
 
 {{- define "trailpost.producer.url" -}}

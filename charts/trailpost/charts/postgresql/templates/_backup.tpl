@@ -33,6 +33,12 @@ template:
               secretKeyRef:
                 name: {{ include "postgresql.secretName" .root }}
                 key: postgres-password
+          {{- if include "postgresql.tls" .root }}
+          - name: PGSSLMODE
+            value: verify-full
+          - name: PGSSLROOTCERT
+            value: /etc/postgresql-tls/ca.crt
+          {{- end }}
           - name: KEEP
             value: {{ $backup.keep | quote }}
           {{- with $backup.databases }}
@@ -49,7 +55,21 @@ template:
             readOnly: true
           - name: tmp
             mountPath: /tmp
+          {{- if include "postgresql.tls" .root }}
+          - name: tls
+            mountPath: /etc/postgresql-tls
+            readOnly: true
+          {{- end }}
     volumes:
+      {{- if include "postgresql.tls" .root }}
+      - name: tls
+        secret:
+          secretName: {{ include "postgresql.tlsSecretName" .root }}
+          defaultMode: 0440
+          items:
+            - key: ca.crt
+              path: ca.crt
+      {{- end }}
       - name: backup
         persistentVolumeClaim:
           claimName: {{ default (printf "%s-backup" (include "postgresql.fullname" .root)) $backup.persistence.existingClaim }}

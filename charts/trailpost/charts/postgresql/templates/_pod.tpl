@@ -45,6 +45,12 @@ tolerations:
 - -cfsync=on
 - -cfull_page_writes=on
 - -csynchronous_commit=on
+{{- if include "postgresql.tls" . }}
+- -cssl=on
+- -cssl_cert_file=/etc/postgresql-tls/tls.crt
+- -cssl_key_file=/etc/postgresql-tls/tls.key
+- -chba_file=/etc/postgresql-scripts/pg_hba.conf
+{{- end }}
 {{- range $name, $value := .Values.config }}
 {{- if ne $value nil }}
 - {{ printf "-c%s=%s" $name (kindIs "string" $value | ternary $value (toJson $value)) | quote }}

@@ -49,7 +49,7 @@ seed=
 if [[ $POD_NAME == *-0 && ! -e $data/mnesia/$RABBITMQ_NODENAME ]]; then
   for ((i = 1; i < REPLICAS; i++)); do
     peer=${POD_NAME%-0}-$i.${RABBITMQ_NODENAME#*@"$POD_NAME".}
-    if timeout 3 bash -c "exec 3<>/dev/tcp/$peer/5672" 2>/dev/null; then
+    if timeout 3 bash -c "exec 3<>/dev/tcp/$peer/$AMQP_PORT" 2>/dev/null; then
       echo "the volume is empty, and $peer serves clients: joining it"
       seed="cluster_formation.k8s.seed_node = ${RABBITMQ_NODENAME%%@*}@$peer"
       break

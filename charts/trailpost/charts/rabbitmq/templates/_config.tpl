@@ -41,7 +41,16 @@ raft.wal_max_size_bytes = {{ int64 .Values.walMaxSizeBytes }}
 log.console = true
 log.console.level = {{ .Values.logLevel }}
 log.file = false
-{{ if .Values.management.enabled }}
+{{ if include "rabbitmq.tls" . }}
+{{ include "rabbitmq.tlsConf" . }}
+{{ end -}}
+{{ if not .Values.management.enabled -}}
+{{ else if include "rabbitmq.tls" . }}
+management.ssl.port = 15671
+management.ssl.certfile = /etc/rabbitmq-tls/tls.crt
+management.ssl.keyfile = /etc/rabbitmq-tls/tls.key
+management.ssl.cacertfile = /etc/rabbitmq-tls/ca.crt
+{{ else }}
 management.tcp.port = 15672
 {{ end -}}
 {{ if .Values.metrics.enabled }}
