@@ -68,21 +68,25 @@ func run(args []string) error {
 	}()
 	fmt.Println("ready")
 	packet := make([]byte, 1<<16)
-	for {
+	var end time.Time
+	for end.IsZero() || time.Now().Before(end) {
+		if end.IsZero() {
+			select {
+			case <-ended:
+				end = time.Now().Add(time.Second) // for what is on its way
+			default:
+			}
+		}
 		n, _, err := syscall.Recvfrom(socket, packet, 0)
 		if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR) {
-			select {
-			case <-ended: // and nothing came for a while
-				return json.NewEncoder(os.Stdout).Encode(seen)
-			default:
-				continue
-			}
+			continue
 		}
 		if err != nil {
 			return fmt.Errorf("read a packet: %w", err)
 		}
 		look(packet[:n], text, seen)
 	}
+	return json.NewEncoder(os.Stdout).Encode(seen)
 }
 
 // look counts a packet, if it is a TCP segment of IPv4 or IPv6 from or to one of the ports.
