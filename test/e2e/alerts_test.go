@@ -11,6 +11,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/trailpost/trailpost/test/ledger"
 )
 
 // TestAlerts makes six alerts fire for real, by what they are there for, while a client
@@ -29,7 +31,7 @@ func TestAlerts(t *testing.T) {
 	newRelease(n, machine.helm, buildCurrent(t), values...).install(t)
 	url := n.openDoor(t)
 	c := newClient(t, url)
-	stop, _ := c.start(t.Context(), pace{perSecond: 100, batch: 10})
+	stop, _ := c.Start(t.Context(), ledger.Pace{PerSecond: 100, Batch: 10})
 	defer stop()
 	fires := func(alert string) {
 		t.Helper()
@@ -73,7 +75,7 @@ func TestAlerts(t *testing.T) {
 	fires("TrailpostPartitionsRunningOut")
 
 	stop()
-	n.stored(t, c.ledger)
+	n.stored(t, c.Ledger)
 }
 
 // fires waits until an alert of a namespace fires.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/trailpost/trailpost/test/ledger"
 )
 
 // monitored are the values by which Prometheus sees a release, closely.
@@ -51,7 +53,7 @@ func TestAutoscaling(t *testing.T) {
 		"consumer.autoscaling.behavior.scaleDown.policies[0].value=50").upgrade(t)
 	started, duration := time.Now(), loadTime(t)
 	c := newClient(t, url)
-	stop, _ := c.start(t.Context(), pace{perSecond: 2 * rate, batch: 200})
+	stop, _ := c.Start(t.Context(), ledger.Pace{PerSecond: 2 * rate, Batch: 200})
 	defer stop()
 	const consumer, many = "trailpost-consumer", 3
 	most := 0
@@ -60,9 +62,9 @@ func TestAutoscaling(t *testing.T) {
 		return most >= many && time.Since(started) > duration, nil
 	})
 	stop()
-	t.Logf("%d events in %s, %d a second; up to %d consumers", c.total(), time.Since(started).Round(time.Second),
-		int(float64(c.total())/time.Since(started).Seconds()), most)
-	n.compare(t, c.ledger)
+	t.Logf("%d events in %s, %d a second; up to %d consumers", c.Accepted(), time.Since(started).Round(time.Second),
+		int(float64(c.Accepted())/time.Since(started).Seconds()), most)
+	n.compare(t, c.Ledger)
 	eventually(t, 5*time.Minute, "there is one consumer again", func(context.Context) (bool, error) {
 		return n.replicas(t, consumer) == 1, nil
 	})
@@ -75,13 +77,13 @@ func (n *namespace) drainRate(t *testing.T, url string) (perSecond int) {
 	n.scale(t, consumer, 0)
 	n.waitDeployment(t, consumer)
 	c := newClient(t, url)
-	c.pour(t.Context(), nil, pace{events: events, perSecond: 20_000, batch: 200})
+	c.Pour(t.Context(), nil, ledger.Pace{Events: events, PerSecond: 20_000, Batch: 200})
 	n.scale(t, consumer, 1)
 	var first, last time.Time
 	var before, rows int
 	eventually(t, 3*time.Minute, "the queue is drained", func(ctx context.Context) (bool, error) {
 		var err error
-		rows, err = n.count(ctx, t, c.ledger)
+		rows, err = n.count(ctx, t, c.Ledger)
 		last = time.Now()
 		if first.IsZero() && rows > 0 {
 			first, before = last, rows

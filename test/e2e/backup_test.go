@@ -14,6 +14,8 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/trailpost/trailpost/test/ledger"
 )
 
 // TestBackupAndRestore: everything is lost but the backup's volume, and what it holds
@@ -24,8 +26,8 @@ func TestBackupAndRestore(t *testing.T) {
 	r := newRelease(n, machine.helm, buildCurrent(t), append(slices.Clip(besideOthers), "postgresql.backup.enabled=true")...)
 	r.install(t)
 	before := newClient(t, n.openDoor(t))
-	before.pour(t.Context(), nil, pace{events: 20_000, perSecond: 10_000, batch: 100})
-	n.compare(t, before.ledger)
+	before.Pour(t.Context(), nil, ledger.Pace{Events: 20_000, PerSecond: 10_000, Batch: 100})
+	n.compare(t, before.Ledger)
 	_, cursor := n.follow(t, 0)
 
 	const cronJob, claim = "trailpost-postgresql-backup", "trailpost-postgresql-backup"
@@ -56,7 +58,7 @@ func TestBackupAndRestore(t *testing.T) {
 	})
 
 	r.install(t)
-	if rows, err := n.count(t.Context(), t, before.ledger); err != nil || rows != 0 {
+	if rows, err := n.count(t.Context(), t, before.Ledger); err != nil || rows != 0 {
 		t.Fatalf("%d rows on a new volume, %v", rows, err)
 	}
 	n.scale(t, "trailpost-consumer", 0)
@@ -64,13 +66,13 @@ func TestBackupAndRestore(t *testing.T) {
 	n.runFrom(t, cronJob, "restore", corev1.EnvVar{Name: "RESTORE", Value: file})
 	n.scale(t, "trailpost-consumer", 1)
 	n.waitDeployment(t, "trailpost-consumer")
-	n.compare(t, before.ledger)
+	n.compare(t, before.Ledger)
 
-	after := newClient(t, before.url)
-	after.pour(t.Context(), nil, pace{events: 1_000, perSecond: 1_000, batch: 100})
-	n.compare(t, after.ledger)
-	if found, _ := n.follow(t, cursor); found != after.total() {
-		t.Errorf("one who followed the trail finds %d events after the restore, want %d", found, after.total())
+	after := newClient(t, before.URL)
+	after.Pour(t.Context(), nil, ledger.Pace{Events: 1_000, PerSecond: 1_000, Batch: 100})
+	n.compare(t, after.Ledger)
+	if found, _ := n.follow(t, cursor); found != after.Accepted() {
+		t.Errorf("one who followed the trail finds %d events after the restore, want %d", found, after.Accepted())
 	}
 }
 

@@ -17,6 +17,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/trailpost/trailpost/test/dashboards"
+
+	"github.com/trailpost/trailpost/test/ledger"
 )
 
 // TestDashboards: Grafana's sidecar finds the dashboards, and after a run of two
@@ -37,7 +39,7 @@ func TestDashboards(t *testing.T) {
 
 	url := n.openDoor(t)
 	c := newClient(t, url)
-	stop, _ := c.start(t.Context(), pace{perSecond: 200, batch: 10})
+	stop, _ := c.Start(t.Context(), ledger.Pace{PerSecond: 200, Batch: 10})
 	defer stop()
 	n.trouble(t, url)
 	queries, err := dashboards.Queries(filepath.Join(machine.root, "charts", "trailpost", "dashboards"), dashboards.Values{
@@ -61,7 +63,7 @@ func TestDashboards(t *testing.T) {
 	}
 	t.Logf("%d queries have found data within %s", len(queries), time.Since(started).Round(time.Second))
 	stop()
-	n.stored(t, c.ledger)
+	n.stored(t, c.Ledger)
 }
 
 // trouble has an event refused, one repeated, and one dead-lettered since its id is

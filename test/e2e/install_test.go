@@ -16,6 +16,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/trailpost/trailpost/test/ledger"
 )
 
 // TestInstall: one command, and everything is Ready; what NOTES says is true; the
@@ -29,8 +31,8 @@ func TestInstall(t *testing.T) {
 	r.keepsScale(t, 2)
 
 	c := newClient(t, n.openDoor(t))
-	c.pour(t.Context(), nil, pace{events: 2000, perSecond: 2000, batch: 100})
-	n.compare(t, c.ledger)
+	c.Pour(t.Context(), nil, ledger.Pace{Events: 2000, PerSecond: 2000, Batch: 100})
+	n.compare(t, c.Ledger)
 	passwords := n.passwords(t)
 
 	r.uninstall(t)
@@ -39,9 +41,9 @@ func TestInstall(t *testing.T) {
 	if got := n.passwords(t); !maps.Equal(got, passwords) {
 		t.Error("a password is another after the release came back")
 	}
-	n.compare(t, c.ledger) // with the reader's password of the Secret, over TCP
-	c.pour(t.Context(), nil, pace{events: 500, perSecond: 2000, batch: 100})
-	n.compare(t, c.ledger)
+	n.compare(t, c.Ledger) // with the reader's password of the Secret, over TCP
+	c.Pour(t.Context(), nil, ledger.Pace{Events: 500, PerSecond: 2000, Batch: 100})
+	n.compare(t, c.Ledger)
 	r.test(t)
 }
 

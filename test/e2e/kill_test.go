@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"testing"
+
+	"github.com/trailpost/trailpost/test/ledger"
 )
 
 // TestPodsDeleted deletes one pod after the other under load, one node of each
@@ -18,31 +20,31 @@ func TestPodsDeleted(t *testing.T) {
 	n.scale(t, consumer, 0)
 	n.waitDeployment(t, consumer)
 	full := newClient(t, url)
-	full.pour(t.Context(), nil, pace{events: queued, perSecond: 20_000, batch: 200})
+	full.Pour(t.Context(), nil, ledger.Pace{Events: queued, PerSecond: 20_000, Batch: 200})
 	singles := newClient(t, url)
-	stop, _ := singles.start(t.Context(), pace{perSecond: 100, batch: 1})
+	stop, _ := singles.Start(t.Context(), ledger.Pace{PerSecond: 100, Batch: 1})
 	defer stop()
 
-	if rows, err := n.count(t.Context(), t, full.ledger); err != nil || rows != 0 || full.total() != queued {
-		t.Fatalf("%d events accepted, %d rows, %v: want all on the queue", full.total(), rows, err)
+	if rows, err := n.count(t.Context(), t, full.Ledger); err != nil || rows != 0 || full.Accepted() != queued {
+		t.Fatalf("%d events accepted, %d rows, %v: want all on the queue", full.Accepted(), rows, err)
 	}
 	n.deletePod(t, "trailpost-rabbitmq-0")
 	n.waitPod(t, "trailpost-rabbitmq-0")
 	n.scale(t, consumer, 1)
 	n.waitDeployment(t, consumer)
-	t.Logf("RabbitMQ is back, %d single events accepted", singles.total())
+	t.Logf("RabbitMQ is back, %d single events accepted", singles.Accepted())
 
 	n.deletePod(t, "trailpost-postgresql-0")
 	n.waitPod(t, "trailpost-postgresql-0")
 	n.waitDeployment(t, consumer)
-	t.Logf("PostgreSQL is back, %d single events accepted", singles.total())
+	t.Logf("PostgreSQL is back, %d single events accepted", singles.Accepted())
 
 	for _, component := range services {
 		n.deletePod(t, n.podOf(t, component))
 		n.waitDeployment(t, "trailpost-"+component)
-		t.Logf("the %s is back, %d single events accepted", component, singles.total())
+		t.Logf("the %s is back, %d single events accepted", component, singles.Accepted())
 	}
 	stop()
-	n.compare(t, full.ledger)
-	n.compare(t, singles.ledger)
+	n.compare(t, full.Ledger)
+	n.compare(t, singles.Ledger)
 }

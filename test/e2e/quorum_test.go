@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/trailpost/trailpost/test/ledger"
 )
 
 // maxElection is the longest time without a 202 that the death of a queue's leader
@@ -25,22 +27,22 @@ func TestThreeNodes(t *testing.T) {
 	}
 
 	singles := newClient(t, n.openDoor(t))
-	stop, _ := singles.start(t.Context(), pace{perSecond: 100, batch: 1})
+	stop, _ := singles.Start(t.Context(), ledger.Pace{PerSecond: 100, Batch: 1})
 	defer stop()
-	eventually(t, time.Minute, "events are accepted", func(context.Context) (bool, error) { return singles.total() > 200, nil })
+	eventually(t, time.Minute, "events are accepted", func(context.Context) (bool, error) { return singles.Accepted() > 200, nil })
 
 	leader := n.waitMembers(t, "trailpost-rabbitmq-0", "log_queue", 3)
-	before := singles.total()
+	before := singles.Accepted()
 	n.killPod(t, leader)
 	n.waitPod(t, leader)
 	n.waitMembers(t, leader, "log_queue", 3)
-	if singles.total() == before {
+	if singles.Accepted() == before {
 		t.Error("no event was accepted while the leader was away: this test does not test what it says")
 	}
 	stop()
-	n.compare(t, singles.ledger)
-	if singles.gap > maxElection {
-		t.Errorf("%s without a 202 after the leader's death, want at most %s", singles.gap, maxElection)
+	n.compare(t, singles.Ledger)
+	if singles.Gap() > maxElection {
+		t.Errorf("%s without a 202 after the leader's death, want at most %s", singles.Gap(), maxElection)
 	}
 }
 

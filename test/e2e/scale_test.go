@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"testing"
+
+	"github.com/trailpost/trailpost/test/ledger"
 )
 
 // TestScale: consumers come and go while events flow in, and the count that they
@@ -18,20 +20,20 @@ func TestScale(t *testing.T) {
 	// A batch client and one with an event a request, 50,000 events in all.
 	url := n.openDoor(t)
 	batches, singles := newClient(t, url), newClient(t, url)
-	_, waitBatches := batches.start(t.Context(), pace{events: 47_000, perSecond: 1_000, batch: 100})
-	_, waitSingles := singles.start(t.Context(), pace{events: 3_000, perSecond: 60, batch: 1})
+	_, waitBatches := batches.Start(t.Context(), ledger.Pace{Events: 47_000, PerSecond: 1_000, Batch: 100})
+	_, waitSingles := singles.Start(t.Context(), ledger.Pace{Events: 3_000, PerSecond: 60, Batch: 1})
 	for _, replicas := range []int{4, 1} {
 		n.scale(t, "trailpost-consumer", replicas)
 		n.waitDeployment(t, "trailpost-consumer")
-		t.Logf("%d consumers, after %d and %d events", replicas, batches.total(), singles.total())
+		t.Logf("%d consumers, after %d and %d events", replicas, batches.Accepted(), singles.Accepted())
 	}
-	if batches.total() == 47_000 {
+	if batches.Accepted() == 47_000 {
 		t.Error("the events were all in before the consumers had been scaled: this test does not test what it says")
 	}
 	waitBatches()
 	waitSingles()
-	n.compare(t, batches.ledger)
-	n.compare(t, singles.ledger)
+	n.compare(t, batches.Ledger)
+	n.compare(t, singles.Ledger)
 
 	r.keepsScale(t, 3)
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/trailpost/trailpost/test/ledger"
 )
 
 // TestSkaffold: skaffold builds, loads and installs a source tree, brings a change of
@@ -40,8 +42,8 @@ func TestSkaffold(t *testing.T) {
 	n.waitDeployment(t, "trailpost-producer")
 	tellsOfItself(before)
 	c := newClient(t, n.openDoor(t))
-	c.pour(t.Context(), nil, pace{events: 500, perSecond: 1000, batch: 50})
-	n.compare(t, c.ledger)
+	c.Pour(t.Context(), nil, ledger.Pace{Events: 500, PerSecond: 1000, Batch: 50})
+	n.compare(t, c.Ledger)
 	servers := n.servers(t)
 
 	edit(t, filepath.Join(dir, "services", "producer", "main.go"), before, after)
@@ -51,7 +53,7 @@ func TestSkaffold(t *testing.T) {
 	if got := n.servers(t); got != servers {
 		t.Errorf("a change of the producer has restarted a server: pods %s, were %s", got, servers)
 	}
-	n.compare(t, c.ledger)
+	n.compare(t, c.Ledger)
 
 	skaffold("delete")
 	n.holdsOnlyWhatStays(t)

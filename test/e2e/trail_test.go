@@ -9,8 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/trailpost/trailpost/test/ledger"
 )
 
 // query runs a query as the reader, whose password is in the chart's Secret, and
@@ -48,15 +49,15 @@ func (n *namespace) query(ctx context.Context, t *testing.T, scan func(pgx.Rows)
 }
 
 // count is the number of the ledger's events that are rows.
-func (n *namespace) count(ctx context.Context, t *testing.T, l *ledger) (rows int, err error) {
+func (n *namespace) count(ctx context.Context, t *testing.T, l *ledger.Ledger) (rows int, err error) {
 	t.Helper()
 	err = n.query(ctx, t, func(r pgx.Rows) error { return r.Scan(&rows) },
-		"SELECT count(*) FROM log_events WHERE payload ->> 'run' = $1", l.run)
+		"SELECT count(*) FROM log_events WHERE payload ->> 'run' = $1", l.Run)
 	return rows, err
 }
 
 // compare is stored, and the dead-letter queue must be empty.
-func (n *namespace) compare(t *testing.T, l *ledger) {
+func (n *namespace) compare(t *testing.T, l *ledger.Ledger) {
 	t.Helper()
 	n.stored(t, l)
 	eventually(t, time.Minute, "the broker tells its queues' depths", func(ctx context.Context) (bool, error) {
@@ -68,67 +69,29 @@ func (n *namespace) compare(t *testing.T, l *ledger) {
 	})
 }
 
-// stored waits until as many rows are there as the client was told of, and then
-// compares the two: every accepted event is one row, and there are no others.
-func (n *namespace) stored(t *testing.T, l *ledger) {
+// stored waits until as many rows are there as the client was told of, and has the
+// two compared: every accepted event is one row, as it was sent, and there are no others.
+func (n *namespace) stored(t *testing.T, l *ledger.Ledger) {
 	t.Helper()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	t.Logf("the client: %d events accepted, %d unsettled; %s", len(l.accepted), len(l.unsettled), l.summary())
-	for _, fault := range l.faults {
-		t.Errorf("the client: %s", fault)
-	}
-	eventually(t, 3*time.Minute, fmt.Sprintf("%d events are rows", len(l.accepted)), func(ctx context.Context) (bool, error) {
+	t.Logf("the client: %s", l.Summary())
+	accepted := l.Accepted()
+	eventually(t, 3*time.Minute, fmt.Sprintf("%d events are rows", accepted), func(ctx context.Context) (bool, error) {
 		rows, err := n.count(ctx, t, l)
-		return rows >= len(l.accepted), err
+		return rows >= accepted, err
 	})
-
-	stored, numbers := make(map[uuid.UUID]int), make(map[int]int)
+	var rows []ledger.Event
 	err := n.query(t.Context(), t, func(r pgx.Rows) error {
-		var id uuid.UUID
-		var number int
-		if err := r.Scan(&id, &number); err != nil {
-			return err
-		}
-		stored[id]++
-		numbers[number]++
-		return nil
-	}, "SELECT event_id, (payload ->> 'n')::int FROM log_events WHERE payload ->> 'run' = $1", l.run)
+		e, err := ledger.Scan(r)
+		rows = append(rows, e)
+		return err
+	}, ledger.Rows, l.Run)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, fault := range differences(l, stored, numbers) {
+	verdict := l.Judge(rows, nil)
+	for _, fault := range verdict.Faults {
 		t.Error(fault)
 	}
-}
-
-// differences are those between what the client was told and what is stored, by id
-// and by the client's own number of the event.
-func differences(l *ledger, stored map[uuid.UUID]int, numbers map[int]int) (faults []string) {
-	var lost, foreign, twice int
-	for id := range l.accepted {
-		if stored[id] == 0 {
-			lost++
-		}
-	}
-	for id := range stored {
-		_, accepted := l.accepted[id]
-		_, unsettled := l.unsettled[id]
-		if !accepted && !unsettled {
-			foreign++
-		}
-	}
-	for _, n := range numbers {
-		if n > 1 {
-			twice += n - 1
-		}
-	}
-	for what, n := range map[string]int{"accepted events are not stored": lost, "stored events were never sent": foreign, "events are stored twice": twice} {
-		if n > 0 {
-			faults = append(faults, fmt.Sprintf("%d %s", n, what))
-		}
-	}
-	return faults
 }
 
 // queues are the depths of the broker's queues, in messages.

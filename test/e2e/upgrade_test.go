@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/trailpost/trailpost/test/ledger"
 )
 
 // TestUpgrade goes from the last release's chart and images, or the previous commit's,
@@ -39,8 +41,8 @@ func TestUpgrade(t *testing.T) {
 
 	url := n.openDoor(t)
 	batches, singles := newClient(t, url), newClient(t, url)
-	stopBatches, _ := batches.start(t.Context(), pace{perSecond: 200, batch: 50})
-	stopSingles, _ := singles.start(t.Context(), pace{perSecond: 100, batch: 1})
+	stopBatches, _ := batches.Start(t.Context(), ledger.Pace{PerSecond: 200, Batch: 50})
+	stopSingles, _ := singles.Start(t.Context(), ledger.Pace{PerSecond: 100, Batch: 1})
 	defer stopBatches()
 	defer stopSingles()
 	migrated := "SELECT FROM pg_attribute WHERE attrelid = 'log_events'::regclass AND attname = '" + column + "'"
@@ -53,7 +55,7 @@ func TestUpgrade(t *testing.T) {
 	if !n.exists(t, migrated) {
 		t.Error("the upgrade has not migrated")
 	}
-	before := singles.total()
+	before := singles.Accepted()
 	n.runs(t, nextTag)
 
 	next.rollback(t, first)
@@ -61,13 +63,13 @@ func TestUpgrade(t *testing.T) {
 	if !n.exists(t, migrated) {
 		t.Error("the rollback has taken the migration back, and its data with it")
 	}
-	if singles.total() == before {
+	if singles.Accepted() == before {
 		t.Error("no event was accepted during the rollback: this test does not test what it says")
 	}
 	stopBatches()
 	stopSingles()
-	n.compare(t, batches.ledger)
-	n.compare(t, singles.ledger)
+	n.compare(t, batches.Ledger)
+	n.compare(t, singles.Ledger)
 	if got := n.passwords(t); !maps.Equal(got, passwords) {
 		t.Error("a password is another after the upgrade or the rollback")
 	}
