@@ -14,6 +14,7 @@ TESTFLAGS ?=
 # but with more of them on two cores each other's time limits come near.
 TESTPARALLEL ?= 2
 FUZZTIME ?= 30s
+FAULTSTIME ?= 3m
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -64,6 +65,12 @@ test-new: bin/withservers readme-commands ## the tests that use servers again, o
 	hack/install-packages prometheus
 	packages=$$(hack/server-packages); \
 	TRAILPOST_TEST_KIND=docker exec bin/withservers -- $(TEST) -count=1 $(TESTFLAGS) $$packages
+
+# `make test` has a short schedule of them.
+.PHONY: faults
+faults: ## every fault alone, FAULTSTIME (default 3m) of a random schedule, and the builds that the judge must convict
+	hack/install-packages
+	$(GO) test -count=1 -v -timeout 2h ./services/internal/faults -faults.all -faults.duration=$(FAULTSTIME) $(TESTFLAGS)
 
 .PHONY: fuzz
 fuzz: bin/withservers ## each fuzz target for FUZZTIME (default 30s)

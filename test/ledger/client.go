@@ -28,9 +28,10 @@ type Client struct {
 	// GiveUp is the share of refused requests that are not sent again: what becomes of
 	// their events is nobody's promise.
 	GiveUp float64
-	// Cancel is the share of attempts that are cancelled, after at most CancelWithin.
-	Cancel       float64
-	CancelWithin time.Duration
+	// Cancel is the share of attempts that are cancelled, at a moment between CancelAfter
+	// and CancelWithin.
+	Cancel                    float64
+	CancelAfter, CancelWithin time.Duration
 	// Reuse is the share of accepted events whose id the client uses for another one.
 	Reuse float64
 }
@@ -148,7 +149,7 @@ func (c *Client) post(ctx context.Context, ids []uuid.UUID, text []byte) (accept
 	pause = 100*time.Millisecond + rand.N(200*time.Millisecond)
 	if rand.Float64() < c.Cancel {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, rand.N(c.CancelWithin))
+		ctx, cancel = context.WithTimeout(ctx, c.CancelAfter+rand.N(c.CancelWithin-c.CancelAfter))
 		defer cancel()
 	}
 	path, contentType := "/log", "application/json"

@@ -10,8 +10,9 @@
 // test's own, [EmptyPostgres] one without the schema, [Rabbit] a vhost of its
 // own. A test that wants to stop, restart or kill servers takes a pair to itself
 // with [PrivateServers], and databases and vhosts on it with [Servers.Database]
-// and [Servers.Vhost]. Servers start when the first test asks for them, each
-// alone, so a package that needs no broker starts none.
+// and [Servers.Vhost]; [OwnServers] is such a pair for all tests of a process.
+// Servers start when the first test asks for them, each alone, so a package that
+// needs no broker starts none.
 //
 // A failing test shows what its servers logged while it ran.
 //

@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -111,7 +112,7 @@ func start(t testing.TB, s interface{ Start(context.Context) error }) {
 // them.
 func Main(m *testing.M) {
 	code := m.Run()
-	if err := closeShared(); err != nil {
+	if err := errors.Join(closeShared(), closeOwn()); err != nil {
 		fmt.Fprintln(os.Stderr, "testbed:", err)
 		code = max(code, 1)
 	}
@@ -130,6 +131,43 @@ func closeShared() error {
 	default:
 		return s.pair.Close()
 	}
+}
+
+// own is the pair of this process that no other process shares.
+var own struct {
+	sync.Mutex
+	servers *Servers
+}
+
+// OwnServers starts a pair that the tests of this process share, and no other
+// process: a test that runs alone may stop, start and kill them, and leaves them
+// running. They are gone at the end of [Main].
+func OwnServers(t testing.TB) *Servers {
+	t.Helper()
+	own.Lock()
+	defer own.Unlock()
+	if own.servers == nil {
+		s, err := open(servers.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		own.servers = s
+	}
+	if err := own.servers.pair.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	showLog(t, "PostgreSQL", own.servers.Postgres)
+	showLog(t, "RabbitMQ", own.servers.Rabbit)
+	return own.servers
+}
+
+func closeOwn() error {
+	own.Lock()
+	defer own.Unlock()
+	if own.servers == nil {
+		return nil
+	}
+	return own.servers.pair.Close()
 }
 
 // PrivateServers starts a pair of the test's own, which it may stop, start and

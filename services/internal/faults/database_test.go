@@ -1,0 +1,277 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/trailpost/trailpost/services/internal/schema"
+)
+
+// databaseFaults are PostgreSQL's own.
+func databaseFaults() []fault {
+	faults := []fault{
+		{hop: "database", kind: "fast shutdown and start", felt: logged(cantStore), begin: stopped(syscall.SIGINT)},
+		{hop: "database", kind: "smart shutdown, cut short, and start", felt: logged(cantStore), begin: stopped(syscall.SIGTERM)},
+		{hop: "database", kind: "immediate shutdown and start", felt: logged(cantStore), begin: stopped(syscall.SIGQUIT)},
+		{hop: "database", kind: "killed and started", felt: logged(cantStore),
+			begin: func(w *world, _ *rand.Rand) (func() error, error) {
+				return func() error { return w.servers.Postgres.Start(context.Background()) }, w.servers.Postgres.Kill()
+			}},
+		{hop: "database", kind: "pg_terminate_backend", felt: logged(cantStore), begin: terminated},
+		{hop: "database", kind: "pg_cancel_backend", felt: logged("57014"), begin: cancelled},
+		{hop: "database", kind: "read-only", felt: logged("25006"), begin: alteredDatabase("SET default_transaction_read_only = on", "RESET default_transaction_read_only")},
+		{hop: "database", kind: "too many connections", felt: logged("53300"), begin: alteredDatabase("CONNECTION LIMIT 0", "CONNECTION LIMIT -1")},
+		{hop: "database", kind: "statement timeout", felt: logged("57014"), begin: alteredDatabase("SET statement_timeout = '1ms'", "RESET statement_timeout")},
+		{hop: "database", kind: "lock timeout", felt: logged("55P03"), begin: lockTimeout},
+		{hop: "database", kind: "lock held by another session", begin: lockTrail},
+		{hop: "database", kind: "row lock on a session", begin: lockSessions},
+		{hop: "database", kind: "missing partition", felt: logged("23514"), begin: missingPartition},
+		{hop: "database", kind: "role without rights", felt: logged("42501"), begin: execPair(
+			"REVOKE INSERT ON log_events FROM trailpost_writer", "GRANT INSERT ON log_events TO trailpost_writer")},
+		{hop: "database", kind: "missing table", felt: logged("42P01"), begin: execPair(
+			"ALTER TABLE review_sessions RENAME TO away", "ALTER TABLE away RENAME TO review_sessions")},
+		{hop: "database", kind: "migrations down and up", begin: migrations},
+		{hop: "database", kind: "vacuum full", begin: execPair("VACUUM FULL review_sessions", "VACUUM ANALYZE")},
+	}
+	// A file system of one's own needs root, and a server that is a process of this machine.
+	if os.Geteuid() == 0 {
+		faults = append(faults, fault{hop: "database", kind: "disk full", felt: logged("53100"), begin: fullDisk})
+	}
+	return faults
+}
+
+func execPair(broken, mended string) func(*world, *rand.Rand) (func() error, error) {
+	return func(w *world, _ *rand.Rand) (func() error, error) {
+		return func() error { return w.exec(mended) }, w.exec(broken)
+	}
+}
+
+// postmaster is the server's process.
+func (w *world) postmaster() (pid int, err error) {
+	conn, err := w.servers.Postgres.Connect(context.Background(), "postgres")
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close(context.Background())
+	var text string
+	if err := conn.QueryRow(context.Background(), "SELECT pg_read_file('postmaster.pid')").Scan(&text); err != nil {
+		return 0, err
+	}
+	line, _, _ := strings.Cut(text, "\n")
+	return strconv.Atoi(strings.TrimSpace(line))
+}
+
+// stopped sends the server the signal of a kind of shutdown. A smart one waits for
+// clients that never leave, so a fast one follows.
+func stopped(how syscall.Signal) func(*world, *rand.Rand) (func() error, error) {
+	return func(w *world, _ *rand.Rand) (func() error, error) {
+		start := func() error { return w.servers.Postgres.Start(context.Background()) }
+		pid, err := w.postmaster()
+		if err != nil {
+			return start, err
+		}
+		if err := syscall.Kill(pid, how); err != nil {
+			return start, err
+		}
+		if how == syscall.SIGTERM {
+			// Until it takes no more connections.
+			for err == nil {
+				var conn *pgx.Conn
+				if conn, err = w.servers.Postgres.Connect(context.Background(), "postgres"); err == nil {
+					err = conn.Close(context.Background())
+				}
+			}
+			if err := syscall.Kill(pid, syscall.SIGINT); err != nil {
+				return start, err
+			}
+		}
+		select {
+		case <-w.servers.Postgres.Done():
+			return start, nil
+		case <-time.After(patience):
+			return start, errors.New("PostgreSQL does not end")
+		}
+	}
+}
+
+// theirs are the consumers' sessions.
+const theirs = " FROM pg_stat_activity WHERE datname = current_database() AND usename = $1"
+
+// terminated ends the consumers' sessions three times.
+func terminated(w *world, r *rand.Rand) (func() error, error) {
+	return func() error { return nil }, w.repeat(r, "SELECT pg_terminate_backend(pid)"+theirs)
+}
+
+func cancelled(w *world, r *rand.Rand) (func() error, error) {
+	// Most of the time they are idle: a lock makes sure that there is something to cancel.
+	unlock, err := lockTrail(w, r)
+	if err != nil {
+		return unlock, err
+	}
+	return unlock, w.repeat(r, "SELECT pg_cancel_backend(pid)"+theirs)
+}
+
+func (w *world) repeat(r *rand.Rand, sql string) error {
+	for range 3 {
+		time.Sleep(time.Duration(r.IntN(300)) * time.Millisecond) // a random moment is what is asked for
+		if err := w.exec(sql, w.db.Writer.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// alteredDatabase changes a setting, which sessions see that begin afterwards.
+func alteredDatabase(broken, mended string) func(*world, *rand.Rand) (func() error, error) {
+	return func(w *world, _ *rand.Rand) (func() error, error) {
+		change := func(what string) error {
+			return errors.Join(
+				w.exec("ALTER DATABASE "+pgx.Identifier{w.db.Name}.Sanitize()+" "+what),
+				w.exec("SELECT pg_terminate_backend(pid)"+theirs, w.db.Writer.Name))
+		}
+		return func() error { return change(mended) }, change(broken)
+	}
+}
+
+// session opens one of another client's, which runs statements and stays open.
+func (w *world) session(statements ...string) (end func() error, err error) {
+	none := func() error { return nil }
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	conn, err := w.servers.Postgres.Connect(ctx, w.db.Name)
+	if err != nil {
+		return none, err
+	}
+	end = func() error { return conn.Close(context.Background()) }
+	for _, sql := range statements {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return end, err
+		}
+	}
+	return end, nil
+}
+
+func lockTrail(w *world, _ *rand.Rand) (func() error, error) {
+	return w.session("BEGIN", "LOCK TABLE log_events IN ACCESS EXCLUSIVE MODE")
+}
+
+func lockSessions(w *world, _ *rand.Rand) (func() error, error) {
+	return w.session("BEGIN", "SELECT FROM review_sessions FOR UPDATE")
+}
+
+func lockTimeout(w *world, r *rand.Rand) (func() error, error) {
+	mend, err := alteredDatabase("SET lock_timeout = '50ms'", "RESET lock_timeout")(w, r)
+	if err != nil {
+		return mend, err
+	}
+	unlock, err := lockTrail(w, r)
+	return func() error { return errors.Join(unlock(), mend()) }, err
+}
+
+// missingPartition takes the default partition away, and this month's.
+func missingPartition(w *world, _ *rand.Rand) (func() error, error) {
+	conn, err := w.servers.Postgres.Connect(context.Background(), w.db.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.Background())
+	// All that there are, with their bounds, so that all come back.
+	rows, err := conn.Query(context.Background(), `SELECT c.oid::regclass::text, pg_get_expr(c.relpartbound, c.oid)
+		FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE inhparent = 'log_events'::regclass ORDER BY 2 DESC`)
+	if err != nil {
+		return nil, err
+	}
+	type partition struct{ Name, Bounds string }
+	partitions, err := pgx.CollectRows(rows, pgx.RowToStructByPos[partition])
+	if err != nil {
+		return nil, err
+	}
+	detach, attach := "BEGIN;", "BEGIN;"
+	for _, p := range partitions {
+		detach += fmt.Sprintf("ALTER TABLE log_events DETACH PARTITION %s;", p.Name)
+		attach += fmt.Sprintf("ALTER TABLE log_events ATTACH PARTITION %s %s;", p.Name, p.Bounds)
+	}
+	return func() error { return w.exec(attach + "COMMIT") }, w.exec(detach + "COMMIT")
+}
+
+// migrations takes the newest migration back and applies it again, a few times.
+func migrations(w *world, _ *rand.Rand) (func() error, error) {
+	owner := w.db.ConnConfig(w.db.Owner)
+	end := func() error { return schema.Up(context.Background(), owner) }
+	for range 3 {
+		if err := schema.Down(context.Background(), owner, 1); err != nil {
+			return end, err
+		}
+		if err := end(); err != nil {
+			return end, err
+		}
+	}
+	return end, nil
+}
+
+// fullDisk moves this month's partition to a file system of a few megabytes, and fills
+// that.
+func fullDisk(w *world, _ *rand.Rand) (func() error, error) {
+	none := func() error { return nil }
+	postgres, err := user.Lookup("postgres")
+	if err != nil {
+		return none, fmt.Errorf("the server's user: %w", err)
+	}
+	uid, _ := strconv.Atoi(postgres.Uid)
+	gid, _ := strconv.Atoi(postgres.Gid)
+	dir, err := os.MkdirTemp("", "trailpost-small-")
+	if err != nil {
+		return none, err
+	}
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=64m,mode=755", "tmpfs", dir).CombinedOutput(); err != nil {
+		return none, errors.Join(fmt.Errorf("mount: %w: %s", err, out), os.Remove(dir))
+	}
+	unmount := func() error {
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			return fmt.Errorf("umount: %w: %s", err, out)
+		}
+		return os.Remove(dir)
+	}
+	space := filepath.Join(dir, "space")
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(space, 0o700), os.Chown(space, uid, gid)); err != nil {
+		return unmount, err
+	}
+	if err := w.exec("CREATE TABLESPACE small LOCATION '" + space + "'"); err != nil {
+		return unmount, err
+	}
+	const move = `DO $$ DECLARE p regclass; BEGIN
+		SELECT format('log_events_%%s', to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM'))::regclass INTO p;
+		EXECUTE format('ALTER TABLE %%s SET TABLESPACE %s', p); END $$`
+	filler := filepath.Join(dir, "filler")
+	end := func() error {
+		return errors.Join(os.Remove(filler), w.exec(fmt.Sprintf(move, "pg_default")), w.exec("DROP TABLESPACE small"), unmount())
+	}
+	if err := w.exec(fmt.Sprintf(move, "small")); err != nil {
+		return end, err
+	}
+	f, err := os.Create(filler)
+	if err != nil {
+		return end, err
+	}
+	defer f.Close()
+	block := make([]byte, 4096)
+	for err == nil {
+		_, err = f.Write(block)
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		return end, err
+	}
+	return end, nil
+}

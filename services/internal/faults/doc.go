@@ -1,0 +1,26 @@
+// Package faults holds tests that break the pipeline in every way that is known,
+// between real processes and real servers, and has the judge of test/ledger compare
+// what clients were told with what is there afterwards.
+//
+// A producer and two consumers run as processes of their own. Between the client and
+// the producer, and between each of them and its servers, stands a proxy
+// (toxiproxy) that can cut, delay, throttle and lose:
+//
+//	client ─▶ request ─▶ producer ─▶ publish ─▶ RabbitMQ ─▶ consume ─▶ consumers ─▶ store ─▶ PostgreSQL
+//
+// A fault is a hop and a kind, such as store/disk full. The same list serves two tests:
+//
+//	TestFaults        every fault alone, under load, until it was felt; -faults.all
+//	TestRandomFaults  a schedule of faults that overlap, chosen by a seed; the seed is printed
+//
+//	go test ./services/internal/faults -run TestRandomFaults -faults.seed=7 -faults.duration=3m -v
+//
+// Without a flag the schedule takes half a minute and the faults that take long
+// stay out of it. `make faults` runs everything. [TestTheJudgeConvicts] (with
+// -faults.all) runs the schedule against two builds that break a promise on
+// purpose, which must be found out. They are made with go build's -overlay:
+// no hook for them is in the source.
+//
+// Clocks do not jump here: it would be the machine's own. What a wrong clock can do to
+// an event's id is tested where the rule is, in package event.
+package faults

@@ -1,0 +1,58 @@
+package faults
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/trailpost/trailpost/test/ledger"
+)
+
+// pace is the load under which things break.
+var pace = ledger.Pace{PerSecond: 200, Batch: 1, Workers: 16}
+
+// load starts clients of one ledger: single events, and batches.
+func (w *world) load(change func(*ledger.Client)) (stop func()) {
+	change(w.client)
+	stopSingles, _ := w.client.Start(w.t.Context(), pace)
+	batches := w.newClient()
+	batches.Ledger = w.client.Ledger
+	change(batches)
+	stopBatches, _ := batches.Start(w.t.Context(), ledger.Pace{PerSecond: 400, Batch: 40, Workers: 4})
+	return func() { stopSingles(); stopBatches() }
+}
+
+// Each fault alone, under load, until somebody feels it: what was accepted is there
+// afterwards, once and as it was sent.
+func TestFaults(t *testing.T) {
+	if !*allFlag {
+		return // the random schedule has them too; `make faults` has each alone
+	}
+	w := newWorld(t, self(t))
+	seed := seedOf(t)
+	for _, f := range all() {
+		t.Run(f.String(), func(t *testing.T) {
+			w.t = t
+			w.client.Ledger = ledger.New()
+			w.purge()                           // the dead letters of the fault before, which are judged
+			r := rand.New(rand.NewPCG(seed, 0))
+			stop := w.load(func(c *ledger.Client) { c.Reuse = 0.01 })
+			since := w.mark()
+			end, err := f.begin(w, r)
+			if err == nil {
+				err = w.hold(&f, since)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			if end != nil {
+				if err := end(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.ready()
+			stop()
+			v := w.settled(w.client.Ledger)
+			w.report(t, v)
+		})
+	}
+}
