@@ -47,6 +47,7 @@ type Config struct {
 
 	heartbeat       time.Duration // 0: 10 s; tests have less time
 	undeliveredSize int           // bytes; 0: undeliveredLimit
+	refusalLimit    time.Duration // how long a session may be refused everything; 0: 5 s
 }
 
 const (
@@ -70,6 +71,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.heartbeat <= 0 {
 		c.heartbeat = 10 * time.Second
+	}
+	if c.refusalLimit <= 0 {
+		c.refusalLimit = 5 * time.Second
 	}
 	if c.undeliveredSize <= 0 {
 		c.undeliveredSize = undeliveredLimit

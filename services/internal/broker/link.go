@@ -26,9 +26,11 @@ type link struct {
 	batchBytes  int
 	published   uint64
 	lastSent    time.Time
-	why         error     // the broker's words when it closed the connection
-	blocked     string    // the broker's reason for taking nothing, "" if it does
-	unblocked   time.Time // when it last began to take something again
+	why         error // the broker's words when it closed the connection
+	// since when the broker has confirmed nothing and refused what came; zero: it took the last
+	refusedSince time.Time
+	blocked      string    // the broker's reason for taking nothing, "" if it does
+	unblocked    time.Time // when it last began to take something again
 }
 
 // openLink connects, declares the queues and turns confirms on.
@@ -95,6 +97,16 @@ func (l *link) remove(number uint64) *group {
 		l.batchBytes -= g.bytes
 	}
 	return g
+}
+
+// noteRefusal notes whether the broker refused a message or took it.
+func (l *link) noteRefusal(refused bool) {
+	switch {
+	case !refused:
+		l.refusedSince = time.Time{}
+	case l.refusedSince.IsZero():
+		l.refusedSince = time.Now()
+	}
 }
 
 // room tells whether another message may be outstanding.

@@ -342,6 +342,9 @@ func (p *Publisher) receive(l *link) error {
 				// The queue is gone. A new link declares it again.
 				return errors.New("the queue is gone: a message was returned as unroutable")
 			}
+			if p.refused(l) {
+				return fmt.Errorf("the broker has refused every message for %s (nack): is the queue full? A new session asks again", p.cfg.refusalLimit)
+			}
 		case blocking, open := <-blocks:
 			if !open {
 				blocks = nil
@@ -394,6 +397,7 @@ func (p *Publisher) confirm(l *link, number uint64, ack bool, returned map[uint6
 	p.metrics.inFlight.Set(float64(len(l.outstanding)))
 	if g != nil {
 		p.metrics.confirmSeconds.Observe(time.Since(g.sent).Seconds())
+		l.noteRefusal(!ack)
 		if ack {
 			p.metrics.confirmed.Add(float64(len(g.items)))
 			g.endSpan("", nil)
@@ -404,6 +408,16 @@ func (p *Publisher) confirm(l *link, number uint64, ack bool, returned map[uint6
 	}
 	p.signal()
 	p.settle()
+}
+
+// refused tells whether the broker has refused all for so long that it may be this
+// channel that it refuses. A quorum queue that was full tells its channels when it
+// takes messages again; when its limit is lifted (a policy cleared), RabbitMQ forgets to,
+// and refuses what comes on them for ever (seen with 3.10.8).
+func (p *Publisher) refused(l *link) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !l.refusedSince.IsZero() && time.Since(l.refusedSince) >= p.cfg.refusalLimit
 }
 
 // setBlocked answers all that waits as soon as the broker stops taking

@@ -178,6 +178,27 @@ func TestAFullQueueIsNoSuccess(t *testing.T) {
 	}
 }
 
+// A queue whose limit is lifted takes messages again, though RabbitMQ goes on refusing
+// them on the channels that it refused before.
+func TestAQueueThatIsNoLongerFull(t *testing.T) {
+	v := testbed.Rabbit(t)
+	cfg := config(t, v)
+	cfg.refusalLimit = 200 * time.Millisecond
+	p := publisher(t, cfg)
+	publish := func() error {
+		e := testEvent(1)
+		return p.Publish(t.Context(), &e)
+	}
+	if out, err := v.Ctl(t.Context(), "set_policy", "full", "^log_queue$", `{"max-length":3}`, "--apply-to", "queues"); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	eventually(t, "the broker refuses a message", func() bool { return publish() != nil })
+	if out, err := v.Ctl(t.Context(), "clear_policy", "full"); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	eventually(t, "the broker takes messages again", func() bool { return publish() == nil })
+}
+
 func TestPublisherWaitsForNobodyWhileTheBrokerIsAway(t *testing.T) {
 	cfg := Config{Host: "127.0.0.1", Port: 1, Queue: "log_queue"}
 	p := NewPublisher(cfg, metrics())

@@ -198,20 +198,24 @@ func missingPartition(w *world, _ *rand.Rand) (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
-	detach, attach := "BEGIN;", "BEGIN;"
+	const locks = "BEGIN; LOCK TABLE review_sessions, log_events IN ACCESS EXCLUSIVE MODE;" // in the writers' order
+	detach, attach := locks, locks
 	for _, p := range partitions {
 		detach += fmt.Sprintf("ALTER TABLE log_events DETACH PARTITION %s;", p.Name)
 		attach += fmt.Sprintf("ALTER TABLE log_events ATTACH PARTITION %s %s;", p.Name, p.Bounds)
 	}
-	return func() error { return w.exec(attach + "COMMIT") }, w.exec(detach + "COMMIT")
+	if err := w.exec(detach + "COMMIT"); err != nil {
+		return nil, err
+	}
+	return func() error { return w.exec(attach + "COMMIT") }, nil
 }
 
 // migrations takes the newest migration back and applies it again, a few times.
 func migrations(w *world, _ *rand.Rand) (func() error, error) {
 	owner := w.db.ConnConfig(w.db.Owner)
-	end := func() error { return schema.Up(context.Background(), owner) }
+	end := func() error { return insist(func() error { return schema.Up(context.Background(), owner) }) }
 	for range 3 {
-		if err := schema.Down(context.Background(), owner, 1); err != nil {
+		if err := insist(func() error { return schema.Down(context.Background(), owner, 1) }); err != nil {
 			return end, err
 		}
 		if err := end(); err != nil {

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"errors"
 	"math/rand/v2"
 	"testing"
 
@@ -10,15 +11,16 @@ import (
 // pace is the load under which things break.
 var pace = ledger.Pace{PerSecond: 200, Batch: 1, Workers: 16}
 
-// load starts clients of one ledger: single events, and batches.
-func (w *world) load(change func(*ledger.Client)) (stop func()) {
+// load starts clients of one ledger: single events, and batches. end stops them, and
+// waits until all is accepted.
+func (w *world) load(change func(*ledger.Client)) (end func() error) {
 	change(w.client)
-	stopSingles, _ := w.client.Start(w.t.Context(), pace)
-	batches := w.newClient()
-	batches.Ledger = w.client.Ledger
-	change(batches)
-	stopBatches, _ := batches.Start(w.t.Context(), ledger.Pace{PerSecond: 400, Batch: 40, Workers: 4})
-	return func() { stopSingles(); stopBatches() }
+	singles := w.start(w.client, pace)
+	c := w.newClient()
+	c.Ledger = w.client.Ledger
+	change(c)
+	batches := w.start(c, ledger.Pace{PerSecond: 400, Batch: 40, Workers: 4})
+	return func() error { return errors.Join(singles(), batches()) }
 }
 
 // Each fault alone, under load, until somebody feels it: what was accepted is there
@@ -50,7 +52,9 @@ func TestFaults(t *testing.T) {
 				}
 			}
 			w.ready()
-			stop()
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
 			v := w.settled(w.client.Ledger)
 			w.report(t, v)
 		})

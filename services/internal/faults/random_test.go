@@ -64,6 +64,9 @@ func (w *world) random(seed uint64, duration, limit time.Duration) (counts map[s
 			r := rand.New(rand.NewPCG(seed, uint64(i)))
 			for ctx.Err() == nil {
 				f := faults[r.IntN(len(faults))]
+				if *traceFlag {
+					w.t.Log(&f)
+				}
 				mu.Lock()
 				counts[f.String()]++
 				mu.Unlock()
@@ -82,7 +85,9 @@ func (w *world) random(seed uint64, duration, limit time.Duration) (counts map[s
 	}
 	wg.Wait()
 	w.ready()
-	stop()
+	if err := stop(); err != nil {
+		w.t.Error(err)
+	}
 	return counts, w.settledWithin(w.client.Ledger, limit)
 }
 

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -35,11 +36,7 @@ func impatient(from, to, late time.Duration) func(*world, *rand.Rand) (func() er
 		}
 		end := w.another(func(c *ledger.Client) { c.Cancel, c.CancelAfter, c.CancelWithin = 0.8, from, to })
 		return func() error {
-			if err := w.publish.heal(); err != nil {
-				return err
-			}
-			end()
-			return nil
+			return errors.Join(w.publish.heal(), end())
 		}, nil
 	}
 }
@@ -48,16 +45,36 @@ func impatient(from, to, late time.Duration) func(*world, *rand.Rand) (func() er
 // stored or not.
 func unfaithful(w *world, _ *rand.Rand) (func() error, error) {
 	end := w.another(func(c *ledger.Client) { c.Cancel, c.CancelWithin, c.GiveUp = 0.5, 30*time.Millisecond, 1 })
-	return func() error { end(); return nil }, nil
+	return end, nil
 }
 
 // another starts a client with the world's ledger. end stops it, and waits.
-func (w *world) another(change func(*ledger.Client)) (end func()) {
+func (w *world) another(change func(*ledger.Client)) (end func() error) {
 	c := w.newClient()
 	c.Ledger = w.client.Ledger
 	change(c)
-	stop, _ := c.Start(context.Background(), ledger.Pace{PerSecond: 200, Batch: 1, Workers: 32})
-	return stop
+	return w.start(c, ledger.Pace{PerSecond: 200, Batch: 1, Workers: 32})
+}
+
+// start starts a client. end stops it and waits until all that it has sent is accepted,
+// which an error says is not to be.
+func (w *world) start(c *ledger.Client, pace ledger.Pace) (end func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	stop, _ := c.Start(ctx, pace)
+	return func() error {
+		defer cancel()
+		done := make(chan struct{})
+		go func() { stop(); close(done) }()
+		select {
+		case <-done:
+			return nil
+		case <-time.After(patience):
+			summary := c.Summary()
+			cancel()
+			<-done
+			return fmt.Errorf("clients are still not answered after %s: %s, then %s", patience, summary, c.Summary())
+		}
+	}
 }
 
 // halfBodies sends requests that end within their body.
