@@ -23,6 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/trailpost/trailpost/test/authority"
+	"github.com/trailpost/trailpost/test/ledger"
 )
 
 // TestTLS: a release that runs in the clear is upgraded to TLS on every hop, with given Secrets. Until then every packet
@@ -47,9 +48,9 @@ func TestTLS(t *testing.T) {
 	r.upgrade(t)
 	n.authorities = ca.Pool()
 	r.test(t)
-	secure := n.secureClient(t, plain.url)
+	secure := n.secureClient(t, plain.URL)
 	n.readHops(t, secure, []string{"8001", "5671", "5432"}, false)
-	n.compare(t, plain.ledger) // what was there before
+	n.compare(t, plain.Ledger) // what was there before
 
 	n.refusesPlaintext(t)
 	n.runFrom(t, "trailpost-postgresql-backup", "dump-over-tls")
@@ -61,9 +62,9 @@ func TestTLS(t *testing.T) {
 	n.renews(t, successor, ca)
 	n.authorities = successor.Pool()
 	n.deleteConnections(t)
-	after := n.secureClient(t, plain.url)
-	after.pour(t.Context(), nil, pace{events: 200, perSecond: 200, batch: 10})
-	n.compare(t, after.ledger)
+	after := n.secureClient(t, plain.URL)
+	after.Pour(t.Context(), nil, ledger.Pace{Events: 200, PerSecond: 200, Batch: 10})
+	n.compare(t, after.Ledger)
 	if now := n.identities(t); now != before {
 		t.Errorf("pods have started anew: %s, before: %s", now, before)
 	}
@@ -97,16 +98,16 @@ func (n *namespace) tlsConfig(server string) *tls.Config {
 }
 
 // secureClient is a client over HTTPS at the door that an HTTP client was given.
-func (n *namespace) secureClient(t *testing.T, plainURL string) *client {
+func (n *namespace) secureClient(t *testing.T, plainURL string) *ledger.Client {
 	t.Helper()
 	c := newClient(t, "https"+strings.TrimPrefix(plainURL, "http"))
-	c.http.Transport.(*http.Transport).TLSClientConfig = n.tlsConfig("trailpost-producer")
+	c.HTTP.Transport.(*http.Transport).TLSClientConfig = n.tlsConfig("trailpost-producer")
 	eventually(t, 3*time.Minute, "the producer is ready for clients over HTTPS", func(ctx context.Context) (bool, error) {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/readyz", http.NoBody)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL+"/readyz", http.NoBody)
 		if err != nil {
 			return false, err
 		}
-		response, err := c.http.Do(request)
+		response, err := c.HTTP.Do(request)
 		if err != nil {
 			return false, err
 		}
@@ -116,12 +117,12 @@ func (n *namespace) secureClient(t *testing.T, plainURL string) *client {
 }
 
 // readHops sends events, with a text in each that no one else sends (the ledger's), and wants every hop to show it, or none.
-func (n *namespace) readHops(t *testing.T, c *client, ports []string, readable bool) {
+func (n *namespace) readHops(t *testing.T, c *ledger.Client, ports []string, readable bool) {
 	t.Helper()
 	// More than one segment's worth, and each alone, so that many are in one piece.
-	seen := capture(t, c.run, ports, func() {
-		c.pour(t.Context(), nil, pace{events: 500, perSecond: 250, batch: 1})
-		n.compare(t, c.ledger)
+	seen := capture(t, c.Run, ports, func() {
+		c.Pour(t.Context(), nil, ledger.Pace{Events: 500, PerSecond: 250, Batch: 1})
+		n.compare(t, c.Ledger)
 	})
 	for _, port := range ports {
 		h := seen[port]

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -21,6 +22,8 @@ type Client struct {
 	*Ledger
 	URL  string // the producer's, without a path
 	HTTP *http.Client
+
+	Header http.Header // of every request, such as an API key; may be nil
 
 	// MaxPause bounds how long the client waits before it tries again, whatever
 	// Retry-After says; 0: not at all.
@@ -161,6 +164,7 @@ func (c *Client) post(ctx context.Context, ids []uuid.UUID, text []byte) (accept
 		c.Answered(noAnswer, err.Error())
 		return false, pause
 	}
+	maps.Copy(request.Header, c.Header)
 	request.Header.Set("Content-Type", contentType)
 	response, err := c.HTTP.Do(request)
 	if err != nil {
