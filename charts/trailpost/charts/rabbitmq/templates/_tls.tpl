@@ -24,7 +24,7 @@
 {{- end -}}
 
 {{- define "rabbitmq.management" -}}
-{{- include "rabbitmq.tls" . | empty | ternary "http" "https" -}}-management
+{{- include "rabbitmq.tls" . | empty | ternary "http-management" "https-mgmt" -}}
 {{- end -}}
 
 {{- define "rabbitmq.managementPort" -}}
