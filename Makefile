@@ -28,6 +28,7 @@ TELEMETRY := github.com/trailpost/trailpost/services/internal/telemetry
 TEST := $(GO) test -p $(TESTPARALLEL) -timeout 15m
 TOOL := $(GO) tool -modfile=hack/tools/go.mod
 ACTIONLINT := $(GO) tool -modfile=hack/tools/actionlint/go.mod actionlint
+CYCLONEDX := $(GO) tool -modfile=hack/tools/cyclonedx-gomod/go.mod cyclonedx-gomod
 BEGIN_SCRIPT := ^\#! ?/(usr/)?bin/(env )?(ba)?sh( |$$)
 
 .PHONY: help
@@ -94,9 +95,25 @@ readme-commands:
 
 .PHONY: images
 images: ## the images trailpost/producer and trailpost/consumer, tagged IMAGE_TAG (default dev)
+	pinned=$$(hack/base-images flags); \
 	for service in producer consumer; do \
-	  docker buildx build $(BUILDX) --file Dockerfile.$$service --tag $(IMAGE_PREFIX)/$$service:$(IMAGE_TAG) \
+	  docker buildx build $(BUILDX) $$pinned --file Dockerfile.$$service --tag $(IMAGE_PREFIX)/$$service:$(IMAGE_TAG) \
 	    --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) .; \
+	done
+
+# They need a registry to go to: IMAGE_PREFIX=registry.example.org/trailpost IMAGE_TAG=v0.3.0. Look at what was attested with
+# docker buildx imagetools inspect --format '{{json .SBOM}}' (or .Provenance) IMAGE.
+.PHONY: release-images
+release-images: hack/base-images.lock ## the images for two platforms, pushed, with their SBOM and provenance
+	$(MAKE) images BUILDX='--platform linux/amd64,linux/arm64 --sbom=true --provenance=mode=max --push'
+
+hack/base-images.lock:
+	hack/base-images pin
+
+.PHONY: sbom
+sbom: build ## a bill of materials of each binary, bin/*.cdx.json (CycloneDX), without any network
+	for binary in producer consumer migrate; do \
+	  $(CYCLONEDX) bin -json -std -noserial -notimestamp -version '$(VERSION)' -output bin/$$binary.cdx.json bin/$$binary; \
 	done
 
 .PHONY: e2e
