@@ -16,13 +16,14 @@ import (
 	"github.com/trailpost/trailpost/services/internal/app"
 	"github.com/trailpost/trailpost/services/internal/app/producer"
 	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/migrator"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
 // The test binary is also the producer and the consumer, as processes of their own that
 // tests can kill; with a hook that the real ones don't have.
 const (
-	roleVariable = "TRAILPOST_TEST_ROLE" // producer or consumer
+	roleVariable = "TRAILPOST_TEST_ROLE" // producer, consumer or migrate
 	hookVariable = "TRAILPOST_TEST_HOOK" // between commit and ack: "slow MILLISECONDS", or "stall N": for ever at the Nth
 )
 
@@ -34,7 +35,9 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	if role := os.Getenv(roleVariable); role != "" {
+	if role := os.Getenv(roleVariable); role == "migrate" {
+		os.Exit(migrator.Main())
+	} else if role != "" {
 		if err := serve(role); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(config.ExitCode(err))

@@ -100,11 +100,17 @@ func (p *process) terminate() time.Duration {
 // exit runs a process that should end by itself.
 func (s *stack) exit(role string, environ ...string) (code int, output string) {
 	s.t.Helper()
+	return s.command(role, nil, environ...)
+}
+
+// command is exit with arguments.
+func (s *stack) command(role string, args []string, environ ...string) (code int, output string) {
+	s.t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	cmd := exec.Command(self)
+	cmd := exec.Command(self, args...)
 	cmd.Dir = s.t.TempDir()
 	cmd.Env = append(append(os.Environ(), s.environ...), environ...)
 	cmd.Env = append(cmd.Env, roleVariable+"="+role)

@@ -99,6 +99,7 @@ func TestTLS(t *testing.T) {
 	s := newSecured(t)
 	t.Run("no hop carries an event's text", s.testCapture)
 	t.Run("what is wrong is named", s.testFaults)
+	t.Run("migrate", s.testMigrate)
 	t.Run("certificates are renewed under load", s.testRenewal)
 }
 
@@ -197,6 +198,19 @@ func (s *secured) testFaults(t *testing.T) {
 				p.terminate()
 			})
 		}
+	}
+}
+
+func (s *secured) testMigrate(t *testing.T) {
+	st := s.stack(t)
+	st.environ = append(st.environ, "MIGRATE_DATABASE_USER="+st.db.Owner.Name, "MIGRATE_DATABASE_PASSWORD="+st.db.Owner.Password)
+	if code, output := st.command("migrate", []string{"up"}); code != 0 {
+		t.Errorf("migrate up: exit code %d: %s", code, output)
+	}
+	otherCA := s.write("other-ca.crt", authority.New(t, "somebody else's").PEM())
+	code, output := st.command("migrate", []string{"up", "--wait=1m"}, "DATABASE_SSLROOTCERT="+otherCA)
+	if code != 1 || !strings.Contains(output, "no authority in DATABASE_SSLROOTCERT") {
+		t.Errorf("migrate up, by another authority: exit code %d: %s", code, output)
 	}
 }
 
