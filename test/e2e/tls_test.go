@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,8 +30,9 @@ import (
 // TestTLS: a release that runs in the clear is upgraded to TLS on every hop, with given Secrets. Until then every packet
 // between its parts can be read on the node; afterwards none, and nobody is answered in the clear.
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	n := newNamespace(t)
-	r := newRelease(n, machine.helm, buildCurrent(t), "postgresql.backup.enabled=true")
+	r := newRelease(n, machine.helm, buildCurrent(t), append(slices.Clip(besideOthers), "postgresql.backup.enabled=true")...)
 	r.install(t)
 	plain := newClient(t, n.openDoor(t))
 	n.readHops(t, plain, []string{"8001", "5672", "5432"}, true)
