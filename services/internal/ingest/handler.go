@@ -72,6 +72,7 @@ func NewHandler(cfg Config) http.Handler {
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true
 	engine.RedirectTrailingSlash = false // a redirected POST loses its body in many clients
+	engine.UseRawPath = true             // /%6cog is not /log: a gateway's rules for paths would not see through it
 	if cfg.Tracer != nil {
 		engine.Use(traced(cfg.Tracer))
 	}
