@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -401,5 +402,31 @@ func TestListWithoutAQueueSaysSo(t *testing.T) {
 	err := deadletter.List(t.Context(), f.cfg, func(deadletter.Entry) error { return errors.New("an entry of nothing") })
 	if err == nil || !strings.Contains(err.Error(), "other.dead") {
 		t.Error(err)
+	}
+}
+
+// Headers that somebody else wrote into a message don't get into its letter.
+func TestALetterCarriesItsOwnHeadersAlone(t *testing.T) {
+	ours := map[string]any{
+		deadletter.HeaderFirst: "2026-11-24T12:00:00.000000Z", deadletter.HeaderReplays: int64(2),
+		deadletter.HeaderFormerID: "01a20d6d-5a00-7abc-8def-0123456789ab",
+	}
+	letter := deadletter.Letter{Reason: "r", Detail: "d", Carried: ours}
+	for name, want := range ours {
+		if got := letter.Message(time.Now()).Headers[name]; got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+	letter.Carried = map[string]any{
+		deadletter.HeaderFirst: amqp.Table{"a": "b"}, deadletter.HeaderReplays: "2", deadletter.HeaderFormerID: strings.Repeat("x", 130_000),
+		deadletter.HeaderReason: "forged", "x-other": int32(1),
+	}
+	headers := letter.Message(time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)).Headers
+	want := map[string]any{
+		deadletter.HeaderReason: "r", deadletter.HeaderDetail: "d",
+		deadletter.HeaderFirst: "2026-11-24T12:00:00.000000Z", deadletter.HeaderLast: "2026-11-24T12:00:00.000000Z",
+	}
+	if !maps.Equal(headers, want) {
+		t.Errorf("headers %v, want %v", headers, want)
 	}
 }

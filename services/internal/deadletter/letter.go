@@ -60,9 +60,9 @@ func (l *Letter) Message(now time.Time) broker.Message {
 	if l.SQLState != "" {
 		headers[HeaderSQLState] = l.SQLState
 	}
-	for _, name := range []string{HeaderFirst, HeaderReplays, HeaderFormerID} {
-		if carried, ok := l.Carried[name]; ok {
-			headers[name] = carried
+	for name, ours := range carriedForms {
+		if value, ok := l.Carried[name]; ok && ours(value) {
+			headers[name] = value
 		}
 	}
 	m := broker.Message{Body: l.Body, ContentType: l.ContentType, MessageID: l.MessageID, Type: l.Type, Headers: headers}
@@ -73,6 +73,25 @@ func (l *Letter) Message(now time.Time) broker.Message {
 		m.ContentType = contentTypeUndefined
 	}
 	return m
+}
+
+// carriedForms are the headers that a replayed event brings back, and whether a value is
+// one that [Replay] wrote. Anybody who may publish can put anything there: headers that
+// fill a frame would make a letter that no client can read, nor what stands behind it.
+var carriedForms = map[string]func(any) bool{
+	HeaderFirst: func(value any) bool {
+		text, _ := value.(string)
+		_, err := time.Parse(timeForm, text)
+		return err == nil
+	},
+	HeaderReplays: func(value any) bool {
+		_, ok := value.(int64)
+		return ok
+	},
+	HeaderFormerID: func(value any) bool {
+		text, _ := value.(string)
+		return uuid.Validate(text) == nil
+	},
 }
 
 // truncate shortens s to at most n bytes, at a character's edge.
