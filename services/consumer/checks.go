@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -34,7 +35,7 @@ func wait() *cobra.Command {
 }
 
 func selfTest() *cobra.Command {
-	var producer string
+	var producer, keyFile string
 	var timeout time.Duration
 	c := app.Command(&cobra.Command{
 		Use:   "selftest",
@@ -42,16 +43,23 @@ func selfTest() *cobra.Command {
 		Args:  cobra.NoArgs,
 	}, config.ForConsumer)
 	c.Flags().StringVar(&producer, "url", "http://localhost:8001", "the producer")
+	c.Flags().StringVar(&keyFile, "key-file", "", "file of the API key, for a producer that asks for one")
 	c.Flags().DurationVar(&timeout, "timeout", time.Minute, "longest time that all of it may take")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := app.Load(config.ForConsumer)
 		if err != nil {
 			return err
 		}
+		var key []byte
+		if keyFile != "" {
+			if key, err = os.ReadFile(keyFile); err != nil {
+				return fmt.Errorf("read the API key: %w", err)
+			}
+		}
 		ctx, cancel := within(cmd.Context(), timeout)
 		defer cancel()
 		start := time.Now()
-		id, err := app.SelfTest(ctx, cfg, strings.TrimSuffix(producer, "/"))
+		id, err := app.SelfTest(ctx, cfg, strings.TrimSuffix(producer, "/"), strings.TrimSpace(string(key)))
 		if err != nil {
 			return err
 		}

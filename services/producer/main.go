@@ -16,7 +16,7 @@ import (
 func main() { app.Main(command()) }
 
 func command() *cobra.Command {
-	return app.Command(&cobra.Command{
+	root := app.Command(&cobra.Command{
 		Use:     "producer",
 		Short:   "Takes events over HTTP and answers 202 only when RabbitMQ holds them for good.",
 		Version: telemetry.ReadBuild().String(),
@@ -33,4 +33,6 @@ func command() *cobra.Command {
 			return p.Run(cmd.Context())
 		},
 	}, config.ForProducer)
+	root.AddCommand(keys())
+	return root
 }

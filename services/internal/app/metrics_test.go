@@ -89,7 +89,7 @@ const (
 // lists them.
 func TestMetricsAreDocumented(t *testing.T) {
 	certificate, key := selfSigned(t)
-	s := newStack(t, "PRODUCER_TLS_CERT_FILE="+certificate, "PRODUCER_TLS_KEY_FILE="+key,
+	s := newStack(t, "PRODUCER_TLS_CERT_FILE="+certificate, "PRODUCER_TLS_KEY_FILE="+key, "PRODUCER_API_KEYS_FILE="+keysFile(t),
 		"DATABASE_SSLMODE=disable", "DATABASE_SSLROOTCERT="+certificate)
 	producer, consumer := s.producer(), s.consumer()
 	producer.url = strings.Replace(producer.url, "http:", "https:", 1)

@@ -21,13 +21,14 @@ import (
 const selfTestSession = math.MaxInt64
 
 // SelfTest posts an event to a producer and waits until it is a row of the
-// trail. It returns the event's id. The event stays: the trail only grows.
-func SelfTest(ctx context.Context, cfg *config.Config, producer string) (uuid.UUID, error) {
+// trail. It returns the event's id. The event stays: the trail only grows. key is
+// the API key, "" for a producer that asks for none.
+func SelfTest(ctx context.Context, cfg *config.Config, producer, key string) (uuid.UUID, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return id, fmt.Errorf("mint an event id: %w", err)
 	}
-	if err := postSelfTest(ctx, producer, id); err != nil {
+	if err := postSelfTest(ctx, producer, key, id); err != nil {
 		return id, err
 	}
 	database := Database(cfg)
@@ -45,7 +46,7 @@ func SelfTest(ctx context.Context, cfg *config.Config, producer string) (uuid.UU
 
 // postSelfTest posts until the event is accepted, as a client should: always
 // with the same id.
-func postSelfTest(ctx context.Context, producer string, id uuid.UUID) error {
+func postSelfTest(ctx context.Context, producer, key string, id uuid.UUID) error {
 	body, err := json.Marshal(map[string]any{
 		"session_id": int64(selfTestSession), "event_type": "system_event", "event_id": id, "username": "trailpost-selftest",
 		"payload": map[string]any{"selftest": true},
@@ -59,6 +60,9 @@ func postSelfTest(ctx context.Context, producer string, id uuid.UUID) error {
 			return fmt.Errorf("post an event: %w", err)
 		}
 		request.Header.Set("Content-Type", "application/json")
+		if key != "" {
+			request.Header.Set("Authorization", "Bearer "+key)
+		}
 		answer, err := http.DefaultClient.Do(request)
 		if err == nil {
 			text, _ := io.ReadAll(io.LimitReader(answer.Body, 4096))
@@ -66,7 +70,7 @@ func postSelfTest(ctx context.Context, producer string, id uuid.UUID) error {
 			switch answer.StatusCode {
 			case http.StatusAccepted:
 				return nil
-			case http.StatusServiceUnavailable:
+			case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 				err = fmt.Errorf("%s: %s", answer.Status, text)
 			default:
 				return fmt.Errorf("post an event: %s: %s", answer.Status, text)

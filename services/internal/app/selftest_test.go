@@ -13,17 +13,20 @@ import (
 )
 
 func TestSelfTest(t *testing.T) {
-	s := newStack(t)
+	s := newStack(t, "PRODUCER_API_KEYS_FILE="+keysFile(t))
 	producer := s.producer()
 	cfg := s.config(config.ForConsumer)
 
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	if _, err := app.SelfTest(ctx, cfg, producer.url); err == nil || !strings.Contains(err.Error(), "no row yet") {
+	if _, err := app.SelfTest(ctx, cfg, producer.url, testKey); err == nil || !strings.Contains(err.Error(), "no row yet") {
 		t.Errorf("without a consumer: %v", err)
 	}
+	if _, err := app.SelfTest(t.Context(), cfg, producer.url, "tp_wrong"); err == nil || !strings.Contains(err.Error(), "401") {
+		t.Errorf("with a wrong key: %v", err)
+	}
 	s.consumer()
-	id, err := app.SelfTest(t.Context(), cfg, producer.url)
+	id, err := app.SelfTest(t.Context(), cfg, producer.url, testKey)
 	if err != nil || s.rows("event_id = $1", id.String()) != 1 {
 		t.Error(id, err)
 	}

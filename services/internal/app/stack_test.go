@@ -181,7 +181,13 @@ var client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
 }}
 
 func tryPost(url, contentType, body string) (a answer, err error) {
-	response, err := client.Post(url, contentType, strings.NewReader(body))
+	request, err := http.NewRequest(http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		return a, err
+	}
+	request.Header.Set("Content-Type", contentType)
+	request.Header.Set("Authorization", "Bearer "+testKey) // producers that ask for none don't mind
+	response, err := client.Do(request)
 	if err != nil {
 		return a, err
 	}

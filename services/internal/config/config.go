@@ -69,6 +69,11 @@ type Producer struct {
 	Port            uint16        `env:"PRODUCER_PORT" envDefault:"8001" min:"0" max:"65535" help:"Port to listen on; 0 takes a free one."`
 	TLSCertFile     string        `env:"PRODUCER_TLS_CERT_FILE" file:"readable" help:"File of the server's certificate chain; with it, the producer speaks HTTPS."`
 	TLSKeyFile      string        `env:"PRODUCER_TLS_KEY_FILE" file:"readable" help:"File of the server certificate's key."`
+	MetricsPort     uint16        `env:"PRODUCER_METRICS_PORT" min:"0" max:"65535" help:"Port of their own for metrics and probes, without TLS and keys; without it, or with 0, they are on PRODUCER_PORT. /livez and /readyz stay there, too."`
+	APIKeysFile     string        `env:"PRODUCER_API_KEYS_FILE" file:"readable" help:"File of the names and hashes of API keys, which clients must then show; it is read again when it changes. producer keys new makes a key and its line."`
+	RateLimit       int           `env:"PRODUCER_RATE_LIMIT" envDefault:"0" min:"0" max:"1000000" help:"Most events a second that a key, or without keys an address, may send on average; beyond it requests are answered 429. 0: no limit."`
+	RateBurst       int           `env:"PRODUCER_RATE_BURST" envDefault:"1000" min:"1" max:"1000000" help:"Most events that it may send at once, after a pause; a batch may have more, and is then paid off."`
+	TrustedProxies  Networks      `env:"PRODUCER_TRUSTED_PROXIES" help:"Addresses or networks of proxies before the producer, with commas between: of them alone X-Forwarded-For is believed. Without any, a client's address is the connection's."`
 	MemoryBudget    ByteSize      `env:"PRODUCER_MEMORY_BUDGET" envDefault:"64MiB" min:"32MiB" max:"64GiB" help:"Most bytes of request bodies in memory at once; beyond it requests are answered 503."`
 	RequestTimeout  time.Duration `env:"PRODUCER_REQUEST_TIMEOUT" envDefault:"15s" min:"100ms" max:"10m" help:"Longest time from a request's last byte to its answer; sensibly above RABBITMQ_CONFIRM_TIMEOUT."`
 	ShutdownTimeout time.Duration `env:"PRODUCER_SHUTDOWN_TIMEOUT" envDefault:"8s" min:"0s" max:"1h" help:"Longest time that requests in hand are given to finish after SIGTERM."`
@@ -77,6 +82,9 @@ type Producer struct {
 
 // Addr is the host:port to listen on.
 func (p Producer) Addr() string { return addr(p.Host, p.Port) }
+
+// MetricsAddr is the host:port of metrics and probes, if they have one of their own.
+func (p Producer) MetricsAddr() string { return addr(p.Host, p.MetricsPort) }
 
 // Consumer is the side that stores.
 type Consumer struct {

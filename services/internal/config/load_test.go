@@ -97,7 +97,7 @@ func TestOriginalDefaults(t *testing.T) {
 func TestDefaultsLoad(t *testing.T) {
 	cfg := load(t, ForProducer)
 	want := Producer{
-		Host: "0.0.0.0", Port: 8001, MemoryBudget: 64 << 20, RequestTimeout: 15 * time.Second,
+		Host: "0.0.0.0", Port: 8001, RateBurst: 1000, MemoryBudget: 64 << 20, RequestTimeout: 15 * time.Second,
 		ShutdownTimeout: 8 * time.Second, EventIDMaxAge: 30 * 24 * time.Hour,
 	}
 	if cfg.Producer != want {
@@ -163,6 +163,10 @@ func TestFaults(t *testing.T) {
 		{"key without certificate", ForConsumer, []string{"DATABASE_PASSWORD=x", "DATABASE_SSLKEY=" + empty}},
 		{"files missing", ForProducer, []string{"RABBITMQ_TLS=yes", "RABBITMQ_CACERTFILE=/does/not/exist", "PRODUCER_TLS_CERT_FILE=/", "PRODUCER_TLS_KEY_FILE=/does/not/exist"}},
 		{"TLS's files without TLS", ForProducer, []string{"RABBITMQ_CACERTFILE=" + empty, "RABBITMQ_SERVER_NAME=mq"}},
+		{"who may send", ForProducer, []string{
+			"PRODUCER_METRICS_PORT=8001", "PRODUCER_API_KEYS_FILE=/does/not/exist", "PRODUCER_RATE_LIMIT=-1", "PRODUCER_RATE_BURST=0",
+			"PRODUCER_TRUSTED_PROXIES=10.0.0.0/33",
+		}},
 		{"tracing", ForProducer, []string{
 			"OTEL_EXPORTER_OTLP_ENDPOINT=collector:4317", "OTEL_EXPORTER_OTLP_HEADERS=hunter2", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
 			"OTEL_EXPORTER_OTLP_COMPRESSION=zstd", "OTEL_EXPORTER_OTLP_CERTIFICATE=/does/not/exist", "OTEL_EXPORTER_OTLP_CLIENT_KEY=" + empty,

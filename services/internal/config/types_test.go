@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -60,5 +61,26 @@ func TestParseBool(t *testing.T) {
 	}
 	if _, err := parseBool("perhaps"); err == nil {
 		t.Error("perhaps is no bool")
+	}
+}
+
+func TestNetworks(t *testing.T) {
+	for text, want := range map[string]string{
+		"10.0.0.0/8":                          "[10.0.0.0/8]",
+		" 10.1.2.3/8 , 192.0.2.1,2001:db8::1": "[10.0.0.0/8 192.0.2.1/32 2001:db8::1/128]",
+		"::ffff:192.0.2.1":                    "[192.0.2.1/32]",
+	} {
+		var got Networks
+		if err := got.UnmarshalText([]byte(text)); err != nil || fmt.Sprint(got.Prefixes()) != want {
+			t.Errorf("%q: %v, %v, want %s", text, got.Prefixes(), err, want)
+		}
+	}
+	for _, text := range []string{",", "10.0.0.0/8,", "proxy.example.org", "10.0.0.0/33", "10.0.0"} {
+		if err := new(Networks).UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is taken", text)
+		}
+	}
+	if got := Networks("").Prefixes(); got != nil {
+		t.Errorf("nothing is %v", got)
 	}
 }

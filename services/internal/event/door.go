@@ -60,13 +60,16 @@ func (d *Door) admit(m *members, now time.Time, traceparent string) (e Event, ig
 	if e.Timestamp.IsZero() {
 		e.Timestamp = IDTime(e.ID)
 	}
-	// Two more names of the wire's form are no business of clients.
+	// Three more names of the wire's form are no business of clients.
 	ignored = m.unknown
 	if m.producerTimestamp != nil {
 		ignored = append(ignored, "producer_timestamp")
 	}
 	if m.traceParent != nil {
 		ignored = append(ignored, "traceparent")
+	}
+	if m.receivedFrom != nil {
+		ignored = append(ignored, "received_from")
 	}
 	return e, ignored, nil
 }

@@ -16,6 +16,7 @@ const (
 	MaxTypeChars     = 100       // event_type, characters
 	MinUsernameChars = 3         // username, characters
 	MaxUsernameChars = 255       // username, characters
+	MaxSenderChars   = 64        // received_from, characters
 )
 
 // Event is one line of the trail.
@@ -28,6 +29,10 @@ type Event struct {
 	ReceivedAt  time.Time // the producer's clock at acceptance: UTC, whole microseconds
 	Payload     []byte    // one JSON object without line breaks
 	TraceParent string    // W3C traceparent of the request, or ""
+
+	// ReceivedFrom is the name of the API key that the client showed, "" where the
+	// producer asks for none. The producer sets it; no client can.
+	ReceivedFrom string
 }
 
 // knownTypes are the event types of the Python service, which named them as a

@@ -13,7 +13,7 @@ import (
 // They alias the text.
 type members struct {
 	sessionID, eventType, payload, timestamp, eventID, username []byte
-	producerTimestamp, traceParent                              []byte // the wire's own
+	producerTimestamp, traceParent, receivedFrom                []byte // the wire's own
 	unknown                                                     []string
 }
 
@@ -84,6 +84,8 @@ func (m *members) field(name jsontext.Value) *[]byte {
 		return &m.producerTimestamp
 	case `"traceparent"`:
 		return &m.traceParent
+	case `"received_from"`:
+		return &m.receivedFrom
 	}
 	plain, err := jsontext.AppendUnquote(nil, name)
 	if err != nil {

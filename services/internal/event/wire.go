@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
@@ -35,6 +36,10 @@ func AppendWire(dst []byte, e *Event) []byte {
 	if e.Username != "" {
 		dst = append(dst, `,"username":`...)
 		dst = appendQuote(dst, e.Username)
+	}
+	if e.ReceivedFrom != "" {
+		dst = append(dst, `,"received_from":`...)
+		dst = appendQuote(dst, e.ReceivedFrom)
 	}
 	if e.TraceParent != "" {
 		dst = append(dst, `,"traceparent":"`...)
@@ -69,6 +74,7 @@ func ParseWire(line []byte, now time.Time) (Event, error) {
 	id, idErr := wireID(&f, &m, &e, line, now)
 	e.ID = id
 	f.common(&m, &e)
+	f.sender(&m, &e)
 	if len(f) > 0 {
 		return Event{}, &WireError{Reason: ReasonInvalidEvent, Detail: (&InvalidError{Errors: f}).Error(), ID: id}
 	}
@@ -104,6 +110,21 @@ func (f *faults) wireTime(m *members, e *Event) {
 		return
 	}
 	e.ReceivedAt = t
+}
+
+// sender reads who sent the event.
+func (f *faults) sender(m *members, e *Event) {
+	if m.receivedFrom == nil {
+		return
+	}
+	s, ok := f.text("received_from", m.receivedFrom)
+	if !ok {
+		return
+	}
+	if n := utf8.RuneCountInString(s); n < 1 || n > MaxSenderChars {
+		f.add("received_from", "must have 1 to 64 characters")
+	}
+	e.ReceivedFrom = s
 }
 
 // wireID returns the event's id, given or derived.

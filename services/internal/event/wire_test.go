@@ -21,11 +21,13 @@ func TestWireIsStable(t *testing.T) {
 		ReceivedAt:  time.Date(2026, 11, 24, 10, 0, 1, 0, time.UTC),
 		Payload:     []byte(`{"b":1,  "a":[]}`),
 		TraceParent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+
+		ReceivedFrom: "billing",
 	}
 	want := `{"session_id":123,"event_type":"a \"quoted\" type","payload":{"b":1,  "a":[]},` +
 		`"timestamp":"2026-11-24T10:00:00.123456+00:00","producer_timestamp":"2026-11-24T10:00:01.000000+00:00",` +
 		`"event_id":"019364a3-0000-7abc-8def-0123456789ab","username":"ada",` +
-		`"traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}`
+		`"received_from":"billing","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}`
 	got := event.AppendWire(nil, &e)
 	if string(got) != want {
 		t.Fatalf("wrote\n%s, want\n%s", got, want)
@@ -71,6 +73,9 @@ func TestParseWireRefuses(t *testing.T) {
 		{"no id and no time", `{"session_id":1,"event_type":"t"}`, event.ReasonInvalidEvent},
 		{"bad producer_timestamp", `{"session_id":1,"event_type":"t","producer_timestamp":"x"}`, event.ReasonInvalidEvent},
 		{"NUL", `{"session_id":1,"event_type":"t","payload":{"a":"\u0000"},"producer_timestamp":"2026-11-24T11:59:01"}`, event.ReasonInvalidEvent},
+		{"nameless sender", `{"session_id":1,"event_type":"t","producer_timestamp":"2026-11-24T11:59:01","received_from":""}`, event.ReasonInvalidEvent},
+		{"sender of 65 characters", `{"session_id":1,"event_type":"t","producer_timestamp":"2026-11-24T11:59:01","received_from":"` + strings.Repeat("ü", 65) + `"}`, event.ReasonInvalidEvent},
+		{"sender a number", `{"session_id":1,"event_type":"t","producer_timestamp":"2026-11-24T11:59:01","received_from":1}`, event.ReasonInvalidEvent},
 		{"id v4", with(uuid.NewString()), event.ReasonInvalidID},
 		{"id a number", `{"session_id":1,"event_type":"t","event_id":7}`, event.ReasonInvalidID},
 		{"id from 2019", with(idAt(time.Date(2019, 12, 31, 23, 59, 59, 0, time.UTC)).String()), event.ReasonInvalidID},

@@ -119,7 +119,7 @@ func TestOpenAPINamesWhatTheCodeHas(t *testing.T) {
 	problem := c.doc.Components.Schemas["Problem"].Value.Properties["type"].Value.Enum
 	for _, k := range []kind{
 		kindMalformed, kindBrokenBody, kindNotFound, kindMethod, kindSlowBody, kindTooLarge, kindMediaType,
-		kindInvalid, kindInternal, kindBusy, kindUnavailable, kindNotConfirmed,
+		kindInvalid, kindUnauthorized, kindRateLimited, kindInternal, kindBusy, kindUnavailable, kindNotConfirmed,
 	} {
 		if !slices.Contains(problem, any("urn:trailpost:problem:"+k.name)) {
 			t.Errorf("problem %s is not in openapi.json", k.name)

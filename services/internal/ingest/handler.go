@@ -3,6 +3,7 @@ package ingest
 import (
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -19,8 +20,16 @@ type Config struct {
 	Door      *event.Door
 	Log       *slog.Logger
 	Metrics   *Metrics
-	Gatherer  prometheus.Gatherer // what /metrics shows
+	Gatherer  prometheus.Gatherer // what /metrics shows; nil: there is no /metrics
 	Tracer    trace.Tracer        // nil: no spans
+
+	// Keys says who may send events and ask about the queue; nil: everyone.
+	Keys Keys
+	// RateLimit is how many events a second a client may send; 0: as many as it likes.
+	// RateBurst is how many at once, at least 1.
+	RateLimit, RateBurst int
+	// TrustedProxies are the networks of proxies whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
 
 	// MemoryBudget is the most bytes of request bodies in memory; 0 means 64 MiB.
 	MemoryBudget int64
@@ -47,6 +56,10 @@ type handler struct {
 	requestTimeout time.Duration
 	readTimeout    time.Duration
 	version        string
+	keys           Keys
+	rates          *rates // nil: no limit
+	trustedProxies []netip.Prefix
+	endpoints      map[string]string
 
 	budget budget
 	sparse *sparse // what clients can repeat at will is logged through it
@@ -62,6 +75,10 @@ func NewHandler(cfg Config) http.Handler {
 		requestTimeout: orDefault(cfg.RequestTimeout, DefaultRequestTimeout),
 		readTimeout:    orDefault(cfg.ReadTimeout, DefaultReadTimeout),
 		version:        telemetry.ReadBuild().Version,
+		keys:           cfg.Keys,
+		rates:          newRates(cfg.RateLimit, cfg.RateBurst, time.Now),
+		trustedProxies: cfg.TrustedProxies,
+		endpoints:      endpoints(cfg),
 		sparse:         newSparse(time.Now),
 	}
 	h.budget.limit = orDefault(cfg.MemoryBudget, DefaultMemoryBudget)
@@ -84,18 +101,20 @@ func NewHandler(cfg Config) http.Handler {
 		return newProblem(kindMethod, "Allowed: "+c.Writer.Header().Get("Allow")+".")
 	}))
 
-	engine.POST(routeLog, h.answer(h.counted(h.postLog)))
-	engine.POST(routeBatch, h.answer(h.counted(h.postBatch)))
+	engine.POST(routeLog, h.answer(h.counted(h.guarded(h.postLog))))
+	engine.POST(routeBatch, h.answer(h.counted(h.guarded(h.postBatch))))
 	get := func(path string, handle gin.HandlerFunc) {
 		engine.GET(path, handle)
 		engine.HEAD(path, handle)
 	}
 	get("/", h.getCard)
 	get("/health", h.getHealth)
-	get("/queue/status", h.answer(h.getQueueStatus))
+	get("/queue/status", h.answer(h.guarded(h.getQueueStatus)))
 	get("/livez", h.getLive)
 	get("/readyz", h.getReady)
-	get("/metrics", gin.WrapH(telemetry.MetricsHandler(cfg.Gatherer, cfg.Log)))
+	if cfg.Gatherer != nil {
+		get("/metrics", gin.WrapH(telemetry.MetricsHandler(cfg.Gatherer, cfg.Log)))
+	}
 	get("/openapi.json", getOpenAPI)
 	get("/docs", getDocs)
 	get("/docs/:asset", h.answer(getDocsAsset))

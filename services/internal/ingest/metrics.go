@@ -48,7 +48,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 	}
 	for _, k := range []kind{
-		kindMalformed, kindBrokenBody, kindSlowBody, kindTooLarge, kindMediaType, kindInvalid,
+		kindUnauthorized, kindRateLimited, kindMalformed, kindBrokenBody, kindSlowBody, kindTooLarge, kindMediaType, kindInvalid,
 		kindClientGone, kindInternal, kindBusy, kindUnavailable, kindNotConfirmed,
 	} {
 		m.rejected.WithLabelValues(k.name) // a series that starts at 0 can be alerted on

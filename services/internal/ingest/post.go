@@ -26,6 +26,7 @@ func (h *handler) postLog(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	e.ReceivedFrom = clientOf(c).key
 	ctx, cancel := context.WithTimeout(c.Request.Context(), h.requestTimeout)
 	defer cancel()
 	if err := h.publisher.Publish(ctx, &e); err != nil {
@@ -56,6 +57,11 @@ func (h *handler) postBatch(c *gin.Context) error {
 	events, ignored, err := parse(body.bytes, c.GetHeader("Traceparent"))
 	if err != nil {
 		return err
+	}
+	w := clientOf(c)
+	h.rates.charge(w, len(events)-1)
+	for i := range events {
+		events[i].ReceivedFrom = w.key
 	}
 	ctx, cancel := context.WithTimeout(c.Request.Context(), h.requestTimeout)
 	defer cancel()

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
@@ -28,12 +30,14 @@ type kind struct {
 var (
 	kindMalformed    = kind{"malformed-json", http.StatusBadRequest, "The body is not JSON"}
 	kindBrokenBody   = kind{"broken-body", http.StatusBadRequest, "The body could not be read"}
+	kindUnauthorized = kind{"unauthorized", http.StatusUnauthorized, "An API key is required"}
 	kindNotFound     = kind{"not-found", http.StatusNotFound, "There is nothing at this path"}
 	kindMethod       = kind{"method-not-allowed", http.StatusMethodNotAllowed, "The method is not allowed here"}
 	kindSlowBody     = kind{"slow-body", http.StatusRequestTimeout, "The body came too slowly"}
 	kindTooLarge     = kind{"too-large", http.StatusRequestEntityTooLarge, "The body is too large"}
 	kindMediaType    = kind{"unsupported-media-type", http.StatusUnsupportedMediaType, "The content type or encoding is not supported"}
 	kindInvalid      = kind{"invalid-event", http.StatusUnprocessableEntity, "The event is not valid"}
+	kindRateLimited  = kind{"rate-limited", http.StatusTooManyRequests, "Too many events in a short time"}
 	kindClientGone   = kind{"client-gone", 499, "The client went away"} // nginx's status; nobody reads it
 	kindInternal     = kind{"internal", http.StatusInternalServerError, "The producer failed"}
 	kindBusy         = kind{"busy", http.StatusServiceUnavailable, "Too many bytes are in hand"}
@@ -50,6 +54,8 @@ type problem struct {
 	eventIDs []string           // the same of a batch
 	events   int                // how many events were refused
 	cause    error              // for the log, not for the client
+
+	retryAfter time.Duration // 429
 }
 
 func newProblem(k kind, detail string) *problem {
@@ -127,8 +133,11 @@ func (p *problem) write(c *gin.Context) (instance string) {
 	if p.kind == kindMediaType {
 		header.Set("Accept-Encoding", "identity") // RFC 9110, 12.5.3: what would have been acceptable
 	}
-	if p.status == http.StatusServiceUnavailable {
+	switch p.status {
+	case http.StatusServiceUnavailable:
 		setRetryAfter(header)
+	case http.StatusTooManyRequests: // whole seconds, and not too few
+		header.Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(p.retryAfter.Seconds())))))
 	}
 	c.Status(p.status)
 	encoder := json.NewEncoder(c.Writer)

@@ -34,12 +34,20 @@ func (h *handler) getCard(c *gin.Context) {
 		Status    string            `json:"status"`
 		Endpoints map[string]string `json:"endpoints"`
 	}{
-		"producer", h.version, "running",
-		map[string]string{
-			"log": "POST /log", "batch": "POST /log/batch", "health": "GET /health", "queue_status": "GET /queue/status",
-			"live": "GET /livez", "ready": "GET /readyz", "metrics": "GET /metrics", "docs": "GET /docs", "openapi": "GET /openapi.json",
-		},
+		"producer", h.version, "running", h.endpoints,
 	})
+}
+
+// endpoints are those of the card.
+func endpoints(cfg Config) map[string]string {
+	all := map[string]string{
+		"log": "POST /log", "batch": "POST /log/batch", "health": "GET /health", "queue_status": "GET /queue/status",
+		"live": "GET /livez", "ready": "GET /readyz", "docs": "GET /docs", "openapi": "GET /openapi.json",
+	}
+	if cfg.Gatherer != nil {
+		all["metrics"] = "GET /metrics"
+	}
+	return all
 }
 
 // health is the Python service's answer, and more.

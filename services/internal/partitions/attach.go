@@ -57,14 +57,22 @@ func floor(t time.Time) uuid.UUID {
 	return id
 }
 
-// promise gives a month the foreign keys of the trail, and its bounds as a check; that its rows keep them is not looked
-// at yet. Each has a name that an attach which was killed would have given it.
+// promise gives a month the columns that the trail has got since it was detached (which are all nullable and last), the
+// trail's foreign keys, and its bounds as a check; that its rows keep them is not looked at yet. Each has a name that an attach which was killed would have given it.
 const promise = `
 SET LOCAL lock_timeout = '200ms';
 DO $do$
 DECLARE
     wanted record;
 BEGIN
+    FOR wanted IN
+        SELECT attname AS name, format_type(atttypid, atttypmod) AS type
+          FROM pg_attribute a WHERE attrelid = 'public.log_events'::regclass AND attnum > 0 AND NOT attisdropped
+           AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = '%[1]s'::regclass AND attname = a.attname)
+         ORDER BY attnum
+    LOOP
+        EXECUTE format('ALTER TABLE %[1]s ADD COLUMN %%I %%s', wanted.name, wanted.type);
+    END LOOP;
     FOR wanted IN
         SELECT conname AS name, pg_get_constraintdef(oid) AS definition
           FROM pg_constraint WHERE conrelid = 'public.log_events'::regclass AND contype = 'f'

@@ -54,3 +54,21 @@ func TestAttachRefuses(t *testing.T) {
 	}
 	must[[]Month](t)(s.DropWithoutExport(t.Context(), m))
 }
+
+// TestAttachAddsColumns to a month that was detached before the trail had them.
+func TestAttachAddsColumns(t *testing.T) {
+	db := testbed.Postgres(t)
+	m := old(14)
+	makeMonth(t, db, m, 3)
+	owner := db.Connect(t, db.Owner)
+	s, w := open(t, db, Options{}), writer(t, db)
+	must[[]Month](t)(s.Detach(t.Context(), year))
+	run(t, owner, "ALTER TABLE "+m.Table()+" DROP COLUMN received_from")
+	named := late(m.Start().Add(time.Hour))
+	named.ReceivedFrom = "billing"
+	must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{named}, false))
+	must[[]Month](t)(s.Attach(t.Context(), m))
+	if n := value[int](t, owner, "SELECT count(received_from) + count(*) FROM "+m.Table()); n != 1+4 {
+		t.Errorf("%d rows and senders, want 5", n)
+	}
+}

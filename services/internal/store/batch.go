@@ -78,8 +78,8 @@ func (b *batch) insertNew(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	rows, err := tx.Query(ctx, `
-		INSERT INTO public.log_events (event_id, session_id, event_type, username, "timestamp", received_at, payload)
-		SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::jsonb[])
+		INSERT INTO public.log_events (event_id, session_id, event_type, username, "timestamp", received_at, received_from, payload)
+		SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::jsonb[])
 		ON CONFLICT DO NOTHING
 		RETURNING event_id`,
 		append(b.columns(b.firsts), b.payloads(b.firsts))...)
@@ -99,15 +99,16 @@ func (b *batch) compare(ctx context.Context, tx pgx.Tx, which []int) error {
 	if len(which) == 0 {
 		return nil
 	}
-	// received_at is left out: it is the producer's, and another at each attempt of a client.
+	// received_at and received_from are left out: they are the producer's, and may be others at each attempt of a
+	// client, whose key was replaced, say.
 	rows, err := tx.Query(ctx, `
 		SELECT sent.n, e.session_id = sent.session_id
 			AND e.event_type = sent.event_type
 			AND e.username IS NOT DISTINCT FROM sent.username
 			AND e."timestamp" = sent."timestamp"
 			AND e.payload = sent.payload
-		FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::jsonb[])
-			WITH ORDINALITY AS sent (event_id, session_id, event_type, username, "timestamp", received_at, payload, n)
+		FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::jsonb[])
+			WITH ORDINALITY AS sent (event_id, session_id, event_type, username, "timestamp", received_at, received_from, payload, n)
 		JOIN public.log_events e USING (event_id)`,
 		append(b.columns(which), b.payloads(which))...)
 	if err != nil {
@@ -165,7 +166,7 @@ func (b *batch) ids(which []int) []pgtype.UUID {
 	return ids
 }
 
-// columns are the arguments $1 to $6 of the statements above, an array for each column.
+// columns are the arguments $1 to $7 of the statements above, an array for each column.
 func (b *batch) columns(which []int) []any {
 	var (
 		sessions  = make([]int64, len(which))
@@ -173,6 +174,7 @@ func (b *batch) columns(which []int) []any {
 		usernames = make([]pgtype.Text, len(which))
 		happened  = make([]pgtype.Timestamptz, len(which))
 		received  = make([]pgtype.Timestamptz, len(which))
+		senders   = make([]pgtype.Text, len(which))
 	)
 	for n, i := range which {
 		e := &b.events[i]
@@ -181,11 +183,12 @@ func (b *batch) columns(which []int) []any {
 		usernames[n] = pgtype.Text{String: e.Username, Valid: e.Username != ""}
 		happened[n] = pgtype.Timestamptz{Time: e.Timestamp, Valid: true}
 		received[n] = pgtype.Timestamptz{Time: e.ReceivedAt, Valid: true}
+		senders[n] = pgtype.Text{String: e.ReceivedFrom, Valid: e.ReceivedFrom != ""}
 	}
-	return []any{b.ids(which), sessions, types, usernames, happened, received}
+	return []any{b.ids(which), sessions, types, usernames, happened, received, senders}
 }
 
-// payloads is $7. FlatArray, since a plain [][]byte could be taken for an array of two dimensions.
+// payloads is $8. FlatArray, since a plain [][]byte could be taken for an array of two dimensions.
 func (b *batch) payloads(which []int) any {
 	payloads := make(pgtype.FlatArray[[]byte], len(which))
 	for n, i := range which {

@@ -13,7 +13,7 @@ import (
 
 // copyStatement names the columns in the order of copyRows, the payload last. tx is left to its default.
 const copyStatement = `COPY public.log_events
-	(event_id, session_id, event_type, username, "timestamp", received_at, payload)
+	(event_id, session_id, event_type, username, "timestamp", received_at, received_from, payload)
 	FROM STDIN WITH (FORMAT binary)`
 
 // copy sends the events in one COPY. They must be sorted by id.
@@ -71,17 +71,14 @@ func (r *copyRows) Read(p []byte) (n int, err error) {
 }
 
 func (r *copyRows) row(e *event.Event) {
-	b := binary.BigEndian.AppendUint16(r.buffer[:0], 7)
+	b := binary.BigEndian.AppendUint16(r.buffer[:0], 8)
 	b = appendField(b, e.ID[:])
 	b = appendInt64(b, e.SessionID)
 	b = appendField(b, e.Type)
-	if e.Username != "" {
-		b = appendField(b, e.Username)
-	} else {
-		b = append(b, "\xff\xff\xff\xff"...) // NULL
-	}
+	b = appendText(b, e.Username)
 	b = appendTime(b, e.Timestamp)
 	b = appendTime(b, e.ReceivedAt)
+	b = appendText(b, e.ReceivedFrom)
 	// jsonb's binary form is its version, 1, and then text: there is nothing to gain from another.
 	b = binary.BigEndian.AppendUint32(b, uint32(1+len(e.Payload))) //nolint:gosec // an event is at most 256 KiB
 	b = append(b, 1)
@@ -91,6 +88,14 @@ func (r *copyRows) row(e *event.Event) {
 func appendField[T string | []byte](b []byte, value T) []byte {
 	b = binary.BigEndian.AppendUint32(b, uint32(len(value))) //nolint:gosec // an event is at most 256 KiB
 	return append(b, value...)
+}
+
+// appendText appends a text that is NULL when it is empty.
+func appendText(b []byte, value string) []byte {
+	if value == "" {
+		return append(b, "\xff\xff\xff\xff"...)
+	}
+	return appendField(b, value)
 }
 
 func appendInt64(b []byte, v int64) []byte {

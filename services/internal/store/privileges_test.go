@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -179,7 +180,7 @@ func TestCheckVersion(t *testing.T) {
 	}
 	exec(t, owner, "UPDATE schema_migrations SET version = 3, dirty = false")
 	err := Check(t.Context(), config(db, db.Writer), false)
-	const want = "checking the database: the database's schema is too old: it is at version 3 and this build needs 5; run `migrate up`"
+	want := fmt.Sprintf("checking the database: the database's schema is too old: it is at version 3 and this build needs %d; run `migrate up`", SchemaVersion)
 	if err == nil || err.Error() != want {
 		t.Errorf("message %q, want %q", err, want)
 	}

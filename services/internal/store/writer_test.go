@@ -27,6 +27,7 @@ func TestStoreKeepsEveryField(t *testing.T) {
 	far.Timestamp = time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
 	named := newEvent(9_223_372_036_854_775_807, strings.Repeat("ü", 100))
 	named.Username = strings.Repeat("ü", 255)
+	named.ReceivedFrom = strings.Repeat("ü", 64)
 	named.Payload = []byte(`{"b":[1, 2.50, null], "a":"\"\\ \u00fc 😀", "":{}}`)
 	large := newEvent(2, "user_action")
 	large.Payload = []byte(`{"x":"` + strings.Repeat("x", 300_000) + `"}`)
@@ -40,9 +41,9 @@ func TestStoreKeepsEveryField(t *testing.T) {
 		var same bool
 		err := reader.QueryRow(t.Context(), `
 			SELECT event_id, session_id, event_type, coalesce(username, ''), "timestamp", received_at,
-				payload = $2::text::jsonb, (username IS NULL) = ($3::text = '')
+				coalesce(received_from, ''), payload = $2::text::jsonb, (username IS NULL) = ($3::text = '')
 			FROM log_events WHERE event_id = $1`, e.ID, string(e.Payload), e.Username).
-			Scan(&got.ID, &got.SessionID, &got.Type, &got.Username, &got.Timestamp, &got.ReceivedAt, &same, new(bool))
+			Scan(&got.ID, &got.SessionID, &got.Type, &got.Username, &got.Timestamp, &got.ReceivedAt, &got.ReceivedFrom, &same, new(bool))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,6 +151,7 @@ func TestReusedIDs(t *testing.T) {
 		"payload":              {changed(original, func(e *event.Event) { e.Payload = []byte(`{"a": 1, "b": [true, 1.1]}`) }), Reused},
 		"payload, as jsonb":    {changed(original, func(e *event.Event) { e.Payload = []byte(`{"b":[true,1.00],"a":1e0}`) }), Duplicate},
 		"received_at":          {changed(original, func(e *event.Event) { e.ReceivedAt = e.ReceivedAt.Add(time.Hour) }), Duplicate},
+		"received_from":        {changed(original, func(e *event.Event) { e.ReceivedFrom = "another key" }), Duplicate},
 		"a type over the size": {changed(original, func(e *event.Event) { e.Type = strings.Repeat("x", 200) }), Reused},
 	}
 	for name, tc := range cases {

@@ -11,6 +11,9 @@ import (
 	"net"
 	"sync"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/trailpost/trailpost/services/internal/apikey"
 	"github.com/trailpost/trailpost/services/internal/app"
 	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/config"
@@ -28,7 +31,9 @@ type Producer struct {
 	metrics   *broker.Metrics
 	publisher *broker.Publisher
 	server    *ingest.Server
-	tracing   *tracing.Tracing // nil: off
+	keys      *apikey.File           // nil: nobody needs one
+	probes    *telemetry.ProbeServer // nil: they are the server's
+	tracing   *tracing.Tracing       // nil: off
 }
 
 // New listens; nothing is answered before Run.
@@ -49,28 +54,53 @@ func New(cfg *config.Config, log *slog.Logger) (*Producer, error) {
 	p.publisher.Register(registry)
 	registry.MustRegister(telemetry.NewCertificateCollector(append(app.BrokerCertificates(cfg),
 		telemetry.Certificate{Name: "server", File: cfg.Producer.TLSCertFile})...))
-	handler := ingest.NewHandler(ingest.Config{
-		Publisher:      p.publisher,
-		Door:           &event.Door{MaxAge: cfg.Producer.EventIDMaxAge},
-		Log:            log,
-		Metrics:        ingest.NewMetrics(registry),
-		Gatherer:       registry,
-		Tracer:         traces.Tracer(),
-		MemoryBudget:   int64(cfg.Producer.MemoryBudget),
-		RequestTimeout: cfg.Producer.RequestTimeout,
-	})
-	p.server, err = ingest.NewServer(ingest.ServerConfig{
-		Addr:           cfg.Producer.Addr(),
-		CertFile:       cfg.Producer.TLSCertFile,
-		KeyFile:        cfg.Producer.TLSKeyFile,
-		Log:            log,
-		RequestTimeout: cfg.Producer.RequestTimeout,
-	}, handler)
-	if err != nil {
+	if err := p.listen(registry); err != nil {
 		traces.Shutdown(context.Background())
 		return nil, err
 	}
 	return p, nil
+}
+
+// listen makes the servers. Whoever asks for metrics elsewhere does not find them
+// where events are taken.
+func (p *Producer) listen(registry *prometheus.Registry) (err error) {
+	cfg := p.cfg.Producer
+	serve := ingest.Config{
+		Publisher:      p.publisher,
+		Door:           &event.Door{MaxAge: cfg.EventIDMaxAge},
+		Log:            p.log,
+		Metrics:        ingest.NewMetrics(registry),
+		Gatherer:       registry,
+		Tracer:         p.tracing.Tracer(),
+		RateLimit:      cfg.RateLimit,
+		RateBurst:      cfg.RateBurst,
+		TrustedProxies: cfg.TrustedProxies.Prefixes(),
+		MemoryBudget:   int64(cfg.MemoryBudget),
+		RequestTimeout: cfg.RequestTimeout,
+	}
+	if cfg.APIKeysFile != "" {
+		if p.keys, err = apikey.Open(cfg.APIKeysFile, p.log, apikey.NewMetrics(registry)); err != nil {
+			return fmt.Errorf("PRODUCER_API_KEYS_FILE: %w", err)
+		}
+		serve.Keys = p.keys
+	}
+	if cfg.MetricsPort != 0 {
+		serve.Gatherer = nil
+		if p.probes, err = telemetry.NewProbeServer(cfg.MetricsAddr(), p.Ready, registry, p.log); err != nil {
+			return err
+		}
+	}
+	p.server, err = ingest.NewServer(ingest.ServerConfig{
+		Addr:           cfg.Addr(),
+		CertFile:       cfg.TLSCertFile,
+		KeyFile:        cfg.TLSKeyFile,
+		Log:            p.log,
+		RequestTimeout: cfg.RequestTimeout,
+	}, ingest.NewHandler(serve))
+	if err != nil && p.probes != nil {
+		err = errors.Join(err, p.probes.Shutdown(context.Background()))
+	}
+	return err
 }
 
 // Addr is where the producer listens.
@@ -85,10 +115,16 @@ func (p *Producer) Run(ctx context.Context) error {
 	// The publisher outlives ctx: the last requests wait for its confirms.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	running.Go(func() { failed <- p.publisher.Run(life) })
 	running.Go(func() { failed <- p.server.Serve() })
 	running.Go(func() { broker.Watch(life, p.broker, app.DepthInterval, p.metrics) })
+	if p.keys != nil {
+		running.Go(func() { p.keys.Run(life) })
+	}
+	if p.probes != nil {
+		running.Go(func() { failed <- p.probes.Serve() })
+	}
 	p.log.Info("producer listens", "address", p.Addr().String(), "version", telemetry.ReadBuild().Version)
 
 	var err error
@@ -100,6 +136,9 @@ func (p *Producer) Run(ctx context.Context) error {
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Producer.ShutdownTimeout)
 	defer cancel()
 	err = errors.Join(err, p.server.Shutdown(stop), p.publisher.Close(stop))
+	if p.probes != nil { // last, so that they tell of the end
+		err = errors.Join(err, p.probes.Shutdown(stop))
+	}
 	end()
 	running.Wait()
 	p.tracing.Shutdown(stop)

@@ -1,0 +1,98 @@
+package apikey
+
+import (
+	"bytes"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Keys is a set of keys that does not change.
+type Keys struct {
+	entries map[digest]entry
+}
+
+type entry struct {
+	name string
+	sum  digest // the entry's own place in the map
+}
+
+// Name tells whose key this is.
+//
+// It takes no longer for a key that is nearly right: what is looked up is the hash,
+// of which nobody can choose a part, and the comparison that decides is of
+// constant time.
+func (k *Keys) Name(key string) (name string, ok bool) {
+	sum := digestOf(key)
+	e, found := k.entries[sum]
+	if subtle.ConstantTimeCompare(e.sum[:], sum[:]) != 1 || !found {
+		return "", false
+	}
+	return e.name, true
+}
+
+// Len is the number of keys.
+func (k *Keys) Len() int { return len(k.entries) }
+
+// Names lists whose keys they are, sorted, each once.
+func (k *Keys) Names() []string {
+	names := make([]string, 0, len(k.entries))
+	for _, e := range k.entries {
+		names = append(names, e.name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Parse reads a file of keys: a line each, of a name, blanks and
+// sha256:<64 hexadecimal digits>; lines that are empty or begin with # are passed
+// over. The error names a line and never shows it, since it may hold a key by mistake.
+//
+// A file of nothing is an error: somebody is about to write it. To let nobody in,
+// leave a comment in it.
+func Parse(text []byte) (*Keys, error) {
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil, errors.New("is empty; a comment alone would let nobody in")
+	}
+	k := &Keys{entries: map[digest]entry{}}
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		n++
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		name, sum, err := parseLine(line)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+		if _, twice := k.entries[sum]; twice {
+			return nil, fmt.Errorf("line %d: this key is there already", n)
+		}
+		k.entries[sum] = entry{name, sum}
+	}
+	return k, nil
+}
+
+var errLine = errors.New("must be a name and sha256:<64 hexadecimal digits>")
+
+func parseLine(line string) (name string, sum digest, err error) {
+	parts := strings.Fields(line)
+	if len(parts) != 2 {
+		return "", sum, errLine
+	}
+	if !nameForm.MatchString(parts[0]) {
+		return "", sum, errName
+	}
+	digits, ok := strings.CutPrefix(parts[1], "sha256:")
+	if !ok || len(digits) != 2*len(sum) {
+		return "", sum, errLine
+	}
+	if _, err := hex.Decode(sum[:], []byte(digits)); err != nil {
+		return "", sum, errLine
+	}
+	return parts[0], sum, nil
+}

@@ -1,0 +1,56 @@
+package ingest
+
+import (
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// clientAddress is the address that a request came from. What X-Forwarded-For says
+// is taken from a trusted proxy alone, and of it the last address that is none of
+// them: all before that is the client's own word. Without a proxy in trusted the
+// header does nothing, so nobody can pretend to be another.
+//
+// An IPv6 address counts by its /64, the least that a network gives to a customer
+// (RFC 6177), who would have more addresses in it than anyone can count.
+func clientAddress(r *http.Request, trusted []netip.Prefix) string {
+	remote, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	address := plain(remote.Addr())
+	// A proxy that finds the header adds to its value, or adds another line.
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		if !anyContains(trusted, address) {
+			break
+		}
+		before, err := parseHop(strings.TrimSpace(hop))
+		if err != nil {
+			break
+		}
+		address = before
+	}
+	if address.Is6() {
+		network, _ := address.Prefix(64) // 64 is never too long
+		return network.String()
+	}
+	return address.String()
+}
+
+// parseHop reads an address, which some proxies write with the port.
+func parseHop(hop string) (netip.Addr, error) {
+	if address, err := netip.ParseAddr(strings.Trim(hop, "[]")); err == nil {
+		return plain(address), nil
+	}
+	withPort, err := netip.ParseAddrPort(hop)
+	return plain(withPort.Addr()), err
+}
+
+// plain is an IPv4 address without the frame of IPv6, and neither with a zone.
+func plain(address netip.Addr) netip.Addr { return address.Unmap().WithZone("") }
+
+func anyContains(networks []netip.Prefix, address netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(address) })
+}

@@ -1,0 +1,280 @@
+package ingest
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// testKeys are names by their keys; they can be replaced.
+type testKeys struct {
+	atomic.Pointer[map[string]string]
+}
+
+func keysOf(keys map[string]string) *testKeys {
+	k := new(testKeys)
+	k.Store(&keys)
+	return k
+}
+
+func (k *testKeys) Name(key string) (name string, ok bool) {
+	name, ok = (*k.Load())[key]
+	return name, ok
+}
+
+func TestKeys(t *testing.T) {
+	p := new(testPublisher)
+	keys := keysOf(map[string]string{"tp_billing": "billing", "tp_shop": "shop"})
+	s := start(t, p, func(o *options) { o.config.Keys = keys })
+	routes := []struct{ method, path, body string }{
+		{http.MethodPost, "/log", good}, {http.MethodPost, "/log/batch", "[" + good + "]"},
+		{http.MethodGet, "/queue/status", ""}, {http.MethodHead, "/queue/status", ""},
+	}
+	var first string
+	for name, headers := range map[string][]string{
+		"none":               nil,
+		"wrong":              {"Authorization", "Bearer tp_billing2"},
+		"a part":             {"Authorization", "Bearer tp_bill"},
+		"empty":              {"Authorization", ""},
+		"no key":             {"Authorization", "Bearer"},
+		"blank":              {"Authorization", "Bearer "},
+		"basic":              {"Authorization", "Basic dHBfYmlsbGluZzo="},
+		"no scheme":          {"Authorization", "tp_billing"},
+		"quoted":             {"Authorization", `Bearer "tp_billing"`},
+		"two":                {"Authorization", "Bearer tp_billing", "Authorization", "Bearer tp_billing"},
+		"two in one":         {"Authorization", "Bearer tp_billing, Bearer tp_billing"},
+		"in another header":  {"X-Api-Key", "tp_billing", "Proxy-Authorization", "Bearer tp_billing"},
+		"a name":             {"Authorization", "Bearer billing"},
+		"other than ASCII":   {"Authorization", "Bearer tp_billing\u00a0"},
+		"longer than needed": {"Authorization", "Bearer " + strings.Repeat("x", 15<<10)},
+	} {
+		for _, r := range routes {
+			got := s.do(t, r.method, r.path, r.body, append(headers, "Content-Type", "application/json")...)
+			if got.status != http.StatusUnauthorized || got.header.Get("WWW-Authenticate") != `Bearer realm="trailpost"` {
+				t.Errorf("%s: %s %s: %d %q", name, r.method, r.path, got.status, got.header.Get("WWW-Authenticate"))
+			}
+			if r.method == http.MethodHead {
+				continue
+			}
+			// Nothing tells one fault from another.
+			said, _, _ := strings.Cut(got.body, `,"instance"`)
+			if first == "" {
+				first = said
+			}
+			if said != first {
+				t.Errorf("%s: %s %s says %s, others %s", name, r.method, r.path, said, first)
+			}
+		}
+	}
+	// The key is looked at before the body.
+	if got := s.do(t, http.MethodPost, "/log", "{", "Content-Type", "image/png"); got.status != http.StatusUnauthorized {
+		t.Errorf("a body of a stranger's: %d", got.status)
+	}
+	for path, want := range map[string]int{
+		"/": 200, "/health": 200, "/livez": 200, "/readyz": 200, "/docs": 200, "/openapi.json": 200, "/metrics": 200, "/nothing": 404,
+	} {
+		if got := s.do(t, http.MethodGet, path, ""); got.status != want {
+			t.Errorf("%s without a key: %d", path, got.status)
+		}
+	}
+	if n := len(p.published()); n > 0 {
+		t.Fatalf("published %d", n)
+	}
+
+	for _, authorization := range []string{"Bearer tp_billing", "bearer   tp_billing"} {
+		for _, r := range routes {
+			if got := s.do(t, r.method, r.path, r.body, "Authorization", authorization); got.status >= 300 {
+				t.Errorf("%q: %s %s: %d %s", authorization, r.method, r.path, got.status, got.body)
+			}
+		}
+	}
+	// Clients can't say who they are otherwise.
+	forged := strings.Replace(good, "{", `{"received_from":"admin",`, 1)
+	if got := s.do(t, http.MethodPost, "/log", forged, "Authorization", "Bearer tp_shop"); !strings.Contains(got.body, `"ignored":["received_from"]`) {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	var from []string
+	for _, e := range p.published() {
+		from = append(from, e.ReceivedFrom)
+	}
+	if want := []string{"billing", "billing", "billing", "billing", "shop"}; !slices.Equal(from, want) {
+		t.Errorf("received from %q, want %q", from, want)
+	}
+
+	keys.Store(&map[string]string{"tp_shop": "shop"})
+	if got := s.do(t, http.MethodPost, "/log", good, "Authorization", "Bearer tp_billing"); got.status != http.StatusUnauthorized {
+		t.Errorf("a revoked key: %d", got.status)
+	}
+	metrics := s.do(t, http.MethodGet, "/metrics", "").body
+	if want := fmt.Sprintf("trailpost_events_rejected_total{reason=\"unauthorized\"} %d\n", 15*2+2); !strings.Contains(metrics, want) {
+		t.Errorf("no %s in the metrics", want)
+	}
+	log := s.log.String()
+	if n := strings.Count(log, `msg="client refused"`); n != 1 {
+		t.Errorf("%d lines about refused clients, want one in %s:\n%s", n, refusalInterval, log)
+	}
+	if strings.Contains(log, "tp_") {
+		t.Error("a key is in the log")
+	}
+}
+
+// Keys are in no log, at no level.
+func TestKeysAreNotLogged(t *testing.T) {
+	s := start(t, new(testPublisher), func(o *options) {
+		o.config.Keys, o.level = keysOf(map[string]string{"tp_good": "billing"}), slog.LevelDebug
+	})
+	for _, key := range []string{"tp_good", "tp_bad"} {
+		s.do(t, http.MethodPost, "/log", good, "Authorization", "Bearer "+key)
+	}
+	if log := s.log.String(); strings.Contains(log, "tp_") || !strings.Contains(log, "unauthorized") {
+		t.Errorf("log: %s", log)
+	}
+}
+
+func TestMetricsElsewhere(t *testing.T) {
+	h := NewHandler(Config{Publisher: new(testPublisher), Log: slog.New(slog.DiscardHandler), Metrics: start(t, new(testPublisher)).metrics})
+	for path, want := range map[string]int{"/metrics": 404, "/": 200, "/livez": 200} {
+		got := newRecorder(h, http.MethodGet, path)
+		if got.Code != want || strings.Contains(got.Body.String(), "GET /metrics") {
+			t.Errorf("%s: %d %s", path, got.Code, got.Body)
+		}
+	}
+}
+
+// A bucket in its parts: the burst, the rate, and what a batch owes.
+func TestRates(t *testing.T) {
+	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	r := newRates(10, 5, func() time.Time { return now })
+	billing, shop := client{key: "billing", address: "192.0.2.1"}, client{key: "shop", address: "192.0.2.1"}
+	admit := func(w client, want time.Duration) {
+		t.Helper()
+		wait, ok := r.admit(w)
+		if ok != (want == 0) || wait.Round(time.Microsecond) != want {
+			t.Fatalf("at %s: wait %s, %v; want %s", now.Format("05.000"), wait, ok, want)
+		}
+	}
+	for range 5 {
+		admit(billing, 0)
+	}
+	admit(billing, 100*time.Millisecond)
+	admit(shop, 0)
+	admit(client{address: "192.0.2.1"}, 0) // keys and addresses are apart
+	now = now.Add(100 * time.Millisecond)
+	admit(billing, 0)
+	admit(billing, 100*time.Millisecond)
+
+	now = now.Add(time.Hour)
+	admit(billing, 0)
+	r.charge(billing, 999) // a batch of 1,000: 4 are there, 995 are owed, and one more for the next
+	admit(billing, 99600*time.Millisecond)
+	now = now.Add(99*time.Second + 500*time.Millisecond)
+	admit(billing, 100*time.Millisecond)
+	now = now.Add(100 * time.Millisecond)
+	admit(billing, 0)
+
+	if none := newRates(0, 5, nil); none != nil {
+		t.Error("a limit of 0 limits")
+	}
+}
+
+// Strangers can't fill the memory with addresses.
+func TestRatesAreBounded(t *testing.T) {
+	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	r := newRates(1, 1, func() time.Time { return now })
+	busy := client{address: "busy"}
+	r.admit(busy)
+	for i := range 3 * maxBuckets {
+		r.admit(client{address: fmt.Sprint(i)})
+		if _, ok := r.admit(busy); ok {
+			t.Fatal("who goes on sending was forgotten")
+		}
+	}
+	if n, m := len(r.addresses.byName), r.addresses.recent.Len(); n != maxBuckets || m != maxBuckets {
+		t.Errorf("%d and %d buckets, want %d", n, m, maxBuckets)
+	}
+}
+
+func TestRateLimit(t *testing.T) {
+	p := new(testPublisher)
+	s := start(t, p, func(o *options) {
+		o.config.Keys = keysOf(map[string]string{"tp_billing": "billing", "tp_shop": "shop"})
+		o.config.RateLimit, o.config.RateBurst = 1, 3
+	})
+	batch := "[" + strings.Repeat(good+",", 99) + good + "]"
+	if got := s.do(t, http.MethodPost, "/log/batch", batch, "Authorization", "Bearer tp_billing"); got.status != http.StatusAccepted {
+		t.Fatalf("a batch larger than the burst: %d %s", got.status, got.body)
+	}
+	for _, r := range []struct{ method, path, body string }{
+		{http.MethodPost, "/log", good}, {http.MethodPost, "/log/batch", batch}, {http.MethodGet, "/queue/status", ""},
+	} {
+		got := s.do(t, r.method, r.path, r.body, "Authorization", "Bearer tp_billing")
+		var seconds int
+		if _, err := fmt.Sscan(got.header.Get("Retry-After"), &seconds); err != nil || seconds < 30 || seconds > 98 {
+			t.Errorf("Retry-After %q; a minute and a half is owed", got.header.Get("Retry-After"))
+		}
+		if got.status != http.StatusTooManyRequests || !strings.Contains(got.body, "urn:trailpost:problem:rate-limited") {
+			t.Errorf("%s: %d %s", r.path, got.status, got.body)
+		}
+	}
+	if got := s.do(t, http.MethodPost, "/log", good, "Authorization", "Bearer tp_shop"); got.status != http.StatusAccepted {
+		t.Errorf("another key pays for the first: %d", got.status)
+	}
+	// Guessing keys is limited by the address.
+	var statuses []int
+	for range 20 {
+		statuses = append(statuses, s.do(t, http.MethodPost, "/log", good, "Authorization", "Bearer tp_guess").status)
+	}
+	if statuses[0] != http.StatusUnauthorized || !slices.Contains(statuses, http.StatusTooManyRequests) {
+		t.Errorf("twenty guesses: %v", statuses)
+	}
+	if n := len(p.published()); n != 101 {
+		t.Errorf("published %d, want 101", n)
+	}
+	for _, path := range []string{"/livez", "/readyz", "/metrics", "/health"} {
+		if got := s.do(t, http.MethodGet, path, ""); got.status != http.StatusOK {
+			t.Errorf("%s: %d", path, got.status)
+		}
+	}
+	if metrics := s.do(t, http.MethodGet, "/metrics", "").body; !strings.Contains(metrics, `trailpost_events_rejected_total{reason="rate-limited"}`) {
+		t.Error("no metric of it")
+	}
+}
+
+func TestClientAddress(t *testing.T) {
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8:ffff::/48")}
+	for _, c := range []struct {
+		remote    string
+		forwarded []string
+		want      string
+	}{
+		{"192.0.2.1:1234", nil, "192.0.2.1"},
+		{"192.0.2.1:1234", []string{"198.51.100.7"}, "192.0.2.1"}, // no proxy of ours
+		{"10.1.2.3:1234", []string{"198.51.100.7"}, "198.51.100.7"},
+		{"10.1.2.3:1234", []string{"203.0.113.9, 198.51.100.7"}, "198.51.100.7"}, // before it is the client's word
+		{"10.1.2.3:1234", []string{"203.0.113.9", "198.51.100.7"}, "198.51.100.7"},
+		{"10.1.2.3:1234", []string{"203.0.113.9, 198.51.100.7, 10.9.9.9"}, "198.51.100.7"},
+		{"10.1.2.3:1234", []string{"198.51.100.7, junk"}, "10.1.2.3"},
+		{"10.1.2.3:1234", []string{""}, "10.1.2.3"},
+		{"10.1.2.3:1234", nil, "10.1.2.3"},
+		{"10.1.2.3:1234", []string{"10.4.4.4"}, "10.4.4.4"},
+		{"10.1.2.3:1234", []string{"198.51.100.7:5555"}, "198.51.100.7"},
+		{"10.1.2.3:1234", []string{"[2001:db8:1:2::1]:5555"}, "2001:db8:1:2::/64"},
+		{"[::ffff:192.0.2.1]:1234", nil, "192.0.2.1"},
+		{"[::ffff:10.1.2.3]:1234", []string{"::ffff:198.51.100.7"}, "198.51.100.7"},
+		{"[2001:db8:1:2:3::4]:1234", nil, "2001:db8:1:2::/64"},
+		{"[fe80::1%eth0]:1234", nil, "fe80::/64"},
+		{"[2001:db8:ffff::1]:1234", []string{"198.51.100.7"}, "198.51.100.7"},
+		{"", nil, ""},
+	} {
+		r := &http.Request{RemoteAddr: c.remote, Header: http.Header{"X-Forwarded-For": c.forwarded}}
+		if got := clientAddress(r, trusted); got != c.want {
+			t.Errorf("%s, X-Forwarded-For %q: %s, want %s", c.remote, c.forwarded, got, c.want)
+		}
+	}
+}
