@@ -30,7 +30,7 @@ func TestAlerts(t *testing.T) {
 	}
 	newRelease(n, machine.helm, buildCurrent(t), values...).install(t)
 	url := n.openDoor(t)
-	c := newClient(t, url)
+	c := n.newClient(t, url)
 	stop, _ := c.Start(t.Context(), ledger.Pace{PerSecond: 100, Batch: 10})
 	defer stop()
 	fires := func(alert string) {

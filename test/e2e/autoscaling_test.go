@@ -52,7 +52,7 @@ func TestAutoscaling(t *testing.T) {
 		"consumer.autoscaling.behavior.scaleDown.policies[0].type=Percent",
 		"consumer.autoscaling.behavior.scaleDown.policies[0].value=50").upgrade(t)
 	started, duration := time.Now(), loadTime(t)
-	c := newClient(t, url)
+	c := n.newClient(t, url)
 	stop, _ := c.Start(t.Context(), ledger.Pace{PerSecond: 2 * rate, Batch: 200})
 	defer stop()
 	const consumer, many = "trailpost-consumer", 3
@@ -76,7 +76,7 @@ func (n *namespace) drainRate(t *testing.T, url string) (perSecond int) {
 	const consumer, events = "trailpost-consumer", 20_000
 	n.scale(t, consumer, 0)
 	n.waitDeployment(t, consumer)
-	c := newClient(t, url)
+	c := n.newClient(t, url)
 	c.Pour(t.Context(), nil, ledger.Pace{Events: events, PerSecond: 20_000, Batch: 200})
 	n.scale(t, consumer, 1)
 	var first, last time.Time

@@ -25,7 +25,7 @@ func TestBackupAndRestore(t *testing.T) {
 	n := newNamespace(t)
 	r := newRelease(n, machine.helm, buildCurrent(t), append(slices.Clip(besideOthers), "postgresql.backup.enabled=true")...)
 	r.install(t)
-	before := newClient(t, n.openDoor(t))
+	before := n.newClient(t, n.openDoor(t))
 	before.Pour(t.Context(), nil, ledger.Pace{Events: 20_000, PerSecond: 10_000, Batch: 100})
 	n.compare(t, before.Ledger)
 	_, cursor := n.follow(t, 0)
@@ -68,7 +68,7 @@ func TestBackupAndRestore(t *testing.T) {
 	n.waitDeployment(t, "trailpost-consumer")
 	n.compare(t, before.Ledger)
 
-	after := newClient(t, before.URL)
+	after := n.newClient(t, before.URL)
 	after.Pour(t.Context(), nil, ledger.Pace{Events: 1_000, PerSecond: 1_000, Batch: 100})
 	n.compare(t, after.Ledger)
 	if found, _ := n.follow(t, cursor); found != after.Accepted() {

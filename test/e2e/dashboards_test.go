@@ -38,7 +38,7 @@ func TestDashboards(t *testing.T) {
 	}
 
 	url := n.openDoor(t)
-	c := newClient(t, url)
+	c := n.newClient(t, url)
 	stop, _ := c.Start(t.Context(), ledger.Pace{PerSecond: 200, Batch: 10})
 	defer stop()
 	n.trouble(t, url)
@@ -80,7 +80,12 @@ func (n *namespace) trouble(t *testing.T, url string) {
 		{fmt.Sprintf(`{"event_id":%q,"session_id":1,"event_type":"user_action"}`, id), http.StatusAccepted},
 		{fmt.Sprintf(`{"event_id":%q,"session_id":1,"event_type":"user_action","payload":{"of":"another"}}`, id), http.StatusAccepted},
 	} {
-		response, err := http.Post(url+"/log", "application/json", strings.NewReader(request.body))
+		post, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/log", strings.NewReader(request.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		post.Header = n.credentials(t)
+		response, err := http.DefaultClient.Do(post)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,7 +30,7 @@ func TestInstall(t *testing.T) {
 	r.test(t)
 	r.keepsScale(t, 2)
 
-	c := newClient(t, n.openDoor(t))
+	c := n.newClient(t, n.openDoor(t))
 	c.Pour(t.Context(), nil, ledger.Pace{Events: 2000, PerSecond: 2000, Batch: 100})
 	n.compare(t, c.Ledger)
 	passwords := n.passwords(t)
@@ -132,7 +132,7 @@ func (n *namespace) holdsOnlyWhatStays(t *testing.T) {
 	for name := range strings.FieldsSeq(left) {
 		switch {
 		case strings.HasPrefix(name, "persistentvolumeclaim/"):
-		case slices.Contains([]string{"secret/trailpost-database", "secret/trailpost-postgresql", "secret/trailpost-rabbitmq"}, name):
+		case slices.Contains([]string{"secret/trailpost-database", "secret/trailpost-postgresql", "secret/trailpost-rabbitmq", "secret/trailpost-producer-keys"}, name):
 		case name == "pod/"+selfTestPod: // helm leaves a test's pod for its log
 		case name == "configmap/kube-root-ca.crt", name == "serviceaccount/default", name == "service/e2e-door": // not ours
 		default:

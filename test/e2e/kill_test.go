@@ -19,9 +19,9 @@ func TestPodsDeleted(t *testing.T) {
 	const consumer, queued = "trailpost-consumer", 12_000
 	n.scale(t, consumer, 0)
 	n.waitDeployment(t, consumer)
-	full := newClient(t, url)
+	full := n.newClient(t, url)
 	full.Pour(t.Context(), nil, ledger.Pace{Events: queued, PerSecond: 20_000, Batch: 200})
-	singles := newClient(t, url)
+	singles := n.newClient(t, url)
 	stop, _ := singles.Start(t.Context(), ledger.Pace{PerSecond: 100, Batch: 1})
 	defer stop()
 

@@ -26,7 +26,7 @@ func TestThreeNodes(t *testing.T) {
 		n.waitMembers(t, "trailpost-rabbitmq-0", queue, 3)
 	}
 
-	singles := newClient(t, n.openDoor(t))
+	singles := n.newClient(t, n.openDoor(t))
 	stop, _ := singles.Start(t.Context(), ledger.Pace{PerSecond: 100, Batch: 1})
 	defer stop()
 	eventually(t, time.Minute, "events are accepted", func(context.Context) (bool, error) { return singles.Accepted() > 200, nil })

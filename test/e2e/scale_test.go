@@ -19,7 +19,7 @@ func TestScale(t *testing.T) {
 
 	// A batch client and one with an event a request, 50,000 events in all.
 	url := n.openDoor(t)
-	batches, singles := newClient(t, url), newClient(t, url)
+	batches, singles := n.newClient(t, url), n.newClient(t, url)
 	_, waitBatches := batches.Start(t.Context(), ledger.Pace{Events: 47_000, PerSecond: 1_000, Batch: 100})
 	_, waitSingles := singles.Start(t.Context(), ledger.Pace{Events: 3_000, PerSecond: 60, Batch: 1})
 	for _, replicas := range []int{4, 1} {

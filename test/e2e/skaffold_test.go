@@ -41,7 +41,7 @@ func TestSkaffold(t *testing.T) {
 	skaffold("run", "--cache-file", built)
 	n.waitDeployment(t, "trailpost-producer")
 	tellsOfItself(before)
-	c := newClient(t, n.openDoor(t))
+	c := n.newClient(t, n.openDoor(t))
 	c.Pour(t.Context(), nil, ledger.Pace{Events: 500, PerSecond: 1000, Batch: 50})
 	n.compare(t, c.Ledger)
 	servers := n.servers(t)

@@ -34,7 +34,7 @@ func TestTLS(t *testing.T) {
 	n := newNamespace(t)
 	r := newRelease(n, machine.helm, buildCurrent(t), append(slices.Clip(besideOthers), "postgresql.backup.enabled=true")...)
 	r.install(t)
-	plain := newClient(t, n.openDoor(t))
+	plain := n.newClient(t, n.openDoor(t))
 	n.readHops(t, plain, []string{"8001", "5672", "5432"}, true)
 
 	ca := authority.New(t, "the tests'")
@@ -102,7 +102,7 @@ func (n *namespace) tlsConfig(server string) *tls.Config {
 // secureClient is a client over HTTPS at the door that an HTTP client was given.
 func (n *namespace) secureClient(t *testing.T, plainURL string) *ledger.Client {
 	t.Helper()
-	c := newClient(t, "https"+strings.TrimPrefix(plainURL, "http"))
+	c := n.newClient(t, "https"+strings.TrimPrefix(plainURL, "http"))
 	c.HTTP.Transport.(*http.Transport).TLSClientConfig = n.tlsConfig("trailpost-producer")
 	eventually(t, 3*time.Minute, "the producer is ready for clients over HTTPS", func(ctx context.Context) (bool, error) {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL+"/readyz", http.NoBody)

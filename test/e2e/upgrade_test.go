@@ -40,7 +40,7 @@ func TestUpgrade(t *testing.T) {
 	passwords, first := n.passwords(t), previous.revision(t)
 
 	url := n.openDoor(t)
-	batches, singles := newClient(t, url), newClient(t, url)
+	batches, singles := n.newClient(t, url), n.newClient(t, url)
 	stopBatches, _ := batches.Start(t.Context(), ledger.Pace{PerSecond: 200, Batch: 50})
 	stopSingles, _ := singles.Start(t.Context(), ledger.Pace{PerSecond: 100, Batch: 1})
 	defer stopBatches()
@@ -50,7 +50,11 @@ func TestUpgrade(t *testing.T) {
 		t.Fatal("the column is there before the upgrade: this test does not test what it says")
 	}
 
-	next := newRelease(n, machine.helm, nextTag)
+	var values []string
+	if singles.Header == nil { // what came before asked for no key, and its clients have none
+		values = append(values, "producer.apiKeys.enabled=false")
+	}
+	next := newRelease(n, machine.helm, nextTag, values...)
 	next.upgrade(t)
 	if !n.exists(t, migrated) {
 		t.Error("the upgrade has not migrated")

@@ -74,6 +74,7 @@ func TestPoliciesLetTheTrailThrough(t *testing.T) {
 		{"partitions", "postgresql", 5432, true},
 		{"test", "postgresql", 5432, true},
 		{"test", "producer", 8001, true},
+		{"test", "producer", 8002, false},
 		{"producer", "postgresql", 5432, false},
 		{"migrate", "rabbitmq", 5672, false},
 		{"partitions", "rabbitmq", 5672, false},

@@ -40,6 +40,7 @@ func TestNotesNameWhatIsThere(t *testing.T) {
 		want []string
 	}{
 		"defaults": {nil, []string{
+			`KEY="$(kubectl -n audit get secret trailpost-producer-keys -o jsonpath='{.data.client-key}' | base64 -d)"`, `-H "Authorization: Bearer $KEY"`,
 			"-n audit port-forward svc/trailpost-producer 8001:8001", "http://localhost:8001/log",
 			"-n audit exec trailpost-postgresql-0 -c postgresql --", "-U trail_reader -d code_reviewer_logs",
 			"-n audit scale deploy/trailpost-consumer", "helm test trailpost -n audit",
@@ -67,8 +68,11 @@ func TestNotesNameWhatIsThere(t *testing.T) {
 			}
 		})
 	}
+	if text := notes(t, "--set", "producer.apiKeys.enabled=false"); strings.Contains(text, "KEY") || strings.Contains(text, "Bearer") {
+		t.Errorf("a key where none is asked for:\n%s", text)
+	}
 	objects := parse(t, mustTemplate(t))
-	for _, id := range []string{"Service/trailpost-producer", "Deployment/trailpost-consumer", "StatefulSet/trailpost-postgresql"} {
+	for _, id := range []string{"Secret/trailpost-producer-keys", "Service/trailpost-producer", "Deployment/trailpost-consumer", "StatefulSet/trailpost-postgresql"} {
 		find(t, objects, id)
 	}
 }

@@ -10,6 +10,7 @@ func TestMisspeltValues(t *testing.T) {
 	for _, misspelt := range []string{
 		"replicas", "Producer.replicas", "producer.replicaCount", "producer.image.tags", "producer.service.ports",
 		"producer.autoscaling.minReplica", "producer.ingress.host", "producer.httpRoute.hosts", "producer.tls.secret",
+		"producer.apiKey", "producer.apiKeys.secret", "producer.rateLimit.perSecond",
 		"producer.podDisruptionBudget.minAvailable", "producer.serviceAccount.annotation", "producer.resources.limit",
 		"producer.memoryBudgt", "producer.toleration", "producer.extraEnvs",
 		"consumer.replica", "consumer.image.repo", "consumer.batchsize", "consumer.autoscaling.threshold", "consumer.autoscaling.prometheus.address",
@@ -53,6 +54,8 @@ func TestWrongValues(t *testing.T) {
 		"producer.service.type=ExternalName":    "/producer/service/type",
 		"producer.memoryBudget=much":            "/producer/memoryBudget",
 		"producer.extraEnv[0].value=x":          "/producer/extraEnv/0",
+		"producer.rateLimit.burst=0":            "/producer/rateLimit/burst",
+		"producer.trustedProxies[0]=proxy":      "/producer/trustedProxies/0",
 		"migrate.mode=hook":                     "/migrate/mode",
 		"partitions.retention.olderThan=400":    "/partitions/retention/olderThan",
 		"partitions.retention.patience=10":      "/partitions/retention/patience",
@@ -104,8 +107,9 @@ func TestNonsense(t *testing.T) {
 		"consumer.replicas=2,consumer.autoscaling.enabled=true":                                             {"no effect while consumer.autoscaling.enabled is true", "prometheus.serverAddress must say"},
 		"consumer.autoscaling.enabled=true,consumer.autoscaling.trigger=rabbitmq,rabbitmq.enabled=false,externalRabbitmq.tls.enabled=true,externalRabbitmq.tls.caSecret=x," + external: {
 			"rabbitmq.authenticationRef must name"},
-		"producer.confirmTimeoutSeconds=15":                             {"must be above producer.confirmTimeoutSeconds"},
-		"producer.ingress.enabled=true,producer.httpRoute.enabled=true": {"producer.ingress.hosts is empty", "must name the Gateway"},
+		"producer.apiKeys.enabled=false,producer.apiKeys.existingSecret=s": {"no effect while producer.apiKeys.enabled is false"},
+		"producer.confirmTimeoutSeconds=15":                                {"must be above producer.confirmTimeoutSeconds"},
+		"producer.ingress.enabled=true,producer.httpRoute.enabled=true":    {"producer.ingress.hosts is empty", "must name the Gateway"},
 	}
 	for assignments, wants := range tests {
 		t.Run(assignments, func(t *testing.T) {

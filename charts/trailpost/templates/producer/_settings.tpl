@@ -6,6 +6,15 @@ LOG_LEVEL: {{ .Values.logLevel | quote }}
 RABBITMQ_EVENTS_PER_MESSAGE: {{ .Values.producer.eventsPerMessage | quote }}
 RABBITMQ_CONFIRM_TIMEOUT: {{ printf "%vs" .Values.producer.confirmTimeoutSeconds | quote }}
 PRODUCER_PORT: "8001"
+PRODUCER_METRICS_PORT: "8002"
+{{- if .Values.producer.apiKeys.enabled }}
+PRODUCER_API_KEYS_FILE: /etc/trailpost/api-keys/keys
+{{- end }}
+PRODUCER_RATE_LIMIT: {{ .Values.producer.rateLimit.eventsPerSecond | int64 | quote }}
+PRODUCER_RATE_BURST: {{ .Values.producer.rateLimit.burst | int64 | quote }}
+{{- with .Values.producer.trustedProxies }}
+PRODUCER_TRUSTED_PROXIES: {{ join "," . | quote }}
+{{- end }}
 PRODUCER_MEMORY_BUDGET: {{ .Values.producer.memoryBudget | quote }}
 PRODUCER_REQUEST_TIMEOUT: {{ printf "%vs" .Values.producer.requestTimeoutSeconds | quote }}
 PRODUCER_SHUTDOWN_TIMEOUT: {{ printf "%vs" .Values.producer.shutdownTimeoutSeconds | quote }}
