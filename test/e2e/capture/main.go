@@ -40,7 +40,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) < 2 {
-		return errors.New("usage: capture TEXT PORT...")
+		return errors.New("usage: capture TEXT PORT, and more ports")
 	}
 	text, seen := []byte(args[0]), map[uint16]*Seen{}
 	for _, arg := range args[1:] {

@@ -35,11 +35,11 @@ func (t *TLS) files() map[string][]byte {
 
 // postgresHBA lets nobody in over the network without TLS. (The image sets its database up over the socket.)
 func (t *TLS) postgresHBA() []byte {
-	line := "hostssl all all all scram-sha-256"
+	certificate := ""
 	if t.RequireClient {
-		line += " clientcert=verify-ca"
+		certificate = " clientcert=verify-ca"
 	}
-	return []byte("local all all scram-sha-256\n" + line + "\n")
+	return fmt.Appendf(nil, "local %[1]s %[1]s scram-sha-256\nhostssl %[1]s %[1]s %[1]s scram-sha-256%[2]s\n", "all", certificate)
 }
 
 // postgresArgs is what the command line has for it; dir is where the files are.
