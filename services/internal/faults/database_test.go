@@ -21,10 +21,10 @@ import (
 
 // databaseFaults are PostgreSQL's own.
 func databaseFaults() []fault {
-	faults := []fault{
-		{hop: "database", kind: "fast shutdown and start", felt: logged(cantStore), begin: stopped(syscall.SIGINT)},
-		{hop: "database", kind: "smart shutdown, cut short, and start", felt: logged(cantStore), begin: stopped(syscall.SIGTERM)},
-		{hop: "database", kind: "immediate shutdown and start", felt: logged(cantStore), begin: stopped(syscall.SIGQUIT)},
+	return []fault{
+		{hop: "database", kind: "fast shutdown and start", felt: logged(cantStore), needs: aProcess, begin: stopped(syscall.SIGINT)},
+		{hop: "database", kind: "smart shutdown, cut short, and start", felt: logged(cantStore), needs: aProcess, begin: stopped(syscall.SIGTERM)},
+		{hop: "database", kind: "immediate shutdown and start", felt: logged(cantStore), needs: aProcess, begin: stopped(syscall.SIGQUIT)},
 		{hop: "database", kind: "killed and started", felt: logged(cantStore),
 			begin: func(w *world, _ *rand.Rand) (func() error, error) {
 				return func() error { return w.servers.Postgres.Start(context.Background()) }, w.servers.Postgres.Kill()
@@ -44,12 +44,8 @@ func databaseFaults() []fault {
 			"ALTER TABLE review_sessions RENAME TO away", "ALTER TABLE away RENAME TO review_sessions")},
 		{hop: "database", kind: "migrations down and up", begin: migrations},
 		{hop: "database", kind: "vacuum full", begin: execPair("VACUUM FULL review_sessions", "VACUUM ANALYZE")},
+		{hop: "database", kind: "disk full", felt: logged("53100"), needs: rootAndProcess, begin: fullDisk},
 	}
-	// A file system of one's own needs root, and a server that is a process of this machine.
-	if os.Geteuid() == 0 {
-		faults = append(faults, fault{hop: "database", kind: "disk full", felt: logged("53100"), begin: fullDisk})
-	}
-	return faults
 }
 
 func execPair(broken, mended string) func(*world, *rand.Rand) (func() error, error) {

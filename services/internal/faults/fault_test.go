@@ -3,6 +3,7 @@ package faults
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,9 @@ type fault struct {
 	// felt tells whether somebody noticed since the mark: the fault alone lasts until
 	// then, and half a second. nil: nobody need notice, and it lasts a second.
 	felt func(w *world, since mark) bool
+
+	// needs returns why the fault can't be had here, "" if it can; nil: everywhere.
+	needs func(w *world) string
 
 	long  bool // takes more than ten seconds: stays out of short schedules
 	alone bool // destroys what the broker holds, and stays out of all schedules
@@ -77,6 +81,34 @@ func all() (faults []fault) {
 	faults = append(faults, brokerFaults()...)
 	faults = append(faults, databaseFaults()...)
 	return append(faults, processFaults()...)
+}
+
+// aProcess: the fault signals the server's own process.
+func aProcess(w *world) string {
+	if !w.servers.Local() {
+		return "the servers are containers"
+	}
+	return ""
+}
+
+// rootAndProcess: the fault makes a file system for the server.
+func rootAndProcess(w *world) string {
+	if os.Geteuid() != 0 {
+		return "only root may mount a file system"
+	}
+	return aProcess(w)
+}
+
+// possible tells whether a fault can be had, and says why not.
+func (w *world) possible(f *fault) bool {
+	if f.needs == nil {
+		return true
+	}
+	reason := f.needs(w)
+	if reason != "" {
+		w.t.Logf("not here: %s: %s", f, reason)
+	}
+	return reason == ""
 }
 
 // hold keeps a fault until it was felt.

@@ -21,7 +21,7 @@ import (
 
 var (
 	seedFlag     = flag.Uint64("faults.seed", 0, "seed of the random schedule; 0: another one each time")
-	durationFlag = flag.Duration("faults.duration", 25*time.Second, "length of the random schedule; from 2m on with faults that take long")
+	durationFlag = flag.Duration("faults.duration", 15*time.Second, "length of the random schedule; from 2m on with faults that take long")
 	traceFlag    = flag.Bool("faults.trace", false, "print each fault of the schedule when it begins")
 	allFlag      = flag.Bool("faults.all", false, "every fault alone, and the builds that the judge must convict")
 )

@@ -48,7 +48,7 @@ func (w *world) random(seed uint64, duration, limit time.Duration) (counts map[s
 	w.t.Helper()
 	lanes := [2][]fault{append(networkFaults(), requestFaults()...), append(append(brokerFaults(), databaseFaults()...), processFaults()...)}
 	for i := range lanes {
-		lanes[i] = slices.DeleteFunc(lanes[i], func(f fault) bool { return f.alone || f.long && duration < longSchedule })
+		lanes[i] = slices.DeleteFunc(lanes[i], func(f fault) bool { return f.alone || f.long && duration < longSchedule || !w.possible(&f) })
 	}
 	// One event in a hundred uses another's id, and one refusal in twenty is a client's last word.
 	stop := w.load(func(c *ledger.Client) {

@@ -281,11 +281,17 @@ func (w *world) letters(ctx context.Context) (all []ledger.Letter, err error) {
 		if reason == "" {
 			reason = "delivery_limit" // the broker's own
 		}
-		letter, err := ledger.ParseLetter(d.Body, reason)
-		if err != nil {
-			letter = ledger.Letter{Reason: reason} // never sent by a ledger's client
+		lines := [][]byte{d.Body}
+		if split, err := d.Lines(); d.IsGroup() && err == nil && len(split) > 0 {
+			lines = split // the broker dead-letters a group as one
 		}
-		all = append(all, letter)
+		for _, line := range lines {
+			letter, err := ledger.ParseLetter(line, reason)
+			if err != nil {
+				letter = ledger.Letter{Reason: reason} // never sent by a ledger's client
+			}
+			all = append(all, letter)
+		}
 	}
 }
 

@@ -39,6 +39,9 @@ type Servers struct {
 	private  bool     // nothing need be tidied up: it goes as a whole
 }
 
+// Local tells whether the servers are processes of this machine, not containers.
+func (s *Servers) Local() bool { return s.pair.Kind() == servers.Packages }
+
 func newServers(pair *servers.Pair) *Servers {
 	s := &Servers{Postgres: pair.Postgres, Rabbit: pair.Rabbit, pair: pair}
 	s.vhosts = newVhosts(s.Rabbit)
