@@ -102,8 +102,8 @@ func stopped(how syscall.Signal) func(*world, *rand.Rand) (func() error, error) 
 	}
 }
 
-// theirs are the consumers' sessions.
-const theirs = " FROM pg_stat_activity WHERE datname = current_database() AND usename = $1"
+// theirs are the consumers' sessions, of a database and a role.
+const theirs = " FROM pg_stat_activity WHERE datname = $1 AND usename = $2"
 
 // terminated ends the consumers' sessions three times.
 func terminated(w *world, r *rand.Rand) (func() error, error) {
@@ -122,20 +122,23 @@ func cancelled(w *world, r *rand.Rand) (func() error, error) {
 func (w *world) repeat(r *rand.Rand, sql string) error {
 	for range 3 {
 		time.Sleep(time.Duration(r.IntN(300)) * time.Millisecond) // a random moment is what is asked for
-		if err := w.exec(sql, w.db.Writer.Name); err != nil {
+		if err := w.exec(sql, w.db.Name, w.db.Writer.Name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// alteredDatabase changes a setting, which sessions see that begin afterwards.
+// alteredDatabase changes a setting, which sessions see that begin afterwards. It works from
+// another database, where the setting is not.
 func alteredDatabase(broken, mended string) func(*world, *rand.Rand) (func() error, error) {
 	return func(w *world, _ *rand.Rand) (func() error, error) {
 		change := func(what string) error {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
 			return errors.Join(
-				w.exec("ALTER DATABASE "+pgx.Identifier{w.db.Name}.Sanitize()+" "+what),
-				w.exec("SELECT pg_terminate_backend(pid)"+theirs, w.db.Writer.Name))
+				w.servers.Postgres.Exec(ctx, "postgres", "ALTER DATABASE "+pgx.Identifier{w.db.Name}.Sanitize()+" "+what),
+				w.servers.Postgres.Exec(ctx, "postgres", "SELECT pg_terminate_backend(pid)"+theirs, w.db.Name, w.db.Writer.Name))
 		}
 		return func() error { return change(mended) }, change(broken)
 	}
