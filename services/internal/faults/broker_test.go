@@ -67,16 +67,20 @@ func deletedQueue(w *world, _ *rand.Rand) (func() error, error) {
 	for {
 		arrived, err := w.arrived(w.client.Ledger)
 		if err == nil && arrived >= w.client.Accepted() {
-			if _, err = w.vhost.Ctl(context.Background(), "delete_queue", "--if-empty", queue); err == nil {
-				break
+			err = w.signalConsumers(syscall.SIGSTOP)
+			if err == nil {
+				_, err = w.vhost.Ctl(context.Background(), "delete_queue", "--if-empty", queue)
 			}
+			if err == nil {
+				return end, w.request.restore()
+			}
+			err = errors.Join(err, end())
 		}
 		if time.Now().After(deadline) {
-			return end, fmt.Errorf("the queue does not become empty: %w", err)
+			return end, errors.Join(fmt.Errorf("the queue does not become empty: %w", err), w.request.restore())
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	return end, errors.Join(w.signalConsumers(syscall.SIGSTOP), w.request.restore())
 }
 
 func closedConnections(w *world, _ *rand.Rand) (func() error, error) {
