@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"syscall"
 	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // brokerFaults are RabbitMQ's own.
@@ -69,18 +71,40 @@ func deletedQueue(w *world, _ *rand.Rand) (func() error, error) {
 		if err == nil && arrived >= w.client.Accepted() {
 			err = w.signalConsumers(syscall.SIGSTOP)
 			if err == nil {
-				_, err = w.vhost.Ctl(context.Background(), "delete_queue", "--if-empty", queue)
+				err = w.deleteEmpty()
 			}
 			if err == nil {
-				return end, w.request.restore()
+				return end, w.request.heal()
 			}
 			err = errors.Join(err, end())
 		}
 		if time.Now().After(deadline) {
-			return end, errors.Join(fmt.Errorf("the queue does not become empty: %w", err), w.request.restore())
+			return end, errors.Join(fmt.Errorf("the queue does not become empty: %w", err), w.request.heal())
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+}
+
+// deleteEmpty deletes the queue, unless messages wait.
+func (w *world) deleteEmpty() error {
+	conn, err := amqp.Dial(w.vhost.URL())
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ch, err := conn.Channel()
+	if err != nil {
+		return err
+	}
+	q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
+	if err != nil {
+		return err
+	}
+	if q.Messages > 0 {
+		return fmt.Errorf("%d messages wait", q.Messages)
+	}
+	_, err = ch.QueueDelete(queue, false, false, false)
+	return err
 }
 
 func closedConnections(w *world, _ *rand.Rand) (func() error, error) {

@@ -255,7 +255,7 @@ func fullDisk(w *world, _ *rand.Rand) (func() error, error) {
 		return unmount, err
 	}
 	const move = `DO $$ DECLARE p regclass; BEGIN
-		SELECT format('log_events_%%s', to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM'))::regclass INTO p;
+		SELECT format('log_events_%%s', to_char(now() AT TIME ZONE 'UTC', '"y"YYYY"m"MM'))::regclass INTO p;
 		EXECUTE format('ALTER TABLE %%s SET TABLESPACE %s', p); END $$`
 	filler := filepath.Join(dir, "filler")
 	end := func() error {

@@ -37,7 +37,7 @@ func TestFaults(t *testing.T) {
 		}
 		t.Run(f.String(), func(t *testing.T) {
 			w.t = t
-			w.client.Ledger = ledger.New()
+			w.client = w.newClient()
 			w.purge() // the dead letters of the fault before, which are judged
 			r := rand.New(rand.NewPCG(seed, 0))
 			stop := w.load(func(c *ledger.Client) { c.Reuse = 0.01 })

@@ -23,7 +23,7 @@ func networkFaults() (faults []fault) {
 			fault{hop: h.name, kind: "cut", felt: h.felt,
 				begin: func(w *world, _ *rand.Rand) (func() error, error) {
 					h.of(w).cut()
-					return h.of(w).restore, nil
+					return h.of(w).heal, nil
 				}},
 			fault{hop: h.name, kind: "delayed",
 				begin: func(w *world, r *rand.Rand) (func() error, error) {
@@ -39,23 +39,23 @@ func networkFaults() (faults []fault) {
 				}},
 			fault{hop: h.name, kind: "half-open", felt: h.quiet,
 				begin: func(w *world, _ *rand.Rand) (func() error, error) {
-					return h.of(w).healAnew, h.of(w).both("timeout", map[string]any{"timeout": 0})
+					return h.of(w).heal, h.of(w).both("timeout", map[string]any{"timeout": 0})
 				}},
 			fault{hop: h.name, kind: "answers vanish", felt: h.quiet,
 				begin: func(w *world, _ *rand.Rand) (func() error, error) {
-					return h.of(w).healAnew, h.of(w).add("timeout", fromServer, map[string]any{"timeout": 0})
+					return h.of(w).heal, h.of(w).add("timeout", fromServer, map[string]any{"timeout": 0})
 				}},
 			fault{hop: h.name, kind: "reset", felt: h.felt,
 				begin: func(w *world, r *rand.Rand) (func() error, error) {
-					return h.of(w).healAnew, h.of(w).add("reset_peer", fromServer, map[string]any{"timeout": r.IntN(100)})
+					return h.of(w).heal, h.of(w).add("reset_peer", fromServer, map[string]any{"timeout": r.IntN(100)})
 				}},
 			fault{hop: h.name, kind: "ends within a frame to the server", felt: h.felt,
 				begin: func(w *world, r *rand.Rand) (func() error, error) {
-					return h.of(w).healAnew, h.of(w).add("limit_data", toServer, map[string]any{"bytes": 1 + r.IntN(5000)})
+					return h.of(w).heal, h.of(w).add("limit_data", toServer, map[string]any{"bytes": 1 + r.IntN(5000)})
 				}},
 			fault{hop: h.name, kind: "ends within a frame from the server", felt: h.felt,
 				begin: func(w *world, r *rand.Rand) (func() error, error) {
-					return h.of(w).healAnew, h.of(w).add("limit_data", fromServer, map[string]any{"bytes": 1 + r.IntN(5000)})
+					return h.of(w).heal, h.of(w).add("limit_data", fromServer, map[string]any{"bytes": 1 + r.IntN(5000)})
 				}},
 		)
 	}
