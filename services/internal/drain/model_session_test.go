@@ -79,7 +79,7 @@ func (s *modelSession) Receive(ctx context.Context, wait time.Duration) (broker.
 		timeout = time.After(wait)
 	}
 	for {
-		d, ok, err, changed := s.take()
+		d, ok, changed, err := s.take()
 		if err != nil || ok {
 			s.after(f)
 			return d, ok, err
@@ -96,15 +96,15 @@ func (s *modelSession) Receive(ctx context.Context, wait time.Duration) (broker.
 
 // take hands out the next message, if there is one. Otherwise changed is closed when it
 // is worth trying again.
-func (s *modelSession) take() (d broker.Delivery, ok bool, err error, changed <-chan struct{}) {
+func (s *modelSession) take() (d broker.Delivery, ok bool, changed <-chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.gone:
 		s.known = true
-		return d, false, fmt.Errorf("%w: %w", broker.ErrSessionLost, errModel), nil
+		return d, false, nil, fmt.Errorf("%w: %w", broker.ErrSessionLost, errModel)
 	case len(s.ready) == 0 || len(s.unacked) >= s.prefetch:
-		return d, false, nil, s.changed
+		return d, false, s.changed, nil
 	}
 	message := s.ready[0]
 	s.ready = s.ready[1:]

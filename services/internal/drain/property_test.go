@@ -131,7 +131,7 @@ func (g *generator) message(number int) *queued {
 		q.Body = []byte(strings.Repeat("\n", g.number)) // told apart by its length
 		q.ends = []ending{{letter: letterKey(deadletter.ReasonEmptyGroup, q.Body)}}
 	case "group of wrong count":
-		q.Headers = map[string]any{broker.HeaderEvents: int32(lines + 1)} //nolint:gosec // few
+		q.Headers = map[string]any{broker.HeaderEvents: int32(lines + 1)}
 		q.ends = append(q.ends, ending{letter: letterKey(deadletter.ReasonGroupCount, q.Body)})
 	}
 	return q
@@ -144,10 +144,10 @@ func (g *generator) line() ([]byte, ending) {
 	if len(g.former) == 0 && (kind == "repeat" || kind == "reused id") {
 		kind = "new"
 	}
-	id := uuid.UUID{6: 0x70, 8: 0x80, 14: byte(g.number >> 8), 15: byte(g.number)} //nolint:gosec // meant
+	id := uuid.UUID{6: 0x70, 8: 0x80, 14: byte(g.number >> 8), 15: byte(g.number)}
 	ms := noon.UnixMilli()
 	for i := range 6 {
-		id[i] = byte(ms >> (40 - 8*i)) //nolint:gosec // meant
+		id[i] = byte(ms >> (40 - 8*i))
 	}
 	e := event.Event{ID: id, SessionID: 1, Type: "t", Timestamp: noon, ReceivedAt: noon, Payload: fmt.Appendf(nil, `{"n":%d}`, g.number)}
 	switch kind {

@@ -118,7 +118,7 @@ func FuzzTraceParent(f *testing.F) {
 		if err != nil {
 			t.Fatalf("a header refuses an event: %v", err)
 		}
-		if e.TraceParent != "" && e.TraceParent != s || len(e.TraceParent) != 0 && len(e.TraceParent) != 55 || strings.Trim(e.TraceParent, "0123456789abcdef-") != "" {
+		if e.TraceParent != "" && e.TraceParent != s || e.TraceParent != "" && len(e.TraceParent) != 55 || strings.Trim(e.TraceParent, "0123456789abcdef-") != "" {
 			t.Fatalf("%q became %q", s, e.TraceParent)
 		}
 		back, err := event.ParseWire(event.AppendWire(nil, &e), e.ReceivedAt)

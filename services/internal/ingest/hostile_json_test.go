@@ -32,7 +32,7 @@ func inPayload(value string) string { return withMember(`"payload":{"a":` + valu
 func idFrom(at time.Time) string {
 	id := uuid.UUID{6: 0x7a, 8: 0x8d, 15: 1}
 	for i := range 6 {
-		id[i] = byte(at.UnixMilli() >> (40 - 8*i)) //nolint:gosec // meant
+		id[i] = byte(at.UnixMilli() >> (40 - 8*i))
 	}
 	return id.String()
 }
@@ -41,7 +41,7 @@ func idFrom(at time.Time) string {
 func asUTF16(s string, little bool) string {
 	var b strings.Builder
 	for _, unit := range utf16.Encode([]rune(s)) {
-		high, low := byte(unit>>8), byte(unit) //nolint:gosec // meant
+		high, low := byte(unit>>8), byte(unit)
 		if little {
 			high, low = low, high
 		}

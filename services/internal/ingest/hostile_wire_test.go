@@ -257,6 +257,7 @@ func exchange(t *testing.T, s *service, bytes string) (statuses, bodies string) 
 			t.Fatalf("after %q: %v", list, err)
 		}
 		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
 		if err != nil && !ended(err) {
 			t.Fatalf("after %q: %v", list, err)
 		}
