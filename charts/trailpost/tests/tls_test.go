@@ -1,6 +1,7 @@
 package chart_test
 
 import (
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -41,9 +42,7 @@ func environment(t *testing.T, objects []object, c corev1.Container) map[string]
 	t.Helper()
 	all := map[string]string{}
 	for _, from := range c.EnvFrom {
-		for name, value := range as[corev1.ConfigMap](t, find(t, objects, "ConfigMap/"+from.ConfigMapRef.Name)).Data {
-			all[name] = value
-		}
+		maps.Copy(all, as[corev1.ConfigMap](t, find(t, objects, "ConfigMap/"+from.ConfigMapRef.Name)).Data)
 	}
 	for _, v := range c.Env {
 		all[v.Name] = v.Value

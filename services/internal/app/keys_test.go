@@ -180,7 +180,8 @@ func TestMetricsOnAPortOfTheirOwn(t *testing.T) {
 	if err := producer.stop(); err != nil {
 		t.Error(err)
 	}
-	if _, err := client.Get(probes.url + "/livez"); err == nil {
+	if response, err := client.Get(probes.url + "/livez"); err == nil {
+		_ = response.Body.Close()
 		t.Error("probes are answered after the end")
 	}
 }

@@ -91,10 +91,10 @@ func (s *buckets) of(name string) *rate.Limiter {
 	defer s.mu.Unlock()
 	if e, ok := s.byName[name]; ok {
 		s.recent.MoveToFront(e)
-		return e.Value.(*bucket).limiter
+		return e.Value.(*bucket).limiter //nolint:errcheck // the list has nothing else
 	}
 	if s.recent.Len() >= maxBuckets {
-		oldest := s.recent.Remove(s.recent.Back()).(*bucket)
+		oldest := s.recent.Remove(s.recent.Back()).(*bucket) //nolint:errcheck // the list has nothing else
 		delete(s.byName, oldest.name)
 	}
 	b := &bucket{name, rate.NewLimiter(s.limit, s.burst)}
