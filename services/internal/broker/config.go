@@ -34,7 +34,7 @@ type Config struct {
 	VHost    string
 	// TLS is asked before every connection, so that files that were renewed are
 	// read; nil: plain TCP.
-	TLS func() (*tls.Config, error)
+	TLS func() (*tls.Config, error) `json:"-"`
 
 	Queue            string
 	QueueType        QueueType     // "": Quorum
