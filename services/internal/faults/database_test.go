@@ -144,22 +144,26 @@ func alteredDatabase(broken, mended string) func(*world, *rand.Rand) (func() err
 	}
 }
 
-// session opens one of another client's, which runs statements and stays open.
+// session opens one of another client's, which runs statements and stays open. It does
+// so again when PostgreSQL ends it to break a deadlock.
 func (w *world) session(statements ...string) (end func() error, err error) {
-	none := func() error { return nil }
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	conn, err := w.servers.Postgres.Connect(ctx, w.db.Name)
-	if err != nil {
-		return none, err
-	}
-	end = func() error { return conn.Close(context.Background()) }
-	for _, sql := range statements {
-		if _, err := conn.Exec(ctx, sql); err != nil {
-			return end, err
+	end = func() error { return nil }
+	err = insist(func() error {
+		conn, err := w.servers.Postgres.Connect(ctx, w.db.Name)
+		if err != nil {
+			return err
 		}
-	}
-	return end, nil
+		for _, sql := range statements {
+			if _, err := conn.Exec(ctx, sql); err != nil {
+				return errors.Join(err, conn.Close(context.Background()))
+			}
+		}
+		end = func() error { return conn.Close(context.Background()) }
+		return nil
+	})
+	return end, err
 }
 
 func lockTrail(w *world, _ *rand.Rand) (func() error, error) {
@@ -167,7 +171,7 @@ func lockTrail(w *world, _ *rand.Rand) (func() error, error) {
 }
 
 func lockSessions(w *world, _ *rand.Rand) (func() error, error) {
-	return w.session("BEGIN", "SELECT FROM review_sessions FOR UPDATE")
+	return w.session("BEGIN", "SELECT FROM review_sessions ORDER BY session_id FOR UPDATE") // in the writers' order
 }
 
 func lockTimeout(w *world, r *rand.Rand) (func() error, error) {
