@@ -167,7 +167,8 @@ func (w *world) session(statements ...string) (end func() error, err error) {
 }
 
 func lockTrail(w *world, _ *rand.Rand) (func() error, error) {
-	return w.session("BEGIN", "LOCK TABLE log_events IN ACCESS EXCLUSIVE MODE")
+	// Without the limit that lockTimeout has the database set.
+	return w.session("SET lock_timeout = 0", "BEGIN", "LOCK TABLE log_events IN ACCESS EXCLUSIVE MODE")
 }
 
 func lockSessions(w *world, _ *rand.Rand) (func() error, error) {
@@ -228,8 +229,19 @@ func migrations(w *world, _ *rand.Rand) (func() error, error) {
 	return end, nil
 }
 
-// fullDisk moves this month's partition to a file system of a few megabytes, and fills
-// that.
+// trailSize is what the trail takes on disk, bytes.
+func (w *world) trailSize() (bytes int64, err error) {
+	conn, err := w.servers.Postgres.Connect(context.Background(), w.db.Name)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close(context.Background())
+	err = conn.QueryRow(context.Background(), "SELECT sum(pg_total_relation_size(relid))::bigint FROM pg_partition_tree('log_events')").Scan(&bytes)
+	return bytes, err
+}
+
+// fullDisk moves this month's partition to a file system that has not much more room
+// than it takes, and fills that.
 func fullDisk(w *world, _ *rand.Rand) (func() error, error) {
 	none := func() error { return nil }
 	postgres, err := user.Lookup("postgres")
@@ -242,7 +254,12 @@ func fullDisk(w *world, _ *rand.Rand) (func() error, error) {
 	if err != nil {
 		return none, err
 	}
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=64m,mode=755", "tmpfs", dir).CombinedOutput(); err != nil {
+	room, err := w.trailSize()
+	if err != nil {
+		return none, errors.Join(err, os.Remove(dir))
+	}
+	size := fmt.Sprintf("size=%d,mode=755", room+64<<20)
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", size, "tmpfs", dir).CombinedOutput(); err != nil {
 		return none, errors.Join(fmt.Errorf("mount: %w: %s", err, out), os.Remove(dir))
 	}
 	unmount := func() error {
