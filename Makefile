@@ -78,6 +78,18 @@ fuzz: bin/withservers ## each fuzz target for FUZZTIME (default 30s)
 	hack/install-packages
 	exec bin/withservers -- hack/fuzz $(FUZZTIME)
 
+# Figures of a machine that does nothing else: BENCHFLAGS="-only 'limits|store'" for a part of it.
+BENCHFLAGS ?=
+.PHONY: bench
+bench: bin/withservers build ## how fast it is, beside the limits of its servers; five minutes, bench.json
+	hack/install-packages
+	$(GO) build -o bin/bench ./hack/bench
+	exec bin/withservers --export -- bin/bench $(BENCHFLAGS)
+
+.PHONY: bench-full
+bench-full: ## the same with larger tables, longer queues and larger events
+	exec $(MAKE) bench BENCHFLAGS='-full -rounds 5 $(BENCHFLAGS)'
+
 .PHONY: bin/withservers
 bin/withservers:
 	@$(GO) build -o $@ ./services/internal/testbed/cmd/withservers

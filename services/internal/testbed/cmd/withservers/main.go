@@ -24,8 +24,9 @@ import (
 func main() {
 	kind := flag.String("servers", os.Getenv(testbed.KindVariable), "auto, packages or docker")
 	dir := flag.String("keep", "", "a folder that keeps the servers' data and logs (default: a temporary one)")
+	export := flag.Bool("export", false, "tell the command where they are, too, in libpq's variables and AMQP_URL")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: withservers [--servers=auto|packages|docker] [--keep=FOLDER] -- COMMAND [ARGUMENT…]")
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: withservers [--servers=auto|packages|docker] [--keep=FOLDER] [--export] -- COMMAND [ARGUMENT…]")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -33,7 +34,7 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	code, err := run(*kind, *dir, flag.Args())
+	code, err := run(*kind, *dir, *export, flag.Args())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "withservers:", err)
 		code = max(code, 1)
@@ -42,7 +43,7 @@ func main() {
 }
 
 // run returns the command's exit status, and an error for what went wrong around it.
-func run(kind, dir string, argv []string) (code int, err error) {
+func run(kind, dir string, export bool, argv []string) (code int, err error) {
 	k, err := servers.ParseKind(kind)
 	if err != nil {
 		return 2, err
@@ -63,6 +64,9 @@ func run(kind, dir string, argv []string) (code int, err error) {
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), testbed.ServersVariable+"="+pair.StateFile())
+	if export {
+		cmd.Env = append(cmd.Env, addresses(pair)...)
+	}
 	err = cmd.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		if exit.ExitCode() < 0 { // a signal ended it
@@ -71,4 +75,13 @@ func run(kind, dir string, argv []string) (code int, err error) {
 		return exit.ExitCode(), nil
 	}
 	return 0, err
+}
+
+// addresses are the servers' for a command that knows nothing of ours.
+func addresses(pair *servers.Pair) []string {
+	p := pair.Postgres
+	return []string{
+		"PGHOST=" + p.Host, fmt.Sprintf("PGPORT=%d", p.Port), "PGUSER=" + p.Superuser.Name, "PGPASSWORD=" + p.Superuser.Password,
+		"AMQP_URL=" + pair.Rabbit.URL("/", pair.Rabbit.User),
+	}
 }

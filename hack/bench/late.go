@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/Shopify/toxiproxy/v2"
+	"github.com/rs/zerolog"
+)
+
+// lateBy is how much later confirms come, in milliseconds, as they do from a cluster whose nodes are apart.
+const lateBy = 10
+
+// lateConfirms measures accepting from a broker whose answers are late.
+func lateConfirms(ctx context.Context, b *bench, r *report) (err error) {
+	zerolog.SetGlobalLevel(zerolog.Disabled) // toxiproxy's
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	proxy := toxiproxy.NewProxy(server, "late", "127.0.0.1:0", net.JoinHostPort(b.broker.Host, strconv.Itoa(b.broker.Port)))
+	if err := proxy.Start(); err != nil {
+		return err
+	}
+	defer proxy.Stop()
+	_, port, err := net.SplitHostPort(proxy.Listen)
+	if err != nil {
+		return err
+	}
+	p, err := b.producer(ctx, "RABBITMQ_PORT="+port)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.stop(), b.purge()) }()
+	toxic := fmt.Sprintf(`{"name":"late","type":"latency","stream":"downstream","toxicity":1,"attributes":{"latency":%d}}`, lateBy)
+	if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
+		return err
+	}
+	return acceptFrom(ctx, b, r, p, "late.")
+}

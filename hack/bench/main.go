@@ -1,0 +1,114 @@
+// Command bench measures Trailpost beside the limits of its servers, in one run and
+// in turns, and prints a table of medians, spreads and ratios:
+//
+//	make bench          about five minutes
+//	make bench-full     also larger tables, longer queues and larger events
+//
+// It runs below withservers, which starts the servers and says where they are, and
+// starts the built binaries of the services itself. Everything shares one machine,
+// the load's own work too; the limits pay for that as well, so the ratios are what
+// to look at. It works on Linux alone, for the CPU time of others' processes.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"regexp"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+type options struct {
+	rounds   int
+	duration time.Duration // of a measurement of accepting or publishing
+	events   int           // that a measurement of storing stores
+	only     *regexp.Regexp
+	full     bool
+	output   string // of the JSON
+	bin      string // folder of the services' binaries
+}
+
+func main() {
+	var o options
+	flag.IntVar(&o.rounds, "rounds", 3, "how often everything is measured")
+	flag.DurationVar(&o.duration, "duration", 3*time.Second, "of each measurement of publishing and accepting")
+	flag.IntVar(&o.events, "events", 300_000, "how many a measurement of storing stores")
+	only := flag.String("only", "", "measure just what this regular expression matches, such as 'limits|store'")
+	flag.BoolVar(&o.full, "full", false, "the long run: tables, queues and events of several sizes")
+	flag.StringVar(&o.output, "o", "bench.json", "file of the figures as JSON")
+	flag.StringVar(&o.bin, "bin", "bin", "folder of the binaries producer, consumer and migrate")
+	flag.Parse()
+	var err error
+	if o.only, err = regexp.Compile(*only); err == nil {
+		err = run(o)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(o options) (err error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	b, err := newBench(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	r := newReport()
+	fmt.Printf("%s, %d cores, %s, %s; %d rounds\n", time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), b.versions, eventSizes(), o.rounds)
+	start := time.Now()
+	for round := range o.rounds {
+		for _, m := range measurements() {
+			if m.full && !o.full || m.once && round > 0 || !o.only.MatchString(m.name) {
+				continue
+			}
+			fmt.Fprintf(os.Stderr, "%4.0f s  round %d  %s\n", time.Since(start).Seconds(), round+1, m.name)
+			if err := m.run(ctx, b, r); err != nil {
+				return fmt.Errorf("%s: %w", m.name, err)
+			}
+		}
+	}
+	r.print(os.Stdout)
+	text, err := json.MarshalIndent(r.tree(), "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(o.output, append(text, '\n'), 0o600)
+}
+
+// measurement adds its figures to the report.
+type measurement struct {
+	name string
+	run  func(context.Context, *bench, *report) error
+	once bool // in the first round only
+	full bool // in the long run only
+}
+
+func measurements() []measurement {
+	return []measurement{
+		{name: "limits.publish", run: publishLimit}, // leaves its messages to the next one
+		{name: "limits.consume", run: consumeLimit},
+		{name: "limits.copy", run: copyLimit},
+		{name: "accept", run: accept},
+		{name: "store.consumers_1", run: storeGroups(1)},
+		{name: "store.consumers_2", run: storeGroups(2)},
+		{name: "store.consumers_4", run: storeGroups(4)},
+		{name: "store.singles", run: storeSingles},
+		{name: "store.repeats", run: storeRepeats},
+		{name: "store.stored_already", run: storeAgain},
+		{name: "late_confirms", run: lateConfirms, once: true},
+		{name: "beside_batches", run: besideBatches, once: true},
+		{name: "latency", run: latency, once: true},
+		{name: "memory.big_batch", run: bigBatch, once: true},
+		{name: "table_10m", run: largeTable, once: true, full: true},
+		{name: "queue_1m", run: longQueue, once: true, full: true},
+		{name: "payload_10k", run: largeEvents, once: true, full: true},
+	}
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// report is every figure by its name, such as accept.single_64.rate.
+type report struct {
+	figures map[string]samples
+	order   []string
+}
+
+func newReport() *report { return &report{figures: make(map[string]samples)} }
+
+func (r *report) add(name string, value float64) {
+	if _, there := r.figures[name]; !there {
+		r.order = append(r.order, name)
+	}
+	r.figures[name] = append(r.figures[name], value)
+}
+
+func (r *report) addLatencies(name string, d durations) {
+	r.add(name+".p50_ms", d.at(50))
+	r.add(name+".p99_ms", d.at(99))
+	r.add(name+".p99.9_ms", d.at(99.9))
+}
+
+func (r *report) median(name string) float64 { return r.figures[name].median() }
+
+// ratio compares a figure with what it can be at most.
+type ratio struct {
+	of    string // a rate
+	limit func(*report) float64
+	name  string
+}
+
+func to(name string) func(*report) float64 {
+	return func(r *report) float64 { return r.median(name) }
+}
+
+// together is what consuming and copying allow one after the other on the same cores.
+func together(r *report) float64 {
+	return 1 / (1/r.median("limits.consume") + 1/r.median("limits.copy"))
+}
+
+var ratios = []ratio{
+	{"accept.single_64.rate", to("limits.publish"), "publishing"},
+	{"accept.single_256.rate", to("limits.publish"), "publishing"},
+	{"accept.batch_json.rate", to("limits.publish"), "publishing"},
+	{"accept.batch_ndjson.rate", to("limits.publish"), "publishing"},
+	{"store.consumers_1.rate", to("limits.copy"), "COPY"},
+	{"store.consumers_2.rate", to("store.consumers_1.rate"), "one consumer"},
+	{"store.consumers_4.rate", to("store.consumers_1.rate"), "one consumer"},
+	{"store.singles.rate", together, "consuming and COPY together"},
+	{"store.repeats.rate", to("store.consumers_1.rate"), "no repeats"},
+	{"store.redelivered.rate", to("store.consumers_1.rate"), "delivered once"},
+	{"store.stored_already.rate", to("store.consumers_1.rate"), "new events"},
+	{"table.large.rate", to("store.consumers_1.rate"), "an empty table"},
+	{"queue.long.single_64.rate", to("accept.single_64.rate"), "an empty queue"},
+}
+
+// print writes the tables.
+func (r *report) print(w io.Writer) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "\nevents a second\tmedian\tspread\tof\t\tp50 ms\tp99 ms\tp99.9 ms\t")
+	for _, name := range r.order {
+		base, isRate := strings.CutSuffix(name, ".rate")
+		if !isRate && !strings.HasPrefix(name, "limits.") {
+			continue
+		}
+		fmt.Fprintf(t, "%s\t%.0f\t±%.0f %%\t%s\t%s\t%s\t%s\t%s\t\n", base, r.median(name), 50*r.figures[name].spread(),
+			r.ratioOf(name), r.limitOf(name), r.cell(base+".p50_ms", "%.1f"), r.cell(base+".p99_ms", "%.1f"), r.cell(base+".p99.9_ms", "%.1f"))
+	}
+	fmt.Fprintln(t, "\nlatency\t\t\t\t\tp50 ms\tp99 ms\tp99.9 ms\t")
+	for _, name := range r.order {
+		if base, found := strings.CutSuffix(name, ".p50_ms"); found && r.figures[base+".rate"] == nil {
+			fmt.Fprintf(t, "%s\t\t\t\t\t%s\t%s\t%s\t\n", base, r.cell(name, "%.1f"), r.cell(base+".p99_ms", "%.1f"), r.cell(base+".p99.9_ms", "%.1f"))
+		}
+	}
+	_ = t.Flush()
+	t = tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "\nan event costs\tallocations\tproducer µs\tconsumer µs\trabbitmq µs\tpostgresql µs\tload µs\tpeak MiB\t")
+	for _, name := range r.order {
+		if base, found := strings.CutSuffix(name, ".allocations"); found {
+			fmt.Fprintf(t, "%s\t%s\t", base, r.cell(name, "%.0f"))
+			for _, who := range []string{"producer", "consumer", "rabbitmq", "postgresql", "load"} {
+				fmt.Fprintf(t, "%s\t", r.cell(base+".cpu_us."+who, "%.1f"))
+			}
+			fmt.Fprintf(t, "%s\t\n", r.cell(base+".peak_mib", "%.0f"))
+		}
+	}
+	_ = t.Flush()
+	if peak := r.cell("memory.big_batch_mib", "%.0f"); peak != "" {
+		fmt.Fprintf(w, "\na producer's peak with batches of 16 MiB: %s MiB\n", peak)
+	}
+}
+
+func (r *report) cell(name, format string) string {
+	if len(r.figures[name]) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(format, r.median(name))
+}
+
+func (r *report) ratioOf(name string) string {
+	for _, ratio := range ratios {
+		if limit := ratio.limit(r); ratio.of == name && limit > 0 && !math.IsNaN(limit) && !math.IsInf(limit, 0) {
+			return fmt.Sprintf("%.2f", r.median(name)/limit)
+		}
+	}
+	return ""
+}
+
+func (r *report) limitOf(name string) string {
+	i := slices.IndexFunc(ratios, func(ratio ratio) bool { return ratio.of == name })
+	if i < 0 || r.ratioOf(name) == "" {
+		return ""
+	}
+	return ratios[i].name
+}
+
+// tree is the medians as nested objects: limits.publish is tree["limits"]["publish"].
+func (r *report) tree() map[string]any {
+	root := make(map[string]any)
+	for _, name := range r.order {
+		node := root
+		parts := strings.Split(strings.ReplaceAll(name, "p99.9_ms", "p999_ms"), ".")
+		for _, part := range parts[:len(parts)-1] {
+			next, ok := node[part].(map[string]any)
+			if !ok {
+				next = make(map[string]any)
+				node[part] = next
+			}
+			node = next
+		}
+		node[parts[len(parts)-1]] = r.median(name)
+	}
+	root["memory"] = map[string]any{
+		"producer_mib": r.median("accept.single_256.peak_mib"), "consumer_mib": r.median("store.consumers_1.peak_mib"),
+		"big_batch_mib": r.median("memory.big_batch_mib"),
+	}
+	return root
+}

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// fill puts events on the queue, with a producer of some settings.
+func (b *bench) fill(ctx context.Context, events int, payload string, settings ...string) (err error) {
+	p, err := b.producer(ctx, settings...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.stop()) }()
+	c, err := dial(p.addr)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	batch := request("/log/batch", mediaLines, batchOf(mediaLines, batchSize, payload))
+	for range events / batchSize {
+		if _, err := c.post(batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drain starts consumers and measures how fast they empty a full queue: events a second while the second to the
+// ninth tenth of them are settled, so that neither the start nor the last batches count.
+func (b *bench) drain(ctx context.Context, r *report, name string, consumers, events int, metrics ...string) (err error) {
+	var all []*service
+	defer func() {
+		for _, c := range all {
+			err = errors.Join(err, c.stop())
+		}
+	}()
+	for range consumers {
+		c, err := b.consumer(ctx)
+		if err != nil {
+			return err
+		}
+		all = append(all, c)
+	}
+	settled := func() (sum float64, err error) {
+		for _, c := range all {
+			for _, m := range metrics {
+				n, err := c.metric(m)
+				if err != nil {
+					return 0, err
+				}
+				sum += n
+			}
+		}
+		return sum, nil
+	}
+	var first, last struct {
+		at time.Time
+		n  float64
+	}
+	used, err := b.measureUse(all...)
+	if err != nil {
+		return err
+	}
+	err = until(ctx, "everything is stored", 50*time.Millisecond, func() (bool, error) {
+		n, err := settled()
+		now := time.Now()
+		if first.at.IsZero() && n >= 0.1*float64(events) {
+			first.at, first.n = now, n
+		}
+		if last.at.IsZero() || n <= 0.9*float64(events) {
+			last.at, last.n = now, n
+		}
+		return n >= float64(events), err
+	})
+	if err != nil {
+		return err
+	}
+	if err := used.end(r, name, float64(events)); err != nil {
+		return err
+	}
+	if last.n <= first.n {
+		return fmt.Errorf("%d events are too few to measure: %.0f and %.0f were seen settled", events, first.n, last.n)
+	}
+	r.add(name+".rate", (last.n-first.n)/last.at.Sub(first.at).Seconds())
+	if consumers == 1 {
+		peak, err := peakMemory(all[0].cmd.Process.Pid)
+		if err != nil {
+			return err
+		}
+		r.add(name+".peak_mib", peak)
+	}
+	return nil
+}
+
+// Metrics of what the consumer settles.
+const (
+	metricStored    = "trailpost_events_stored_total"
+	metricDuplicate = "trailpost_events_duplicate_total"
+)
+
+func storeGroups(consumers int) func(context.Context, *bench, *report) error {
+	return func(ctx context.Context, b *bench, r *report) error {
+		return b.storeFull(ctx, r, fmt.Sprintf("store.consumers_%d", consumers), consumers, b.events, payload)
+	}
+}
+
+// storeSingles is a queue of one event a message.
+func storeSingles(ctx context.Context, b *bench, r *report) error {
+	return b.storeFull(ctx, r, "store.singles", 1, b.events/3, payload, "RABBITMQ_EVENTS_PER_MESSAGE=1")
+}
+
+// storeFull fills the queue and has consumers store it into an empty trail.
+func (b *bench) storeFull(ctx context.Context, r *report, name string, consumers, events int, payload string, settings ...string) error {
+	if err := b.clean(ctx); err != nil {
+		return err
+	}
+	if err := b.fill(ctx, events, payload, settings...); err != nil {
+		return err
+	}
+	if err := b.drain(ctx, r, name, consumers, events, metricStored); err != nil {
+		return err
+	}
+	return b.expectRows(ctx, events)
+}
+
+// storeRepeats is a queue in which one event of a thousand was there before.
+func storeRepeats(ctx context.Context, b *bench, r *report) (err error) {
+	if err := b.clean(ctx); err != nil {
+		return err
+	}
+	p, err := b.producer(ctx)
+	if err != nil {
+		return err
+	}
+	stop := p.stop
+	defer func() { err = errors.Join(err, stop()) }()
+	c, err := dial(p.addr)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	ids := newIDs()
+	repeats, before := 0, []byte(nil)
+	for range b.events / batchSize {
+		events := make([][]byte, batchSize)
+		for i := range events {
+			events[i] = requestEvent(i, ids.next().String(), payload)
+		}
+		middle := events[batchSize/2]
+		if before != nil {
+			events[0] = before
+			repeats++
+		}
+		before = middle
+		if _, err := c.post(request("/log/batch", mediaLines, batchBody(mediaLines, events))); err != nil {
+			return err
+		}
+	}
+	if err := b.drain(ctx, r, "store.repeats", 1, b.events, metricStored, metricDuplicate); err != nil {
+		return err
+	}
+	return b.expectRows(ctx, b.events-repeats)
+}
+
+// storeAgain is a queue that was delivered once and lost, and whose events are all in the trail: the worst that a
+// consumer which died after its commits can leave.
+func storeAgain(ctx context.Context, b *bench, r *report) error {
+	if err := b.clean(ctx); err != nil {
+		return err
+	}
+	if err := b.fill(ctx, b.events, payload); err != nil {
+		return err
+	}
+	messages, err := b.takeAndLose(ctx, b.events)
+	if err != nil {
+		return err
+	}
+	if err := b.drain(ctx, r, "store.redelivered", 1, b.events, metricStored); err != nil {
+		return err
+	}
+	if err := b.publishAll(ctx, messages); err != nil {
+		return err
+	}
+	if _, err := b.takeAndLose(ctx, b.events); err != nil {
+		return err
+	}
+	if err := b.drain(ctx, r, "store.stored_already", 1, b.events, metricDuplicate); err != nil {
+		return err
+	}
+	return b.expectRows(ctx, b.events)
+}
+
+// takeAndLose consumes all that is there and acks nothing, so that all comes again, marked as redelivered.
+func (b *bench) takeAndLose(ctx context.Context, events int) (messages []amqp.Publishing, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	err = b.onConnections(1, func(ch *amqp.Channel) error {
+		deliveries, err := ch.ConsumeWithContext(ctx, queueName, "", false, false, false, false, nil)
+		if err != nil {
+			return err
+		}
+		for got := 0; got < events; {
+			select {
+			case d, open := <-deliveries:
+				if !open {
+					return amqp.ErrClosed
+				}
+				n, ok := d.Headers["events"].(int32)
+				if !ok {
+					n = 1
+				}
+				got += int(n)
+				messages = append(messages, amqp.Publishing{
+					DeliveryMode: amqp.Persistent, ContentType: d.ContentType, MessageId: d.MessageId,
+					Type: d.Type, Timestamp: d.Timestamp, AppId: d.AppId, Headers: d.Headers, Body: d.Body,
+				})
+			case <-ctx.Done():
+				return fmt.Errorf("took %d of %d events: %w", got, events, ctx.Err())
+			}
+		}
+		return nil
+	})
+	return messages, err
+}
+
+func (b *bench) publishAll(ctx context.Context, messages []amqp.Publishing) error {
+	return b.onConnections(1, func(ch *amqp.Channel) error {
+		if err := ch.Confirm(false); err != nil {
+			return err
+		}
+		confirms := ch.NotifyPublish(make(chan amqp.Confirmation, len(messages)))
+		for _, m := range messages {
+			if err := ch.PublishWithContext(ctx, "", queueName, false, false, m); err != nil {
+				return err
+			}
+		}
+		for range messages {
+			if c, open := <-confirms; !open || !c.Ack {
+				return errors.New("not confirmed")
+			}
+		}
+		return nil
+	})
+}
