@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"net"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -23,7 +24,7 @@ const returnTimeout = 5 * time.Second
 
 // OpenBrowser connects to browse a queue, which must exist.
 func OpenBrowser(ctx context.Context, cfg Config, queue string) (*Browser, error) {
-	conn, err := dial(ctx, cfg.withDefaults(), nil)
+	conn, err := dial(ctx, cfg.withDefaults(), func(conn net.Conn) net.Conn { return newRoomyConn(conn) })
 	if err != nil {
 		return nil, err
 	}

@@ -16,8 +16,8 @@ type connection struct {
 	socket net.Conn
 }
 
-// dial connects and logs in. wrap, if not nil, may put something between the
-// socket (or TLS) and the AMQP client.
+// dial connects and logs in. wrap, if not nil, is for those who read messages: it may put
+// something between the socket (or TLS) and the AMQP client, a roomyConn at least.
 //
 // It does not build an AMQP URI, so that a password of any characters works.
 func dial(ctx context.Context, cfg Config, wrap func(net.Conn) net.Conn) (*connection, error) {
@@ -36,8 +36,10 @@ func dial(ctx context.Context, cfg Config, wrap func(net.Conn) net.Conn) (*conne
 	}
 	seen := &witness{Conn: conn}
 	conn = seen
+	frameSize := 0 // the client's own, or the broker's where that is less
 	if wrap != nil {
 		conn = wrap(conn)
+		frameSize = amqp.FrameSizeUnlimited // what roomyConn names
 	}
 	// The client clears the deadline after its handshake. A broker that went
 	// silent within it must not hold us, nor may a context that ended.
@@ -49,6 +51,7 @@ func dial(ctx context.Context, cfg Config, wrap func(net.Conn) net.Conn) (*conne
 		Vhost:      cfg.VHost,
 		SASL:       []amqp.Authentication{&amqp.PlainAuth{Username: cfg.User, Password: cfg.Password}},
 		Heartbeat:  cfg.heartbeat,
+		FrameSize:  frameSize,
 		Locale:     "en_US",
 		Properties: amqp.Table{"connection_name": cfg.Name, "product": "trailpost"},
 	})

@@ -70,7 +70,7 @@ func (c *Consumer) Open(ctx context.Context, changed func(error)) (*Session, err
 func (c *Consumer) open(ctx context.Context) (*Session, error) {
 	s := &Session{cfg: c.cfg, batch: c.batch, metrics: c.metrics, prefetch: initialPrefetch}
 	conn, err := dial(ctx, c.cfg, func(conn net.Conn) net.Conn {
-		s.gate = newGate(conn, c.cfg.undeliveredSize)
+		s.gate = newGate(newRoomyConn(conn), c.cfg.undeliveredSize)
 		return s.gate
 	})
 	if err != nil {
