@@ -242,6 +242,7 @@ func manyHeaders(n int) amqp.Table {
 // Whatever stands on the queue becomes rows or dead letters with their reasons, and
 // what stands behind it is stored.
 func TestHostileMessages(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	owner := s.db.Connect(t, s.db.Owner)
 	if _, err := owner.Exec(t.Context(), `ALTER TABLE log_events ADD CONSTRAINT no_poison CHECK (payload->>'n' <> 'poison')`); err != nil {

@@ -42,6 +42,7 @@ func (s *stack) accept(producer *service, n int) (ids []string) {
 
 // A consumer that is killed at any moment loses nothing and doubles nothing.
 func TestTwentyKillsDuringAHundredThousandEvents(t *testing.T) {
+	t.Parallel()
 	const events, kills = 100_000, 20
 	s := newStack(t, "CONSUMER_BATCH_SIZE=100")
 	ids := s.accept(s.producer(), events)

@@ -16,6 +16,7 @@ const outage = time.Minute
 
 // Both servers go away and come back, on a pair of the test's own.
 func TestOutages(t *testing.T) {
+	t.Parallel()
 	servers := testbed.PrivateServers(t)
 	s := stackOn(t, servers.Database(t), servers.Vhost(t))
 	producer, consumer := s.producer(), s.consumer()

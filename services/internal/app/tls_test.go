@@ -96,6 +96,7 @@ func httpsClient(t *testing.T, ca *authority.Authority) *http.Client {
 }
 
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	s := newSecured(t)
 	t.Run("no hop carries an event's text", s.testCapture)
 	t.Run("what is wrong is named", s.testFaults)
