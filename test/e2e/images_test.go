@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -45,10 +46,21 @@ func buildImage(t *testing.T, dir, service, tag string) {
 // currentTag is the tag of the images of this work tree.
 const currentTag = "e2e"
 
+// buildCurrent builds the images of this work tree, once for all tests.
 func buildCurrent(t *testing.T) (tag string) {
 	t.Helper()
-	buildImages(t, machine.root, currentTag)
+	current.Lock()
+	defer current.Unlock()
+	if !current.built {
+		buildImages(t, machine.root, currentTag)
+		current.built = true
+	}
 	return currentTag
+}
+
+var current struct {
+	sync.Mutex
+	built bool
 }
 
 // maxImageBytes is what an image may weigh, unpacked.

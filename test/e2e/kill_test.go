@@ -12,8 +12,9 @@ import (
 // server: RabbitMQ while it holds over ten thousand events, PostgreSQL, producer and
 // consumer.
 func TestPodsDeleted(t *testing.T) {
+	t.Parallel()
 	n := newNamespace(t)
-	newRelease(n, machine.helm, buildCurrent(t)).install(t)
+	newRelease(n, machine.helm, buildCurrent(t), besideOthers...).install(t)
 	url := n.openDoor(t)
 
 	const consumer, queued = "trailpost-consumer", 12_000

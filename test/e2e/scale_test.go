@@ -12,8 +12,9 @@ import (
 // were scaled to outlives an upgrade. By Helm 4, whose server-side apply would
 // rather argue about the count than reset it.
 func TestScale(t *testing.T) {
+	t.Parallel()
 	n := newNamespace(t)
-	r := newRelease(n, machine.helm4, buildCurrent(t))
+	r := newRelease(n, machine.helm4, buildCurrent(t), besideOthers...)
 	r.install(t)
 	r.test(t)
 

@@ -22,6 +22,7 @@ import (
 // Where what came before has no chart yet, the way starts from this tree's, without the
 // migration.
 func TestUpgrade(t *testing.T) {
+	t.Parallel()
 	n := newNamespace(t)
 	t.Logf("from %s", machine.previous)
 	tree := extractCommit(t, machine.previous)
@@ -34,7 +35,7 @@ func TestUpgrade(t *testing.T) {
 	buildCurrent(t) // before its neighbour, which shares all but a file
 	buildImages(t, withMigration(t, "ALTER TABLE log_events ADD COLUMN "+column+" text", "ALTER TABLE log_events DROP COLUMN "+column), nextTag)
 
-	previous := newRelease(n, machine.helm, previousTag)
+	previous := newRelease(n, machine.helm, previousTag, besideOthers...)
 	previous.chart = filepath.Join(tree, "charts", "trailpost")
 	previous.install(t)
 	passwords, first := n.passwords(t), previous.revision(t)
@@ -50,7 +51,7 @@ func TestUpgrade(t *testing.T) {
 		t.Fatal("the column is there before the upgrade: this test does not test what it says")
 	}
 
-	var values []string
+	values := slices.Clip(besideOthers)
 	if singles.Header == nil { // what came before asked for no key, and its clients have none
 		values = append(values, "producer.apiKeys.enabled=false")
 	}
