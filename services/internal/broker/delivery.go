@@ -46,8 +46,11 @@ func returns(d *amqp.Delivery) int64 {
 
 // IsGroup tells whether the body is a line an event.
 func (d *Delivery) IsGroup() bool {
-	if d.ContentType == ContentGroup {
+	switch d.ContentType { // as the producer writes them
+	case ContentGroup:
 		return true
+	case ContentEvent:
+		return false
 	}
 	media, _, err := mime.ParseMediaType(d.ContentType)
 	return err == nil && strings.EqualFold(media, ContentGroup)

@@ -22,7 +22,7 @@ func (d *Delivery) Lines() ([][]byte, error) {
 	if len(d.Body) > maxParseBytes {
 		return nil, fmt.Errorf("%d bytes, of at most %d", len(d.Body), maxParseBytes)
 	}
-	var lines [][]byte
+	lines := make([][]byte, 0, min(bytes.Count(d.Body, []byte{'\n'})+1, maxGroupLines))
 	for line := range bytes.Lines(d.Body) {
 		if line = bytes.Trim(line, space); len(line) == 0 {
 			continue

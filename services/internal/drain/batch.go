@@ -53,7 +53,8 @@ func (b *batch) oldest() (t time.Time) {
 // never waits longer than the linger for more. The batch is empty when take has
 // ended.
 func (w *Worker) collect(take context.Context, s Session) (*batch, error) {
-	b := new(batch)
+	b := &batch{events: make([]event.Event, 0, w.room)}
+	defer func() { w.room = min(max(2*len(b.events), w.room/2), w.opts.BatchSize) }()
 	var deadline time.Time
 	for b.count < w.opts.BatchSize {
 		m, ok, err := w.receive(take, s, b.empty(), deadline)

@@ -66,6 +66,7 @@ type Options struct {
 type Worker struct {
 	opts Options
 	held *message // taken, and left for the next batch
+	room int      // events that the next batch is likely to have
 }
 
 // NewWorker returns a worker.

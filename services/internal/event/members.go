@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -22,13 +23,18 @@ type members struct {
 // are faults of content and not of syntax.
 var strict = jsontext.AllowInvalidUTF8(true)
 
+// decoders are used again: an event is small, and a decoder has to grow first.
+var decoders = sync.Pool{New: func() any { return jsontext.NewDecoder(new(bytes.Buffer), strict) }}
+
 // readMembers reads the one object that text is. The error is an
 // *InvalidError or a *SyntaxError.
 func readMembers(text []byte) (m members, err error) {
 	if !utf8.Valid(text) {
 		return m, invalidBody("must be UTF-8")
 	}
-	dec := jsontext.NewDecoder(bytes.NewBuffer(text), strict)
+	dec := decoders.Get().(*jsontext.Decoder)
+	defer decoders.Put(dec)
+	dec.Reset(bytes.NewBuffer(text), strict)
 	if kind := dec.PeekKind(); kind != '{' {
 		if _, err := dec.ReadValue(); err != nil {
 			return m, asFault(err, text)

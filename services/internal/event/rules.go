@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"regexp"
 	"strconv"
 	"unicode/utf8"
@@ -71,6 +72,9 @@ func (f *faults) text(field string, raw []byte) (string, bool) {
 	if raw[0] != '"' {
 		f.add(field, "must be a string")
 		return "", false
+	}
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return string(raw[1 : len(raw)-1]), true // only an escape can hide what is refused
 	}
 	if _, err := scanString(raw, 0); err != nil {
 		f.add(field, err.Error())

@@ -1,0 +1,78 @@
+package event
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+const typicalEvent = `{"session_id":42,"event_type":"llm_query","payload":{"model":"gpt-4","prompt_tokens":1532,"cached":false}}`
+
+// typicalWire is typicalEvent as the producer puts it on the queue.
+func typicalWire(tb testing.TB) []byte {
+	tb.Helper()
+	e, _, err := new(Door).Parse([]byte(typicalEvent), "")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return AppendWire(nil, &e)
+}
+
+// What an event costs in allocations, which the garbage collector pays for at every one. A change
+// that needs more should know it.
+func TestAllocations(t *testing.T) {
+	body, wire, now := []byte(typicalEvent), typicalWire(t), time.Now()
+	door := new(Door)
+	e, _, err := door.Parse(body, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 0, 1024)
+	for _, c := range []struct {
+		name string
+		most float64
+		do   func()
+	}{
+		{"Parse", 4, func() { _, _, err = door.Parse(body, "") }},
+		{"ParseWire", 7, func() { _, err = ParseWire(wire, now) }},
+		{"AppendWire", 0, func() { buf = AppendWire(buf[:0], &e) }},
+	} {
+		if n := testing.AllocsPerRun(1000, c.do); n > c.most || err != nil {
+			t.Errorf("%s: %g allocations, want at most %g; %v", c.name, n, c.most, err)
+		}
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	body, door := []byte(typicalEvent), new(Door)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := door.Parse(body, ""); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkParseWire(b *testing.B) {
+	wire, now := typicalWire(b), time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ParseWire(wire, now); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkParseLines(b *testing.B) {
+	var body []byte
+	for range 1000 {
+		body = fmt.Appendln(body, typicalEvent)
+	}
+	door := new(Door)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := door.ParseLines(body, ""); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
