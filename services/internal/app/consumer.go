@@ -89,8 +89,9 @@ func (c *Consumer) Ready() error {
 func (c *Consumer) Run(ctx context.Context) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
-	failed := make(chan error, 1)
+	failed := make(chan error, 2)
 	running.Go(func() { failed <- c.probes.Serve() })
+	running.Go(func() { failed <- telemetry.ServeProfiles(life, c.cfg.Service.ProfilesAddr, c.log) })
 	c.log.Info("consumer answers probes", "address", c.Addr().String(), "version", telemetry.ReadBuild().Version)
 
 	take, stopTaking := context.WithCancel(ctx)

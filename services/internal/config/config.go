@@ -24,8 +24,9 @@ type Config struct {
 
 // Service is what every binary has.
 type Service struct {
-	LogLevel    LogLevel `env:"LOG_LEVEL" envDefault:"INFO" help:"Least severe level that is logged."`
-	Environment string   `env:"ENVIRONMENT" envDefault:"development" help:"Name of the environment; production makes the logs JSON."`
+	LogLevel     LogLevel `env:"LOG_LEVEL" envDefault:"INFO" help:"Least severe level that is logged."`
+	Environment  string   `env:"ENVIRONMENT" envDefault:"development" help:"Name of the environment; production makes the logs JSON."`
+	ProfilesAddr string   `env:"PROFILES_ADDRESS" for:"producer,consumer" help:"Address and port, such as localhost:6060, that serve Go's profiles below /debug/pprof/; without it nobody does. They tell what is in memory: keep them off the network."`
 }
 
 // Database is PostgreSQL. The TLS settings are libpq's.

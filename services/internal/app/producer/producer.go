@@ -115,9 +115,10 @@ func (p *Producer) Run(ctx context.Context) error {
 	// The publisher outlives ctx: the last requests wait for its confirms.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	running.Go(func() { failed <- p.publisher.Run(life) })
 	running.Go(func() { failed <- p.server.Serve() })
+	running.Go(func() { failed <- telemetry.ServeProfiles(life, p.cfg.Service.ProfilesAddr, p.log) })
 	running.Go(func() { broker.Watch(life, p.broker, app.DepthInterval, p.metrics) })
 	if p.keys != nil {
 		running.Go(func() { p.keys.Run(life) })
