@@ -9,10 +9,11 @@ import (
 
 // Pacing and fairness of the publisher. A fixed handful of outstanding messages
 // would throttle a cluster whose confirms take 10 ms, and no limit would make
-// every group small.
+// every group small. A lone event leaves at once; more than one message at once only
+// when a whole pace has passed, since each costs the broker much more than an event in it.
 const (
 	maxGroupBytes       = 32 << 10         // a group's body, unless one event is larger
-	eagerMessages       = 4                // with fewer outstanding a group need not wait to be full
+	eagerMessages       = 1                // with fewer outstanding a group need not wait to be full
 	paceInterval        = time.Millisecond // nor when the last one left this long ago
 	maxOutstanding      = 256              // messages without a confirm
 	maxOutstandingBytes = 8 << 20
