@@ -20,6 +20,7 @@ type use struct {
 	services []*service
 	cpu      map[string]float64 // seconds by who
 	mallocs  float64
+	profiled []chan profile
 }
 
 // measureUse begins to measure what services, servers and the load itself use.
@@ -27,6 +28,11 @@ func (b *bench) measureUse(services ...*service) (*use, error) {
 	u := &use{bench: b, services: services}
 	var err error
 	u.cpu, u.mallocs, err = u.now()
+	for _, s := range services {
+		if s.pprof != "" {
+			u.profiled = append(u.profiled, s.profile(b.duration))
+		}
+	}
 	return u, err
 }
 
@@ -40,6 +46,16 @@ func (u *use) end(r *report, name string, events float64) error {
 		r.add(name+".cpu_us."+who, (seconds-u.cpu[who])/events*1e6)
 	}
 	r.add(name+".allocations", (mallocs-u.mallocs)/events)
+	for i, c := range u.profiled {
+		p := <-c
+		if p.err != nil {
+			return p.err
+		}
+		file := filepath.Join(u.bench.profiles, fmt.Sprintf("%s.%d.pprof", name, i+1))
+		if err := os.WriteFile(file, p.text, 0o600); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -50,7 +66,11 @@ func (u *use) now() (cpu map[string]float64, mallocs float64, err error) {
 	}
 	cpu = make(map[string]float64)
 	for _, s := range u.services {
-		cpu[filepath.Base(s.cmd.Path)] += all[s.cmd.Process.Pid].cpu
+		who := filepath.Base(s.cmd.Path)
+		if who == "bench" { // the bare server stands in for the producer
+			who = "producer"
+		}
+		cpu[who] += all[s.cmd.Process.Pid].cpu
 		n, err := s.metric("go_memstats_mallocs_total")
 		if err != nil {
 			return nil, 0, err

@@ -31,9 +31,14 @@ type options struct {
 	full     bool
 	output   string // of the JSON
 	bin      string // folder of the services' binaries
+	profiles string // folder for CPU profiles of the services, "" for none
 }
 
 func main() {
+	if addr := os.Getenv(bareVariable); addr != "" {
+		fmt.Fprintln(os.Stderr, "bench:", serveBare(addr))
+		os.Exit(1)
+	}
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 3, "how often everything is measured")
 	flag.DurationVar(&o.duration, "duration", 3*time.Second, "of each measurement of publishing and accepting")
@@ -42,6 +47,7 @@ func main() {
 	flag.BoolVar(&o.full, "full", false, "the long run: tables, queues and events of several sizes")
 	flag.StringVar(&o.output, "o", "bench.json", "file of the figures as JSON")
 	flag.StringVar(&o.bin, "bin", "bin", "folder of the binaries producer, consumer and migrate")
+	flag.StringVar(&o.profiles, "profiles", "", "folder that gets CPU profiles of the services, one a measurement (they slow it a little)")
 	flag.Parse()
 	var err error
 	if o.only, err = regexp.Compile(*only); err == nil {
@@ -96,6 +102,7 @@ func measurements() []measurement {
 		{name: "limits.publish", run: publishLimit}, // leaves its messages to the next one
 		{name: "limits.consume", run: consumeLimit},
 		{name: "limits.copy", run: copyLimit},
+		{name: "limits.http", run: httpLimit},
 		{name: "accept", run: accept},
 		{name: "store.consumers_1", run: storeGroups(1)},
 		{name: "store.consumers_2", run: storeGroups(2)},

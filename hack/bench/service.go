@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -19,6 +20,7 @@ import (
 type service struct {
 	cmd    *exec.Cmd
 	addr   string // of HTTP: events, probes and metrics
+	pprof  string // of profiles, "" if there are none
 	log    string // file
 	exited chan error
 }
@@ -41,6 +43,13 @@ func (b *bench) start(ctx context.Context, name, prefix string, settings []strin
 	if err != nil {
 		return nil, err
 	}
+	settings = append(append(b.settings(), prefix+"_HOST=127.0.0.1", prefix+"_PORT="+port), settings...)
+	return b.run(ctx, binary, port, settings)
+}
+
+// run starts a program that answers HTTP at a port of this machine, and waits until it is ready.
+func (b *bench) run(ctx context.Context, binary, port string, settings []string) (*service, error) {
+	name := filepath.Base(binary)
 	log, err := os.CreateTemp(b.logs, name+"-*.log")
 	if err != nil {
 		return nil, err
@@ -48,7 +57,15 @@ func (b *bench) start(ctx context.Context, name, prefix string, settings []strin
 	defer log.Close() // the process has its own
 	s := &service{cmd: exec.Command(binary), addr: "127.0.0.1:" + port, log: log.Name(), exited: make(chan error, 1)}
 	s.cmd.Dir = b.logs // there is no .env
-	s.cmd.Env = append(append(b.settings(), prefix+"_HOST=127.0.0.1", prefix+"_PORT="+port), settings...)
+	s.cmd.Env = settings
+	if b.profiles != "" && name != "bench" {
+		free, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		s.pprof = "127.0.0.1:" + free
+		s.cmd.Env = append(s.cmd.Env, "PROFILES_ADDRESS="+s.pprof)
+	}
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
@@ -141,4 +158,26 @@ func freePort() (string, error) {
 	defer l.Close()
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	return port, err
+}
+
+// profile is a CPU profile for go tool pprof.
+type profile struct {
+	text []byte
+	err  error
+}
+
+// profile takes one while the caller goes on.
+func (s *service) profile(d time.Duration) chan profile {
+	taken := make(chan profile, 1)
+	go func() {
+		r, err := http.Get(fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", s.pprof, max(1, int(d.Seconds()))))
+		if err != nil {
+			taken <- profile{err: err}
+			return
+		}
+		defer r.Body.Close()
+		text, err := io.ReadAll(r.Body)
+		taken <- profile{text, err}
+	}()
+	return taken
 }
