@@ -50,7 +50,7 @@ func httpLimit(ctx context.Context, b *bench, r *report) (err error) {
 	}
 	defer func() {
 		err = errors.Join(err, s.cmd.Process.Kill())
-		<-s.exited
+		<-s.exited //nolint:errcheck // it tells of the kill
 	}()
 	for _, connections := range []int{64, 256} {
 		name := fmt.Sprintf("limits.http_%d", connections)

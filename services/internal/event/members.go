@@ -32,7 +32,7 @@ func readMembers(text []byte) (m members, err error) {
 	if !utf8.Valid(text) {
 		return m, invalidBody("must be UTF-8")
 	}
-	dec := decoders.Get().(*jsontext.Decoder)
+	dec := decoders.Get().(*jsontext.Decoder) //nolint:errcheck // New makes nothing else
 	defer decoders.Put(dec)
 	dec.Reset(bytes.NewBuffer(text), strict)
 	if kind := dec.PeekKind(); kind != '{' {
