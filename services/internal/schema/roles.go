@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // The group roles. What they may do is in the migrations; who belongs to them is made by Roles.
@@ -111,8 +112,20 @@ func (cfg RolesConfig) validate() error {
 type admin struct{ conn *pgx.Conn }
 
 func (a admin) exec(ctx context.Context, statement string) error {
-	_, err := a.conn.Exec(ctx, statement)
-	return err
+	return insist(ctx, a.conn, statement)
+}
+
+// insist runs a statement again when another session has changed the same row of a catalog at that moment, which
+// PostgreSQL does not wait for. rolesLock holds off only who works from the same maintenance database.
+func insist(ctx context.Context, conn *pgx.Conn, statement string) error {
+	const most = 20
+	for tried := 1; ; tried++ {
+		_, err := conn.Exec(ctx, statement)
+		if pg, ok := errors.AsType[*pgconn.PgError](err); !ok || tried == most ||
+			pg.Code != "XX000" || !strings.HasPrefix(pg.Message, "tuple concurrently ") {
+			return err
+		}
+	}
 }
 
 func (a admin) ask(ctx context.Context, question string, args ...any) (yes bool, err error) {
@@ -209,7 +222,7 @@ func grantDatabase(ctx context.Context, cfg RolesConfig) error {
 		"GRANT USAGE, CREATE ON SCHEMA public TO " + owner,
 		"GRANT USAGE ON SCHEMA public TO " + WriterGroup + ", " + ReaderGroup,
 	} {
-		if _, err := conn.Exec(ctx, statement); err != nil {
+		if err := insist(ctx, conn, statement); err != nil {
 			return fmt.Errorf("%s: %w", statement, err)
 		}
 	}

@@ -240,6 +240,27 @@ func TestGroupsThatLogIn(t *testing.T) {
 	}
 }
 
+// Roles from several maintenance databases at once: an advisory lock is one database's, and roles are the cluster's.
+func TestRolesFromSeveralDatabases(t *testing.T) {
+	var wg sync.WaitGroup
+	for range 4 {
+		db := testbed.EmptyPostgres(t)
+		cfg := schema.RolesConfig{
+			Admin: db.ConnConfig(db.Admin), Database: db.Name,
+			Owner: schema.Login(db.Owner), Writer: schema.Login(db.Writer), Reader: schema.Login(db.Reader),
+		}
+		wg.Go(func() {
+			for range 20 {
+				if err := schema.Roles(t.Context(), cfg); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // TestEncoding: a database that can't hold every event is not taken.
 func TestEncoding(t *testing.T) {
 	db := testbed.EmptyPostgres(t)
