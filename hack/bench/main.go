@@ -50,6 +50,7 @@ func main() {
 	flag.StringVar(&o.profiles, "profiles", "", "folder that gets CPU profiles of the services, one a measurement (they slow it a little)")
 	flag.Parse()
 	var err error
+	o.events -= o.events % batchSize // they are posted in batches
 	if o.only, err = regexp.Compile(*only); err == nil {
 		err = run(o)
 	}
@@ -77,6 +78,7 @@ func run(o options) (err error) {
 			}
 			fmt.Fprintf(os.Stderr, "%4.0f s  round %d  %s\n", time.Since(start).Seconds(), round+1, m.name)
 			if err := m.run(ctx, b, r); err != nil {
+				r.print(os.Stdout) // what was measured till then
 				return fmt.Errorf("%s: %w", m.name, err)
 			}
 		}

@@ -116,6 +116,7 @@ func storeSingles(ctx context.Context, b *bench, r *report) error {
 
 // storeFull fills the queue and has consumers store it into an empty trail.
 func (b *bench) storeFull(ctx context.Context, r *report, name string, consumers, events int, payload string, settings ...string) error {
+	events -= events % batchSize // fill puts whole batches
 	if err := b.clean(ctx); err != nil {
 		return err
 	}
