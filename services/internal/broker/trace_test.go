@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
 // Without a tracer an event costs what it would without any of this.
@@ -14,9 +15,9 @@ func TestTracingThatIsOffAllocatesNothing(t *testing.T) {
 	p := &Publisher{}
 	e := &event.Event{ID: uuid.Must(uuid.NewV7()), SessionID: 1, Type: "user_action", Payload: []byte("{}")}
 	refused := errors.New("refused")
-	plain := testing.AllocsPerRun(1000, func() { newItem(e) })
+	plain := testbed.Allocations(func() { newItem(e) })
 	g := &group{items: []item{newItem(e)}}
-	traced := testing.AllocsPerRun(1000, func() {
+	traced := testbed.Allocations(func() {
 		sending := p.send(t.Context(), e, 1)
 		sending.item(e)
 		p.publish(g)
@@ -24,6 +25,6 @@ func TestTracingThatIsOffAllocatesNothing(t *testing.T) {
 		sending.end(refused)
 	})
 	if traced != plain {
-		t.Errorf("%v allocations an event, want %v", traced, plain)
+		t.Errorf("%d allocations an event, want %d", traced, plain)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
 // Without a tracer a batch costs what it would without any of this.
@@ -12,13 +13,13 @@ func TestTracingThatIsOffAllocatesNothing(t *testing.T) {
 	results := []result{{}}
 	ctx := t.Context()
 	var off *Tracing
-	if n := testing.AllocsPerRun(1000, func() {
+	if n := testbed.Allocations(func() {
 		work, span := off.start(ctx, b)
 		span.committed(results)
 		_, publish := off.deadLetters(work, "dead", 1)
 		publish.End()
 		span.end(nil)
 	}); n != 0 {
-		t.Errorf("%v allocations a batch", n)
+		t.Errorf("%d allocations a batch", n)
 	}
 }

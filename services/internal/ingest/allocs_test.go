@@ -12,6 +12,7 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
 // confirming is a publisher whose broker confirms at once.
@@ -59,9 +60,9 @@ func postTo(tb testing.TB) (post func()) {
 
 // What a request costs beside net/http's own part and the publisher's.
 func TestAllocations(t *testing.T) {
-	const most = 25
-	if n := testing.AllocsPerRun(1000, postTo(t)); n > most {
-		t.Errorf("%g allocations a request, want at most %d", n, most)
+	const most = 20
+	if n := testbed.Allocations(postTo(t)); n > most {
+		t.Errorf("%d allocations a request, want at most %d", n, most)
 	}
 }
 
