@@ -34,6 +34,11 @@ func TestSamples(t *testing.T) {
 	if got := (samples{8, 10, 12}).spread(); got != 0.4 {
 		t.Errorf("spread %g, want 0.4", got)
 	}
+	for n, want := range []float64{1, 5, 2, 8} {
+		if got := (samples{0, 2, 5, 5, 2, 2, 7, 9}).quarter(n + 1); got != want {
+			t.Errorf("quarter %d: %g, want %g", n+1, got, want)
+		}
+	}
 }
 
 func TestIDs(t *testing.T) {

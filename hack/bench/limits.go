@@ -143,7 +143,7 @@ func (b *bench) onConnections(n int, do func(*amqp.Channel) error) error {
 }
 
 // copyLimit is bare COPY, a thousand rows a transaction, into a table that is partitioned and indexed as the trail,
-// without its foreign key.
+// without sessions.
 func copyLimit(ctx context.Context, b *bench, r *report) error {
 	err := b.exec(ctx,
 		"DROP TABLE IF EXISTS bench_events",

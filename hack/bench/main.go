@@ -3,6 +3,7 @@
 //
 //	make bench          about five minutes
 //	make bench-full     also larger tables, longer queues and larger events
+//	make soak           half an hour at a steady rate, after which nothing may have grown
 //
 // It runs below withservers, which starts the servers and says where they are, and
 // starts the built binaries of the services itself. Everything shares one machine,
@@ -29,9 +30,10 @@ type options struct {
 	events   int           // that a measurement of storing stores
 	only     *regexp.Regexp
 	full     bool
-	output   string // of the JSON
-	bin      string // folder of the services' binaries
-	profiles string // folder for CPU profiles of the services, "" for none
+	soak     time.Duration // that alone, if not 0
+	output   string        // of the JSON
+	bin      string        // folder of the services' binaries
+	profiles string        // folder for CPU profiles of the services, "" for none
 }
 
 func main() {
@@ -45,6 +47,7 @@ func main() {
 	flag.IntVar(&o.events, "events", 300_000, "how many a measurement of storing stores")
 	only := flag.String("only", "", "measure just what this regular expression matches, such as 'limits|store'")
 	flag.BoolVar(&o.full, "full", false, "the long run: tables, queues and events of several sizes")
+	flag.DurationVar(&o.soak, "soak", 0, "only this: a steady rate for so long, after which nothing may have grown")
 	flag.StringVar(&o.output, "o", "bench.json", "file of the figures as JSON")
 	flag.StringVar(&o.bin, "bin", "bin", "folder of the binaries producer, consumer and migrate")
 	flag.StringVar(&o.profiles, "profiles", "", "folder that gets CPU profiles of the services, one a measurement (they slow it a little)")
@@ -72,7 +75,7 @@ func run(o options) (err error) {
 	fmt.Printf("%s, %d cores, %s, %s; %d rounds\n", time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), b.versions, eventSizes(), o.rounds)
 	start := time.Now()
 	for round := range o.rounds {
-		for _, m := range measurements() {
+		for _, m := range measurements(o) {
 			if m.full && !o.full || m.once && round > 0 || !o.only.MatchString(m.name) {
 				continue
 			}
@@ -99,7 +102,10 @@ type measurement struct {
 	full bool // in the long run only
 }
 
-func measurements() []measurement {
+func measurements(o options) []measurement {
+	if o.soak > 0 {
+		return []measurement{{name: "soak", run: soak, once: true}}
+	}
 	return []measurement{
 		{name: "limits.publish", run: publishLimit}, // leaves its messages to the next one
 		{name: "limits.consume", run: consumeLimit},

@@ -31,7 +31,7 @@ func (s *Session) attach(ctx context.Context, m Month) error {
 		return err
 	}
 	table, low, high := qualified(m.Table()), floor(m.Start()), floor(m.End())
-	tables := []string{"review_sessions", "log_events", "log_events_default", m.Table()}
+	tables := []string{"log_events", "log_events_default", m.Table()}
 	for _, statements := range []string{
 		fmt.Sprintf(promise, table, low, high),
 		fmt.Sprintf(proof, table),
@@ -57,8 +57,8 @@ func floor(t time.Time) uuid.UUID {
 	return id
 }
 
-// promise gives a month the columns that the trail has got since it was detached (which are all nullable and last), the
-// trail's foreign keys, and its bounds as a check; that its rows keep them is not looked at yet. Each has a name that an attach which was killed would have given it.
+// promise gives a month the columns that the trail has got since it was detached (which are all nullable and last), and
+// its bounds as a check; that its rows keep them is not looked at yet. An attach that was killed may have done it.
 const promise = `
 SET LOCAL lock_timeout = '200ms';
 DO $do$
@@ -73,38 +73,21 @@ BEGIN
     LOOP
         EXECUTE format('ALTER TABLE %[1]s ADD COLUMN %%I %%s', wanted.name, wanted.type);
     END LOOP;
-    FOR wanted IN
-        SELECT conname AS name, pg_get_constraintdef(oid) AS definition
-          FROM pg_constraint WHERE conrelid = 'public.log_events'::regclass AND contype = 'f'
-        UNION ALL
-        SELECT 'month_of_events', 'CHECK (event_id >= ''%[2]s'' AND event_id < ''%[3]s'')'
-    LOOP
-        IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = '%[1]s'::regclass AND conname = wanted.name) THEN
-            EXECUTE format('ALTER TABLE %[1]s ADD CONSTRAINT %%I %%s NOT VALID', wanted.name, wanted.definition);
-        END IF;
-    END LOOP;
+    IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = '%[1]s'::regclass AND conname = 'month_of_events') THEN
+        ALTER TABLE %[1]s ADD CONSTRAINT month_of_events CHECK (event_id >= '%[2]s' AND event_id < '%[3]s') NOT VALID;
+    END IF;
 END
 $do$`
 
 // proof reads the rows, and keeps no one from reading or writing any table.
 const proof = `
 SET LOCAL lock_timeout = '200ms';
-DO $do$
-DECLARE
-    open name;
-BEGIN
-    FOR open IN SELECT conname FROM pg_constraint WHERE conrelid = '%[1]s'::regclass AND NOT convalidated ORDER BY contype LOOP
-        EXECUTE format('ALTER TABLE %[1]s VALIDATE CONSTRAINT %%I', open);
-    END LOOP;
-END
-$do$`
+ALTER TABLE %[1]s VALIDATE CONSTRAINT month_of_events`
 
-// attachment finds all proved, so that it has nothing to read but the default partition. In one message and in the order
-// in which writers lock, as detachment is.
+// attachment finds all proved, so that it has nothing to read but the default partition. In one message, as detachment is.
 const attachment = `
 SET LOCAL lock_timeout = '200ms';
 SET LOCAL statement_timeout = '200ms';
-LOCK TABLE ONLY public.review_sessions IN SHARE ROW EXCLUSIVE MODE;
 LOCK TABLE ONLY public.log_events IN SHARE UPDATE EXCLUSIVE MODE;
 LOCK TABLE ONLY public.log_events_default, ONLY %[1]s IN ACCESS EXCLUSIVE MODE;
 SET LOCAL statement_timeout = '400ms';

@@ -55,7 +55,7 @@ func (s *Session) detach(ctx context.Context, m Month) error {
 	}
 	start := time.Now()
 	statements := fmt.Sprintf(detachment, qualified(m.Table()))
-	err := s.untilFree(ctx, []string{"review_sessions", "log_events", "log_events_default", m.Table()}, func() error {
+	err := s.untilFree(ctx, []string{"log_events", "log_events_default", m.Table()}, func() error {
 		_, err := s.conn.PgConn().Exec(ctx, statements).ReadAll()
 		return err
 	})
@@ -70,24 +70,18 @@ func (s *Session) detach(ctx context.Context, m Month) error {
 // detachment goes to the server in one message, which makes it one transaction, and one that needs nothing more from us
 // while it has its locks: nobody waits for a client that stalls.
 //
-// The locks are taken in the order in which writers take theirs, sessions and then events. lock_timeout is for each,
-// statement_timeout for all of them. With its locks, the rest takes milliseconds; where it doesn't, it gives way, too.
+// lock_timeout is for each lock, statement_timeout for all of them. With its locks, the rest takes milliseconds; where it doesn't, it gives way, too.
 // The log need not reach the disk, or a standby, while others wait: what comes after and does reach it brings this
 // along, and if nothing does, the month is attached again, and no event the less.
 const detachment = `
 SET LOCAL lock_timeout = '200ms';
 SET LOCAL statement_timeout = '200ms';
 SET LOCAL synchronous_commit = off;
-LOCK TABLE ONLY public.review_sessions, ONLY public.log_events, ONLY public.log_events_default, ONLY %[1]s IN ACCESS EXCLUSIVE MODE;
+LOCK TABLE ONLY public.log_events, ONLY public.log_events_default, ONLY %[1]s IN ACCESS EXCLUSIVE MODE;
 SET LOCAL statement_timeout = '400ms';
 ALTER TABLE public.log_events DETACH PARTITION %[1]s;
 DO $do$
-DECLARE
-    reference name;
 BEGIN
-    FOR reference IN SELECT conname FROM pg_constraint WHERE conrelid = '%[1]s'::regclass AND contype = 'f' LOOP
-        EXECUTE format('ALTER TABLE %[1]s DROP CONSTRAINT %%I', reference);
-    END LOOP;
     EXECUTE format('COMMENT ON TABLE %[1]s IS %%L', 'Detached from log_events at ' || now() || ' by migrate partitions; no part of the trail any more');
 END
 $do$`

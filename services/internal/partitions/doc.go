@@ -18,7 +18,7 @@
 // Detaching needs log_events for itself for some milliseconds, and while it waits for its turn, everybody else waits
 // behind it. So it waits at most 200 ms for all of its locks, gives up, lets the others pass, and tries again, for as
 // long as Options.Patience. (DETACH … CONCURRENTLY would not be in the way, but PostgreSQL refuses it beside a default
-// partition.) A detached month has no foreign key any more: whatever is done to it locks nothing of the trail.
+// partition.) Whatever is done to a detached month locks nothing of the trail.
 //
 // # Why young months are refused
 //

@@ -9,7 +9,7 @@ import (
 )
 
 // SchemaVersion is the oldest schema that this package works with. Newer ones only add.
-const SchemaVersion uint = 8
+const SchemaVersion uint = 9
 
 var (
 	// ErrSchemaOld is a database that has not been migrated as far as SchemaVersion.

@@ -37,8 +37,9 @@ func (c Class) String() string {
 	return "trouble"
 }
 
-// errVanished is an event that was there when it was not inserted and gone when it was compared.
-var errVanished = errors.New("an event was deleted while it was compared")
+// errVanished is an event that was there when it was not inserted and gone when it was compared, or a session that was
+// gone when it was to be kept.
+var errVanished = errors.New("an event or its session was deleted meanwhile")
 
 // SQLState returns PostgreSQL's five-character code of an error, "" when the error is none of PostgreSQL's.
 func SQLState(err error) string {

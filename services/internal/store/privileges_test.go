@@ -83,11 +83,25 @@ func TestDeletingASessionNeverDeletesEvents(t *testing.T) {
 	db := testbed.Postgres(t)
 	store(t, newWriter(t, db), false, newEvent(1, "user_action"))
 	owner := db.Connect(t, db.Owner)
-	for _, table := range []string{"review_sessions", "users"} {
-		if _, err := owner.Exec(t.Context(), "DELETE FROM "+table); SQLState(err) != "23503" && SQLState(err) != "23001" {
-			t.Errorf("DELETE FROM %s: %v, want a foreign key to refuse it", table, err)
+	exec(t, owner, "INSERT INTO review_sessions (session_id, user_id) VALUES (2, 1)")
+	for _, statement := range []string{
+		"DELETE FROM review_sessions", "UPDATE review_sessions SET session_id = 10 * session_id", "DELETE FROM users",
+		"TRUNCATE review_sessions", "TRUNCATE review_sessions CASCADE", "TRUNCATE users CASCADE",
+		"INSERT INTO review_sessions (session_id, user_id) VALUES (1, 1) ON CONFLICT (session_id) DO UPDATE SET session_id = 3",
+	} {
+		if _, err := owner.Exec(t.Context(), statement); SQLState(err) != "23503" && SQLState(err) != "23001" {
+			t.Errorf("%s: %v, want 23001 (restrict_violation), or a foreign key's 23503", statement, err)
 		}
 	}
+	// A snapshot from before the event's commit would not show it.
+	_, err := owner.Exec(t.Context(), "BEGIN ISOLATION LEVEL REPEATABLE READ; DELETE FROM review_sessions WHERE session_id = 2")
+	if SQLState(err) != "0A000" {
+		t.Errorf("in REPEATABLE READ: %v, want 0A000 (feature_not_supported)", err)
+	}
+	exec(t, owner, "ROLLBACK")
+	// One that no event names may go, and so may all when the trail is empty.
+	exec(t, owner, "UPDATE review_sessions SET session_id = 3 WHERE session_id = 2; DELETE FROM review_sessions WHERE session_id = 3")
+	exec(t, owner, "DELETE FROM log_events; TRUNCATE review_sessions")
 }
 
 func TestCheck(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/trailpost/trailpost/services/internal/event"
@@ -79,12 +80,14 @@ func (b *batch) namedSessions(which []int) []session {
 	return slices.SortedFunc(maps.Values(byID), func(a, b session) int { return cmp.Compare(a.id, b.id) })
 }
 
-// readSessions returns those of the sessions that exist, by id.
+// readSessions returns those of the sessions that exist, by id, and keeps them: nobody takes one away, or changes its id,
+// before the transaction ends. (The other half is migration 9's, a trigger.)
 func readSessions(ctx context.Context, tx pgx.Tx, named []session) (map[int64]session, error) {
 	rows, err := tx.Query(ctx, `
 		SELECT s.session_id, u.username, s.start_time, s.end_time
 		FROM public.review_sessions s JOIN public.users u USING (user_id)
-		WHERE s.session_id = ANY ($1)`,
+		WHERE s.session_id = ANY ($1)
+		FOR KEY SHARE OF s`,
 		sessionIDs(named))
 	if err != nil {
 		return nil, err
@@ -99,7 +102,8 @@ func readSessions(ctx context.Context, tx pgx.Tx, named []session) (map[int64]se
 }
 
 // writeSessions makes owners and then sessions where they are missing, and changes sessions where that changes
-// something. Both must be sorted: it is the order in which all writers lock. It is one round trip.
+// something. Both must be sorted: it is the order in which all writers lock. It is one round trip. A session that was
+// taken away meanwhile is errVanished.
 func writeSessions(ctx context.Context, tx pgx.Tx, owners []string, changes []session) error {
 	n := len(changes)
 	names, starts, ends := make([]string, n), make([]pgtype.Timestamptz, n), make([]pgtype.Timestamptz, n)
@@ -126,10 +130,16 @@ func writeSessions(ctx context.Context, tx pgx.Tx, owners []string, changes []se
 		WHERE NOT EXISTS (SELECT FROM public.review_sessions s WHERE s.session_id = wanted.session_id)
 		ORDER BY session_id
 		ON CONFLICT DO NOTHING`, ids, names, starts, ends)
-	// UPDATE locks in any order. This locks in ours, and the statement after it sees what it waited for.
+	// UPDATE locks in any order. This locks in ours, and the statement after it sees what it waited for. It also keeps
+	// the sessions that other writers have made.
 	q.Queue(`
 		SELECT FROM public.review_sessions WHERE session_id = ANY ($1)
-		ORDER BY session_id FOR NO KEY UPDATE`, ids)
+		ORDER BY session_id FOR NO KEY UPDATE`, ids).Exec(func(kept pgconn.CommandTag) error {
+		if kept.RowsAffected() != int64(n) {
+			return errVanished
+		}
+		return nil
+	})
 	q.Queue(`
 		UPDATE public.review_sessions s
 		SET user_id = CASE WHEN old.username = $5 THEN coalesce(new.user_id, s.user_id) ELSE s.user_id END,

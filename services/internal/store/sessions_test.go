@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -141,6 +142,68 @@ func TestUnchangedSessionsAreNotWritten(t *testing.T) {
 	if after := version(); after != before {
 		t.Errorf("the session's row went from %s to %s", before, after)
 	}
+}
+
+// TestASessionStaysForEventsOnTheirWay: who would delete it waits for the batch, and is refused then.
+func TestASessionStaysForEventsOnTheirWay(t *testing.T) {
+	db := testbed.Postgres(t)
+	w, owner, admin := newWriter(t, db), db.Connect(t, db.Owner), db.Connect(t, db.Admin)
+	exec(t, owner, "INSERT INTO review_sessions (session_id, user_id) VALUES (1, 1)")
+	waiting := func(what string) {
+		t.Helper()
+		eventually(t, what+" waits", func() bool {
+			return value[bool](t, admin, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1 || '%' AND datname = current_database())", what)
+		})
+	}
+
+	// A batch that has seen its session and not stored its event.
+	blocker, err := db.Connect(t, db.Admin).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := blocker.Exec(t.Context(), "LOCK TABLE log_events IN SHARE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	stored, deleted := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := w.Store(t.Context(), []event.Event{newEvent(1, "user_action")}, false)
+		stored <- err
+	}()
+	waiting("COPY")
+	go func() {
+		_, err := owner.Exec(t.Context(), "DELETE FROM review_sessions")
+		deleted <- err
+	}()
+	waiting("DELETE")
+	if err := blocker.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-stored; err != nil {
+		t.Error(err)
+	}
+	if err := <-deleted; SQLState(err) != "23001" {
+		t.Errorf("deleting the session: %v, want 23001 (restrict_violation)", err)
+	}
+}
+
+// TestASessionThatVanishes after it was made, and before it is kept: no event is stored, until a retry.
+func TestASessionThatVanishes(t *testing.T) {
+	db := testbed.Postgres(t)
+	w, owner := newWriter(t, db), db.Connect(t, db.Owner)
+	exec(t, owner, `CREATE FUNCTION vanish() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+		'BEGIN DELETE FROM public.review_sessions; RETURN NULL; END'`)
+	exec(t, owner, "CREATE TRIGGER vanish AFTER INSERT ON review_sessions EXECUTE FUNCTION vanish()")
+	e := newEvent(1, "user_action")
+	for _, redelivered := range []bool{false, true} {
+		if _, err := w.Store(t.Context(), []event.Event{e}, redelivered); !errors.Is(err, errVanished) || Classify(err) != Transient {
+			t.Errorf("redelivered %v: %v (class %v), want errVanished and Transient", redelivered, err, Classify(err))
+		}
+	}
+	if n := rows(t, owner); n != 0 {
+		t.Errorf("%d events without a session", n)
+	}
+	exec(t, owner, "DROP TRIGGER vanish ON review_sessions")
+	store(t, w, false, e)
 }
 
 // TestEventsThatAreNotStoredChangeNoSession: a duplicate and an event under a reused id leave sessions alone.
