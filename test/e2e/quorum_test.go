@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,8 +21,9 @@ const maxElection = 30 * time.Second
 // TestThreeNodes: three RabbitMQ nodes hold the queues, and the leader's death is
 // an election, no more.
 func TestThreeNodes(t *testing.T) {
+	t.Parallel()
 	n := newNamespace(t)
-	newRelease(n, machine.helm, buildCurrent(t), "rabbitmq.replicas=3", "producer.replicas=2").install(t)
+	newRelease(n, machine.helm, buildCurrent(t), append(slices.Clip(besideOthers), "rabbitmq.replicas=3", "producer.replicas=2")...).install(t)
 	for _, queue := range []string{"log_queue", "log_queue.dead"} {
 		n.waitMembers(t, "trailpost-rabbitmq-0", queue, 3)
 	}

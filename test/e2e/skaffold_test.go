@@ -16,6 +16,7 @@ import (
 // its code to the cluster without touching the servers, and takes away all but what
 // stays.
 func TestSkaffold(t *testing.T) {
+	t.Parallel()
 	n := newNamespace(t)
 	dir := copySource(t)
 	skaffold := func(verb string, args ...string) {

@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/trailpost/trailpost/test/authority"
 	"github.com/trailpost/trailpost/test/ledger"
@@ -214,6 +215,13 @@ func (n *namespace) renews(t *testing.T, ca, former *authority.Authority) {
 		}
 		serials[part] = own.Leaf.SerialNumber.String()
 	}
+	// The kubelet writes a changed Secret when it looks after the pod, every minute or so, and at once when the pod changes.
+	touch := fmt.Appendf(nil, `{"metadata":{"annotations":{"e2e/renewed":%q}}}`, serials["producer"])
+	for _, pod := range n.smallRelease(t) {
+		if _, err := n.CoreV1().Pods(n.name).Patch(t.Context(), pod, types.MergePatchType, touch, metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for part, show := range map[string]func(ctx context.Context, pool *x509.CertPool) (*x509.Certificate, error){
 		"producer": func(ctx context.Context, pool *x509.CertPool) (*x509.Certificate, error) {
 			return n.shown(ctx, n.podOf(t, "producer"), 8001, "trailpost-producer", pool)
@@ -225,7 +233,7 @@ func (n *namespace) renews(t *testing.T, ca, former *authority.Authority) {
 			return n.databaseShows(ctx, t, pool)
 		},
 	} {
-		// A Secret takes the kubelet up to a minute and a half, Erlang looks every two minutes.
+		// Erlang looks every two minutes.
 		eventually(t, 5*time.Minute, part+" shows its new certificate", func(ctx context.Context) (bool, error) {
 			leaf, err := show(ctx, ca.Pool())
 			return err == nil && leaf.SerialNumber.String() == serials[part], err
@@ -286,11 +294,17 @@ func (n *namespace) deleteConnections(t *testing.T) {
 	}
 }
 
+// smallRelease are the four pods of one.
+func (n *namespace) smallRelease(t *testing.T) []string {
+	t.Helper()
+	return []string{n.podOf(t, "producer"), n.podOf(t, "consumer"), "trailpost-rabbitmq-0", "trailpost-postgresql-0"}
+}
+
 // identities tell whether a pod of the release was replaced, or a container of it started again.
 func (n *namespace) identities(t *testing.T) string {
 	t.Helper()
 	var all []string
-	for _, pod := range []string{n.podOf(t, "producer"), n.podOf(t, "consumer"), "trailpost-rabbitmq-0", "trailpost-postgresql-0"} {
+	for _, pod := range n.smallRelease(t) {
 		all = append(all, n.identity(t, pod))
 	}
 	return fmt.Sprint(all)
