@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -201,6 +202,10 @@ func (b *bench) takeAndLose(ctx context.Context, events int) (messages []amqp.Pu
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	err = b.onConnections(1, func(ch *amqp.Channel) error {
+		// Without a prefetch, a quorum queue delivers 2,000 messages and then waits for acks.
+		if err := ch.Qos(math.MaxUint16, 0, false); err != nil {
+			return err
+		}
 		deliveries, err := ch.ConsumeWithContext(ctx, queueName, "", false, false, false, false, nil)
 		if err != nil {
 			return err

@@ -31,7 +31,6 @@ type cluster struct {
 	rest       *rest.Config
 	clientset  *kubernetes.Clientset
 	nodes      []nodes.Node
-	warnings   *warnings
 }
 
 // openCluster uses the cluster of that name, or makes it. end takes back what was
@@ -47,7 +46,7 @@ func openCluster(ctx context.Context, name, nodeImage string) (c *cluster, end f
 			f()
 		}
 	}
-	c = &cluster{name: name, kubeconfig: filepath.Join(dir, "kubeconfig"), warnings: &warnings{}}
+	c = &cluster{name: name, kubeconfig: filepath.Join(dir, "kubeconfig")}
 
 	provider := kind.NewProvider(kind.ProviderWithDocker())
 	existing, err := provider.List()
@@ -114,7 +113,6 @@ func (c *cluster) connect(provider *kind.Provider) error {
 	if err != nil {
 		return err
 	}
-	c.rest.WarningHandlerWithContext = c.warnings
 	c.rest.QPS, c.rest.Burst = 50, 100
 	c.clientset, err = kubernetes.NewForConfig(c.rest)
 	if err != nil {
@@ -129,6 +127,14 @@ func (c *cluster) connect(provider *kind.Provider) error {
 	}
 	c.address, _, err = c.nodes[0].IP()
 	return err
+}
+
+// watched is a clientset that keeps what the API server warns its calls of.
+func (c *cluster) watched() (*kubernetes.Clientset, *warnings, error) {
+	kept, config := new(warnings), rest.CopyConfig(c.rest)
+	config.WarningHandlerWithContext = kept
+	clientset, err := kubernetes.NewForConfig(config)
+	return clientset, kept, err
 }
 
 // keepIn lets no packet for a pod leave its node. The nodes have a route for each pod;
@@ -188,10 +194,8 @@ func (w *warnings) HandleWarningHeaderWithContext(_ context.Context, code int, _
 	w.texts = append(w.texts, text)
 }
 
-// take returns what there was since the last time.
-func (w *warnings) take() (texts []string) {
+func (w *warnings) all() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	texts, w.texts = w.texts, nil
-	return texts
+	return slices.Clone(w.texts)
 }

@@ -23,6 +23,7 @@ import (
 // TestInstall: one command, and everything is Ready; what NOTES says is true; the
 // release may go and come back, and the trail and its passwords have stayed.
 func TestInstall(t *testing.T) {
+	t.Parallel()
 	n := newNamespace(t)
 	r := newRelease(n, machine.helm, buildCurrent(t))
 	r.install(t)

@@ -32,18 +32,21 @@ type namespace struct {
 func newNamespace(t *testing.T) *namespace {
 	t.Helper()
 	name := regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(strings.TrimPrefix(t.Name(), "Test")), "-")
-	n := &namespace{name: fmt.Sprintf("e2e-%.40s-%s", name, strings.ToLower(rand.Text()[:5])), Clientset: machine.cluster.clientset}
+	clientset, warnings, err := machine.cluster.watched()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &namespace{name: fmt.Sprintf("e2e-%.40s-%s", name, strings.ToLower(rand.Text()[:5])), Clientset: clientset}
 	const standard = "pod-security.kubernetes.io/"
-	_, err := n.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+	_, err = n.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		Name:   n.name,
 		Labels: map[string]string{standard + "enforce": "restricted", standard + "warn": "restricted", standard + "audit": "restricted"},
 	}}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	machine.cluster.warnings.take()
 	t.Cleanup(func() {
-		for _, text := range machine.cluster.warnings.take() {
+		for _, text := range warnings.all() {
 			t.Errorf("the API server warns: %s", text)
 		}
 		// t.Context() is over by now.
