@@ -70,7 +70,7 @@ func (r *report) print(w io.Writer) {
 	fmt.Fprintln(t, "\nevents a second\tmedian\tspread\tof\t\tp50 ms\tp99 ms\tp99.9 ms\t")
 	for _, name := range r.order {
 		base, isRate := strings.CutSuffix(name, ".rate")
-		if !isRate && !strings.HasPrefix(name, "limits.") {
+		if isLimit := strings.HasPrefix(name, "limits.") && strings.Count(name, ".") == 1; !isRate && !isLimit {
 			continue
 		}
 		fmt.Fprintf(t, "%s\t%.0f\t±%.0f %%\t%s\t%s\t%s\t%s\t%s\t\n", base, r.median(name), 50*r.figures[name].spread(),
