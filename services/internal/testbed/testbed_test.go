@@ -116,6 +116,9 @@ func TestVhostIsTheTestsOwnAndGoesAtTheEnd(t *testing.T) {
 		if err != nil || strings.TrimSpace(string(out)) != "mine" {
 			t.Errorf("list_queues: %q, %v", out, err)
 		}
+		for range handful - 2 { // they are deleted by the handful
+			Rabbit(t)
+		}
 	})
 	deadline := time.Now().Add(time.Minute)
 	for {

@@ -32,7 +32,7 @@ func (v Vhost) Ctl(ctx context.Context, command string, args ...string) ([]byte,
 }
 
 // Rabbit makes a vhost on the shared broker, where the user may do everything. It
-// is deleted, with its queues and connections, after the test.
+// is deleted, with its queues and connections, some time after the test.
 func Rabbit(t testing.TB) Vhost {
 	t.Helper()
 	s := sharedServers(t)
@@ -79,7 +79,8 @@ type vhosts struct {
 
 func newVhosts(r *RabbitServer) *vhosts { return &vhosts{server: r, size: 2} }
 
-// handful is the most vhosts that are made at once.
+// handful is the most vhosts that are made at once, and how many must be used before
+// they are deleted.
 const handful = 8
 
 func (v *vhosts) take(ctx context.Context) (string, error) {
@@ -127,35 +128,40 @@ func (v *vhosts) create(ctx context.Context, names []string) error {
 	return err
 }
 
-// give has a vhost deleted soon, in the background.
+// give has a vhost deleted in the background, once a handful is used.
 func (v *vhosts) give(name string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.used = append(v.used, name)
-	if v.busy {
+	if v.busy || len(v.used) < handful {
 		return
 	}
 	v.busy = true
 	v.sweeps.Go(v.sweep)
 }
 
-// sweep deletes what was given until there is nothing left to delete.
+// sweep deletes what was given until there is no handful left to delete.
 func (v *vhosts) sweep() {
 	for {
 		v.mu.Lock()
 		names := v.used
-		v.used = nil
-		if len(names) == 0 {
+		if len(names) < handful {
 			v.busy = false
 			v.mu.Unlock()
 			return
 		}
+		v.used = nil
 		v.mu.Unlock()
-		if err := v.remove(names); err != nil && v.server.Running() {
-			v.mu.Lock()
-			v.err = errors.Join(v.err, fmt.Errorf("deleting vhosts: %w", err))
-			v.mu.Unlock()
-		}
+		v.delete(names)
+	}
+}
+
+// delete deletes vhosts, and notes if it can't.
+func (v *vhosts) delete(names []string) {
+	if err := v.remove(names); err != nil && v.server.Running() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.err = errors.Join(v.err, fmt.Errorf("deleting vhosts: %w", err))
 	}
 }
 
@@ -170,14 +176,14 @@ func (v *vhosts) remove(names []string) error {
 
 // close deletes what tests have used and what none has.
 func (v *vhosts) close() error {
-	v.mu.Lock()
-	left := v.ready
-	v.ready = nil
-	v.mu.Unlock()
-	for _, name := range left {
-		v.give(name)
-	}
 	v.sweeps.Wait()
+	v.mu.Lock()
+	left := append(v.ready, v.used...)
+	v.ready, v.used = nil, nil
+	v.mu.Unlock()
+	if len(left) > 0 {
+		v.delete(left)
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.err
