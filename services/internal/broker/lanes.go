@@ -16,6 +16,7 @@ const (
 	eagerMessages       = 1                // with fewer outstanding a group need not wait to be full
 	paceInterval        = time.Millisecond // nor when the last one left this long ago
 	maxOutstanding      = 256              // messages without a confirm
+	maxBatchOutstanding = 32               // of them batches': the broker takes messages in turn, so a single event waits for these
 	maxOutstandingBytes = 8 << 20
 )
 

@@ -3,6 +3,8 @@ package broker
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func testSingle() *single {
@@ -97,8 +99,8 @@ func TestFailTellsWhatWasPublished(t *testing.T) {
 	}
 }
 
-// Single events and batches alternate, and batches leave half the window
-// free.
+// Single events and batches alternate, and batches leave most of the
+// window free.
 func TestFairness(t *testing.T) {
 	p := NewPublisher(Config{Queue: "q"}, metrics())
 	l := &link{outstanding: make(map[uint64]*group)}
@@ -122,11 +124,44 @@ func TestFairness(t *testing.T) {
 	if want := "sbsbsbsbsbsbsbsbsbsb"; kinds[:20] != want {
 		t.Errorf("order %s", kinds[:24])
 	}
-	if l.batchCount != maxOutstanding/2 {
-		t.Errorf("%d messages of batches are outstanding, want %d", l.batchCount, maxOutstanding/2)
+	if l.batchCount != maxBatchOutstanding {
+		t.Errorf("%d messages of batches are outstanding, want %d", l.batchCount, maxBatchOutstanding)
 	}
 	p.lanes.addSingle(testSingle())
 	if g, _, wait := p.next(l); g == nil && wait > paceInterval {
 		t.Error("a single event finds no room beside batches")
 	}
+}
+
+// Each lane has its own pace: a batch whose groups follow each other faster than a pace
+// does not keep a single event until a whole group of them has come.
+func TestABusyBatchDoesNotHoldASingleEventUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPublisher(Config{Queue: "q"}, metrics())
+		l := &link{outstanding: make(map[uint64]*group)}
+		p.link = l
+		p.lanes.addBatch(testBatch(64 * maxOutstanding))
+		p.lanes.addSingle(testSingle())
+		var waited time.Duration
+		start := time.Now()
+		for range 64 {
+			g, number, wait := p.next(l)
+			switch {
+			case g == nil:
+				time.Sleep(wait)
+			case !g.isBatch:
+				if waited = max(waited, time.Since(start)); waited > paceInterval {
+					t.Fatalf("a single event waited for %s, longer than a pace of %s", waited, paceInterval)
+				}
+				start = time.Now()
+				p.lanes.addSingle(testSingle())
+			default:
+				time.Sleep(paceInterval / 5) // the broker's confirm, before the next group
+				p.confirm(l, number, true, nil)
+			}
+		}
+		if waited == 0 {
+			t.Error("no single event waited; this has tried nothing")
+		}
+	})
 }

@@ -25,8 +25,9 @@ type link struct {
 	batchCount  int               // outstanding groups that are batches'
 	batchBytes  int
 	published   uint64
-	lastSent    time.Time
-	why         error // the broker's words when it closed the connection
+	lastSingles time.Time // when a group of single events was last sent
+	lastBatch   time.Time // and one of a batch: each lane has its own pace, or a busy one would hold the other up
+	why         error     // the broker's words when it closed the connection
 	// since when the broker has confirmed nothing and refused what came; zero: it took the last
 	refusedSince time.Time
 	blocked      string    // the broker's reason for taking nothing, "" if it does
@@ -74,13 +75,16 @@ func (l *link) open(cfg Config) (err error) {
 // add notes a group that is about to be published, under the number it gets.
 func (l *link) add(g *group, now time.Time) uint64 {
 	l.published++
-	g.sent, l.lastSent = now, now
+	g.sent = now
 	l.outstanding[l.published] = g
 	l.bytes += g.bytes
-	if g.isBatch {
-		l.batchCount++
-		l.batchBytes += g.bytes
+	if !g.isBatch {
+		l.lastSingles = now
+		return l.published
 	}
+	l.lastBatch = now
+	l.batchCount++
+	l.batchBytes += g.bytes
 	return l.published
 }
 
@@ -115,10 +119,10 @@ func (l *link) room() bool {
 }
 
 // batchRoom tells whether another message of a batch may be outstanding:
-// batches stay within half the window, so that single events always find
-// room.
+// batches stay within a part of the window, so that single events always find
+// room and soon have their turn at the broker.
 func (l *link) batchRoom() bool {
-	return l.batchCount < maxOutstanding/2 && l.batchBytes < maxOutstandingBytes/2
+	return l.batchCount < maxBatchOutstanding && l.batchBytes < maxOutstandingBytes/2
 }
 
 // overdue tells whether a group waits for its confirm since before the given

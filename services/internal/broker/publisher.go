@@ -300,20 +300,23 @@ func (p *Publisher) next(l *link) (g *group, number uint64, wait time.Duration) 
 		return nil, 0, untilWoken
 	}
 	now := time.Now()
-	paced := now.Sub(l.lastSent)
-	free := len(l.outstanding) < eagerMessages || paced >= paceInterval
-	singles = singles && (free || p.lanes.singlesFull())
-	batches = batches && (free || p.lanes.batchFull())
+	eager := len(l.outstanding) < eagerMessages
+	singlesIn, batchesIn := paceInterval-now.Sub(l.lastSingles), paceInterval-now.Sub(l.lastBatch)
 	g = &group{}
-	switch {
-	case batches && (p.lanes.batchTurn || !singles):
+	switch sendSingles, sendBatch := singles && (eager || singlesIn <= 0 || p.lanes.singlesFull()),
+		batches && (eager || batchesIn <= 0 || p.lanes.batchFull()); {
+	case sendBatch && (p.lanes.batchTurn || !sendSingles):
 		p.lanes.takeBatch(g)
 		p.lanes.batchTurn = false
-	case singles:
+	case sendSingles:
 		p.lanes.takeSingles(g)
 		p.lanes.batchTurn = true
+	case !batches:
+		return nil, 0, singlesIn
+	case !singles:
+		return nil, 0, batchesIn
 	default:
-		return nil, 0, paceInterval - paced
+		return nil, 0, min(singlesIn, batchesIn)
 	}
 	number = l.add(g, now)
 	p.publish(g)
