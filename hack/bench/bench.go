@@ -94,7 +94,7 @@ func (b *bench) close() {
 func (b *bench) settings() []string {
 	const password = "bench"
 	return []string{
-		"PATH=" + os.Getenv("PATH"), "LOG_LEVEL=WARNING", "GOGC=" + os.Getenv("GOGC"),
+		"PATH=" + os.Getenv("PATH"), "LOG_LEVEL=WARNING",
 		"DATABASE_HOST=" + b.database.Host, fmt.Sprintf("DATABASE_PORT=%d", b.database.Port), "DATABASE_NAME=" + databaseName,
 		"DATABASE_USER=bench_writer", "DATABASE_PASSWORD=" + password,
 		"MIGRATE_DATABASE_USER=bench_owner", "MIGRATE_DATABASE_PASSWORD=" + password,

@@ -30,6 +30,8 @@ func TestInstall(t *testing.T) {
 	r.followNotes(t)
 	r.test(t)
 	r.keepsScale(t, 2)
+	n.knowsItsMemory(t, "producer")
+	n.knowsItsMemory(t, "consumer")
 
 	c := n.newClient(t, n.openDoor(t))
 	c.Pour(t.Context(), nil, ledger.Pace{Events: 2000, PerSecond: 2000, Batch: 100})

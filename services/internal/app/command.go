@@ -32,6 +32,7 @@ func Command(c *cobra.Command, variables config.Binary) *cobra.Command {
 // Main runs a command until it ends or the process is told to, and exits: 0,
 // 2 for wrong settings, 1 for anything else.
 func Main(c *cobra.Command) {
+	tuneMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	err := c.ExecuteContext(ctx)
 	stop()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -178,7 +179,7 @@ func (v *vhosts) remove(names []string) error {
 func (v *vhosts) close() error {
 	v.sweeps.Wait()
 	v.mu.Lock()
-	left := append(v.ready, v.used...)
+	left := slices.Concat(v.ready, v.used)
 	v.ready, v.used = nil, nil
 	v.mu.Unlock()
 	if len(left) > 0 {
