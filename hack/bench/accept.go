@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 )
 
 const (
@@ -81,37 +80,6 @@ func acceptFrom(ctx context.Context, b *bench, r *report, p *service, prefix str
 			return err
 		}
 	}
-	return nil
-}
-
-// besideBatches measures single requests at a third of their most while another client posts batches of 10,000
-// without a pause.
-func besideBatches(ctx context.Context, b *bench, r *report) (err error) {
-	p, err := b.producer(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, p.stop(), b.purge()) }()
-	single := request("/log", mediaArray, requestEvent(1, "", payload))
-	most, _, err := closedLoop(ctx, p.addr, 64, b.duration, single)
-	if err != nil {
-		return err
-	}
-	other, cancel := context.WithCancel(ctx)
-	batches := make(chan error, 1)
-	go func() {
-		_, _, err := closedLoop(other, p.addr, 1, time.Hour, request("/log/batch", mediaLines, batchOf(mediaLines, 10*batchSize, payload)))
-		batches <- err
-	}()
-	latencies, err := openLoop(ctx, p.addr, 64, most/3, 2*b.duration, single, nil)
-	cancel()
-	if failed := <-batches; !errors.Is(failed, context.Canceled) {
-		err = errors.Join(err, failed)
-	}
-	if err != nil {
-		return err
-	}
-	r.addLatencies("accept.beside_batches", latencies)
 	return nil
 }
 

@@ -119,6 +119,7 @@ func measurements(o options) []measurement {
 		{name: "store.repeats", run: storeRepeats},
 		{name: "store.stored_already", run: storeAgain},
 		{name: "late_confirms", run: lateConfirms, once: true},
+		{name: "limits.beside_batches", run: besideLimit, once: true},
 		{name: "beside_batches", run: besideBatches, once: true},
 		{name: "latency", run: latency, once: true},
 		{name: "memory.big_batch", run: bigBatch, once: true},

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// besideBatches measures single requests at a third of their most while another client posts batches of 10,000
+// without a pause.
+func besideBatches(ctx context.Context, b *bench, r *report) (err error) {
+	p, err := b.producer(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.stop(), b.purge()) }()
+	single := request("/log", mediaArray, requestEvent(1, "", payload))
+	most, _, err := closedLoop(ctx, p.addr, 64, b.duration, single)
+	if err != nil {
+		return err
+	}
+	other, cancel := context.WithCancel(ctx)
+	batches := make(chan error, 1)
+	go func() {
+		_, _, err := closedLoop(other, p.addr, 1, time.Hour, request("/log/batch", mediaLines, batchOf(mediaLines, 10*batchSize, payload)))
+		batches <- err
+	}()
+	latencies, err := openLoop(ctx, p.addr, 64, most/3, 2*b.duration, single, nil)
+	cancel()
+	if failed := <-batches; !errors.Is(failed, context.Canceled) {
+		err = errors.Join(err, failed)
+	}
+	if err != nil {
+		return err
+	}
+	r.addLatencies("accept.beside_batches", latencies)
+	return nil
+}
+
+// What a producer has on its way to the broker while it takes in single events beside a batch: broker/lanes.go.
+const (
+	besidePace   = time.Millisecond // between messages of single events
+	besideWindow = 32               // messages of the batch without a confirm
+	besideEvents = 64               // events of one
+)
+
+// besideLimit is what besideBatches can reach at most: how late the broker's confirms of small messages are while
+// another connection publishes large ones without a pause. It has nothing of Trailpost in it.
+func besideLimit(ctx context.Context, b *bench, r *report) error {
+	if err := b.purge(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, warmUp+2*b.duration)
+	defer cancel()
+	from := time.Now().Add(warmUp)
+	large, small := batchOf(mediaLines, besideEvents, payload), queuedEvent()
+	var latencies durations
+	roles := make(chan func(*amqp.Channel) error, 2)
+	roles <- func(ch *amqp.Channel) error {
+		return publishPaced(ctx, ch, large, besideWindow, 0, func(time.Time, time.Duration) {})
+	}
+	roles <- func(ch *amqp.Channel) error {
+		return publishPaced(ctx, ch, small, publishWindow, besidePace, func(sent time.Time, took time.Duration) {
+			if sent.After(from) {
+				latencies = append(latencies, took)
+			}
+		})
+	}
+	if err := b.onConnections(cap(roles), func(ch *amqp.Channel) error { return (<-roles)(ch) }); err != nil {
+		return err
+	}
+	r.addLatencies("limits.beside_batches", latencies)
+	return b.purge()
+}
+
+// publishPaced publishes body until ctx ends, with at most window messages without a confirm and a pause after each,
+// and tells of each confirm, in one goroutine, when its message was sent and how long it took.
+func publishPaced(ctx context.Context, ch *amqp.Channel, body []byte, window int, pause time.Duration, confirmed func(sent time.Time, took time.Duration)) error {
+	if err := ch.Confirm(false); err != nil {
+		return err
+	}
+	confirms := ch.NotifyPublish(make(chan amqp.Confirmation, window))
+	outstanding := make(chan time.Time, window) // confirms of one channel come in order
+	refused := make(chan error, 1)
+	go func() {
+		defer close(refused)
+		for sent := range outstanding {
+			if c, open := <-confirms; !open || !c.Ack {
+				refused <- errors.New("not confirmed")
+				return
+			}
+			confirmed(sent, time.Since(sent))
+		}
+	}()
+	publish := func() error {
+		for ctx.Err() == nil {
+			select {
+			case outstanding <- time.Now():
+			case err := <-refused:
+				return err
+			}
+			message := amqp.Publishing{DeliveryMode: amqp.Persistent, ContentType: mediaLines, Body: body}
+			if err := ch.PublishWithContext(context.WithoutCancel(ctx), "", queueName, false, false, message); err != nil {
+				return err
+			}
+			time.Sleep(pause)
+		}
+		return nil
+	}
+	err := publish()
+	close(outstanding)
+	return errors.Join(err, <-refused) // which is closed when the last confirm has come
+}
