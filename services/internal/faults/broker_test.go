@@ -87,24 +87,17 @@ func deletedQueue(w *world, _ *rand.Rand) (func() error, error) {
 
 // deleteEmpty deletes the queue, unless messages wait.
 func (w *world) deleteEmpty() error {
-	conn, err := amqp.Dial(w.vhost.URL())
-	if err != nil {
+	return w.onChannel(func(ch *amqp.Channel) error {
+		q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
+		if err != nil {
+			return err
+		}
+		if q.Messages > 0 {
+			return fmt.Errorf("%d messages wait", q.Messages)
+		}
+		_, err = ch.QueueDelete(queue, false, false, false)
 		return err
-	}
-	defer conn.Close()
-	ch, err := conn.Channel()
-	if err != nil {
-		return err
-	}
-	q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
-	if err != nil {
-		return err
-	}
-	if q.Messages > 0 {
-		return fmt.Errorf("%d messages wait", q.Messages)
-	}
-	_, err = ch.QueueDelete(queue, false, false, false)
-	return err
+	})
 }
 
 func closedConnections(w *world, _ *rand.Rand) (func() error, error) {

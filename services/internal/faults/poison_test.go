@@ -123,29 +123,22 @@ func TestPoisonAmongTenThousand(t *testing.T) {
 
 // publishAll puts messages on the queue past the producer.
 func (w *world) publishAll(messages map[string][]amqp.Publishing) error {
-	conn, err := amqp.Dial(w.vhost.URL())
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	ch, err := conn.Channel()
-	if err != nil {
-		return err
-	}
-	if err := ch.Confirm(false); err != nil {
-		return err
-	}
-	for _, all := range messages {
-		for _, m := range all {
-			m.DeliveryMode = amqp.Persistent
-			confirm, err := ch.PublishWithDeferredConfirmWithContext(context.Background(), "", queue, true, false, m)
-			if err != nil {
-				return err
-			}
-			if !confirm.Wait() {
-				return fmt.Errorf("not confirmed: %.100s", m.Body)
+	return w.onChannel(func(ch *amqp.Channel) error {
+		if err := ch.Confirm(false); err != nil {
+			return err
+		}
+		for _, all := range messages {
+			for _, m := range all {
+				m.DeliveryMode = amqp.Persistent
+				confirm, err := ch.PublishWithDeferredConfirmWithContext(context.Background(), "", queue, true, false, m)
+				if err != nil {
+					return err
+				}
+				if !confirm.Wait() {
+					return fmt.Errorf("not confirmed: %.100s", m.Body)
+				}
 			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
