@@ -113,7 +113,9 @@ const (
 // setTimeout has the broker end consumers that hold a message longer. Only channels that
 // open afterwards know.
 func (w *world) setTimeout(timeout, tick string) error {
-	return w.ctl("eval", "application:set_env(rabbit, consumer_timeout, "+timeout+"), application:set_env(rabbit, channel_tick_interval, "+tick+").")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	return w.servers.Rabbit.Eval(ctx, "application:set_env(rabbit, consumer_timeout, "+timeout+"), application:set_env(rabbit, channel_tick_interval, "+tick+")")
 }
 
 // restartConsumers kills and starts them.

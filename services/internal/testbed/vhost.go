@@ -2,7 +2,6 @@ package testbed
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -64,8 +63,8 @@ func (s *Servers) Vhost(t testing.TB) Vhost {
 	return v
 }
 
-// vhosts makes and deletes vhosts by the handful: each call of rabbitmqctl starts
-// an Erlang machine, and the cores are few.
+// vhosts makes and deletes vhosts by the handful, past rabbitmqctl: each call of that
+// starts an Erlang machine, and the cores are few.
 type vhosts struct {
 	server *RabbitServer
 
@@ -103,30 +102,15 @@ func (v *vhosts) take(ctx context.Context) (string, error) {
 }
 
 func (v *vhosts) create(ctx context.Context, names []string) error {
-	type vhost struct {
-		Name string `json:"name"`
-	}
-	type permission struct {
-		User      string `json:"user"`
-		Vhost     string `json:"vhost"`
-		Configure string `json:"configure"`
-		Write     string `json:"write"`
-		Read      string `json:"read"`
-	}
-	var definitions struct {
-		Vhosts      []vhost      `json:"vhosts"`
-		Permissions []permission `json:"permissions"`
-	}
-	for _, name := range names {
-		definitions.Vhosts = append(definitions.Vhosts, vhost{name})
-		definitions.Permissions = append(definitions.Permissions, permission{v.server.User.Name, name, ".*", ".*", ".*"})
-	}
-	b, err := json.Marshal(definitions)
-	if err != nil {
-		return err
-	}
-	_, err = v.server.CtlInput(ctx, string(b), "import_definitions")
-	return err
+	return v.forEach(ctx, names, fmt.Sprintf(`ok = rabbit_vhost:add(V, <<"testbed">>), `+
+		`ok = rabbit_auth_backend_internal:set_permissions(<<%q>>, V, <<".*">>, <<".*">>, <<".*">>, <<"testbed">>)`, v.server.User.Name))
+}
+
+// forEach evaluates Erlang expressions for each vhost, V, at once. The names are our
+// own and need no quoting.
+func (v *vhosts) forEach(ctx context.Context, names []string, expressions string) error {
+	list := `<<"` + strings.Join(names, `">>, <<"`) + `">>`
+	return v.server.Eval(ctx, "lists:foreach(fun(V) -> "+expressions+" end, ["+list+"])")
 }
 
 // give has a vhost deleted in the background, once a handful is used.
@@ -169,10 +153,7 @@ func (v *vhosts) delete(names []string) {
 func (v *vhosts) remove(names []string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	// what delete_vhost calls, for several at once; the names are our own and need no quoting
-	expression := `[rabbit_vhost:delete(V, <<"testbed">>) || V <- [<<"` + strings.Join(names, `">>,<<"`) + `">>]].`
-	_, err := v.server.Ctl(ctx, "eval", expression)
-	return err
+	return v.forEach(ctx, names, `rabbit_vhost:delete(V, <<"testbed">>)`) // what delete_vhost calls
 }
 
 // close deletes what tests have used and what none has.

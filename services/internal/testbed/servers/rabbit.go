@@ -2,6 +2,7 @@ package servers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -254,6 +255,29 @@ func (r *Rabbit) CtlInput(ctx context.Context, input string, args ...string) ([]
 		return out, fmt.Errorf("rabbitmqctl %s: %w", strings.Join(args, " "), err)
 	}
 	return out, nil
+}
+
+// evaluate is sh's: $1 rabbitmqctl, $2 the node. erl_call is in Erlang's own folder, and
+// not always on the PATH; rabbitmqctl does the same for a second of a core. Calls at the
+// same time need names of their own.
+const evaluate = `call=$(command -v erl_call) || call=$(dirname "$(readlink -f "$(command -v erl)")")/erl_call
+if [ -x "$call" ]; then exec "$call" -h "call$$" -sname "$2" -e; fi
+exec "$1" eval "$(cat)"`
+
+// Eval evaluates Erlang expressions on the node, separated by commas and without a
+// period at the end. They return ok, or fail.
+func (r *Rabbit) Eval(ctx context.Context, expressions string) error {
+	const done = "evaluated_well"
+	// erl_call prints an error and exits with 0
+	program := "ok = begin " + expressions + " end, " + done + ".\n"
+	out, err := run(r.engine.command(ctx, "/bin/sh", "-c", evaluate, "eval", r.ctl, rabbitNode), program)
+	if err == nil && !strings.Contains(string(out), done) {
+		err = errors.New(strings.TrimSpace(string(out)))
+	}
+	if err != nil {
+		return fmt.Errorf("evaluate %s: %w", expressions, err)
+	}
+	return nil
 }
 
 // Tool is a line of shell that runs one of RabbitMQ's own tools (rabbitmqctl,

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -98,6 +99,16 @@ func TestPair(t *testing.T) {
 		}
 	})
 
+	t.Run("evaluates Erlang", func(t *testing.T) {
+		must(t, p.Rabbit.Eval(t.Context(), "true = rabbit:is_running(), ok"))
+		for _, wrong := range []string{"error(%s)", "%s", "{error, %s}"} {
+			// what fails says so, and not only what was to be evaluated
+			wrong = fmt.Sprintf(wrong, `list_to_atom("evaluated" ++ "_badly")`)
+			if err := p.Rabbit.Eval(t.Context(), wrong); err == nil || !strings.Contains(err.Error(), "evaluated_badly") {
+				t.Errorf("%s: %v", wrong, err)
+			}
+		}
+	})
 	t.Run("has tools for a shell", func(t *testing.T) {
 		env := append(p.Rabbit.Environment(), "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME"), "PGDATABASE=postgres",
 			"PGHOST="+p.Postgres.Host, "PGPORT="+strconv.Itoa(int(p.Postgres.Port)),

@@ -119,6 +119,5 @@ func (p *Pair) Recertify(ctx context.Context, certificate, key []byte) error {
 		return err
 	}
 	// Erlang would notice by itself, within two minutes.
-	_, err := p.Rabbit.Ctl(ctx, "eval", "ssl:clear_pem_cache().")
-	return err
+	return p.Rabbit.Eval(ctx, "ssl:clear_pem_cache()")
 }
