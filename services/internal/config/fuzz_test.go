@@ -17,8 +17,8 @@ func FuzzDotEnv(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	const password = "correct horse battery staple"
+	dir := f.TempDir() // of this process, which has one input after the other
 	f.Fuzz(func(t *testing.T, content []byte) {
-		dir := t.TempDir()
 		write(t, dir, ".env", string(content))
 		cfg, err := Load(ForConsumer, []string{"DATABASE_PASSWORD=" + password}, dir)
 		if err == nil {
