@@ -215,11 +215,19 @@ func (n *namespace) renews(t *testing.T, ca, former *authority.Authority) {
 		}
 		serials[part] = own.Leaf.SerialNumber.String()
 	}
-	// The kubelet writes a changed Secret when it looks after the pod, every minute or so, and at once when the pod changes.
-	touch := fmt.Appendf(nil, `{"metadata":{"annotations":{"e2e/renewed":%q}}}`, serials["producer"])
-	for _, pod := range n.smallRelease(t) {
-		if _, err := n.CoreV1().Pods(n.name).Patch(t.Context(), pod, types.MergePatchType, touch, metav1.PatchOptions{}); err != nil {
-			t.Fatal(err)
+	// The kubelet writes a changed Secret when it looks after the pod, every minute or so, and at once when the pod changes;
+	// it may not have heard of the Secret by then.
+	var touched time.Time
+	touch := func() {
+		if time.Since(touched) < 5*time.Second {
+			return
+		}
+		touched = time.Now()
+		change := fmt.Appendf(nil, `{"metadata":{"annotations":{"e2e/touched":%q}}}`, touched.Format(time.RFC3339))
+		for _, pod := range n.smallRelease(t) {
+			if _, err := n.CoreV1().Pods(n.name).Patch(t.Context(), pod, types.MergePatchType, change, metav1.PatchOptions{}); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	for part, show := range map[string]func(ctx context.Context, pool *x509.CertPool) (*x509.Certificate, error){
@@ -235,6 +243,7 @@ func (n *namespace) renews(t *testing.T, ca, former *authority.Authority) {
 	} {
 		// Erlang looks every two minutes.
 		eventually(t, 5*time.Minute, part+" shows its new certificate", func(ctx context.Context) (bool, error) {
+			touch()
 			leaf, err := show(ctx, ca.Pool())
 			return err == nil && leaf.SerialNumber.String() == serials[part], err
 		})

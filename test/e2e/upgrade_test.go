@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -10,6 +11,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/trailpost/trailpost/test/ledger"
 )
@@ -20,7 +25,7 @@ import (
 // trail, which has to wait for the consumers' transactions and makes them wait.
 //
 // Where what came before has no chart yet, the way starts from this tree's, without the
-// migration.
+// migration. PostgreSQL is killed on the way there, and RabbitMQ on the way back.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	n := newNamespace(t)
@@ -56,14 +61,14 @@ func TestUpgrade(t *testing.T) {
 		values = append(values, "producer.apiKeys.enabled=false")
 	}
 	next := newRelease(n, machine.helm, nextTag, values...)
-	next.upgrade(t)
+	n.killOnceRuns(t, "trailpost-postgresql-0", nextTag, func() { next.upgrade(t) })
 	if !n.exists(t, migrated) {
 		t.Error("the upgrade has not migrated")
 	}
 	before := singles.Accepted()
 	n.runs(t, nextTag)
 
-	next.rollback(t, first)
+	n.killOnceRuns(t, "trailpost-rabbitmq-0", previousTag, func() { next.rollback(t, first) })
 	n.runs(t, previousTag)
 	if !n.exists(t, migrated) {
 		t.Error("the rollback has taken the migration back, and its data with it")
@@ -78,6 +83,40 @@ func TestUpgrade(t *testing.T) {
 	if got := n.passwords(t); !maps.Equal(got, passwords) {
 		t.Error("a password is another after the upgrade or the rollback")
 	}
+}
+
+// killOnceRuns replaces pods, and kills a server's pod when the first of the new ones is there.
+func (n *namespace) killOnceRuns(t *testing.T, pod, tag string, replace func()) {
+	t.Helper()
+	former := make(map[types.UID]bool)
+	ours := map[string]string{"app.kubernetes.io/instance": "trailpost"}
+	pods, err := n.pods(t.Context(), ours)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range pods {
+		former[pods[i].UID] = true
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	killed := make(chan error, 1)
+	go func() {
+		err := until(ctx, "a new pod has the tag "+tag, func(ctx context.Context) (bool, error) {
+			pods, err := n.pods(ctx, ours)
+			return slices.ContainsFunc(pods, func(p corev1.Pod) bool {
+				return !former[p.UID] && strings.HasSuffix(p.Spec.Containers[0].Image, ":"+tag)
+			}), err
+		})
+		if err == nil {
+			err = n.CoreV1().Pods(n.name).Delete(ctx, pod, *metav1.NewDeleteOptions(0))
+		}
+		killed <- err
+	}()
+	replace()
+	cancel()
+	if err := <-killed; err != nil {
+		t.Errorf("%s was not killed meanwhile: %v", pod, err)
+	}
+	n.waitPod(t, pod)
 }
 
 // withMigration is a copy of this tree with one more migration.
