@@ -50,7 +50,7 @@ func (b *batch) oldest() (t time.Time) {
 }
 
 // collect waits for a message, and takes what else is there, up to a batch. It
-// never waits longer than the linger for more. The batch is empty when take has
+// never waits for more longer than [Worker.linger]. The batch is empty when take has
 // ended.
 func (w *Worker) collect(take context.Context, s Session) (*batch, error) {
 	b := &batch{events: make([]event.Event, 0, w.room)}
@@ -79,10 +79,26 @@ func (w *Worker) collect(take context.Context, s Session) (*batch, error) {
 			break
 		}
 		if deadline.IsZero() {
-			deadline = b.began.Add(w.opts.Linger)
+			deadline = b.began.Add(w.linger(b))
 		}
 	}
 	return b, nil
+}
+
+// A batch whose events are late already waits longer for more: larger batches cost
+// PostgreSQL and RabbitMQ less an event, so that the queue is worked off sooner. A queue
+// of single events has batches of some dozens otherwise (hack/bench, store.singles).
+const (
+	lateAfter  = time.Second // since an event was received; well over what it takes when nothing waits
+	lateLinger = 10          // lingers
+)
+
+// linger is how long b, which has its first message, waits for more.
+func (w *Worker) linger(b *batch) time.Duration {
+	if oldest := b.oldest(); !oldest.IsZero() && w.opts.Now().Sub(oldest) > lateAfter {
+		return lateLinger * w.opts.Linger
+	}
+	return w.opts.Linger
 }
 
 // receive returns the message that was held back, or the next one.

@@ -107,3 +107,23 @@ func TestCarriedHeadersAreTheMessages(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+func TestALateBatchWaitsLongerForMore(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	w := NewWorker(Options{Linger: 2 * time.Millisecond, Now: func() time.Time { return now }})
+	for age, want := range map[time.Duration]time.Duration{
+		0:                    2 * time.Millisecond,
+		time.Second:          2 * time.Millisecond,
+		time.Second + 1:      20 * time.Millisecond,
+		-time.Hour:           2 * time.Millisecond, // a producer's clock that is ahead
+		365 * 24 * time.Hour: 20 * time.Millisecond,
+	} {
+		b := &batch{events: []event.Event{{ReceivedAt: now.Add(-age)}}}
+		if got := w.linger(b); got != want {
+			t.Errorf("of events %s old: %s, want %s", age, got, want)
+		}
+	}
+	if got := w.linger(&batch{}); got != 2*time.Millisecond {
+		t.Errorf("of dead letters alone: %s", got)
+	}
+}
