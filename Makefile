@@ -138,8 +138,13 @@ e2e: ## the end-to-end tests, on a kind cluster; hack/e2e says what they need
 
 ##### Check
 
+# The longest first: half of them wait for one thing at a time.
+CHECKS := check-rules check-lint check-chart check-vet check-modules check-vulnerabilities check-k8s \
+  check-format check-scripts check-workflows check-paths check-dashboards
+
 .PHONY: check
-check: check-format check-vet check-lint check-modules check-scripts check-workflows check-paths check-dashboards check-chart check-rules check-k8s check-vulnerabilities ## everything but the tests
+check: ## everything but the tests
+	exec $(MAKE) --jobs=4 --output-sync=target $(CHECKS)
 
 .PHONY: format
 format: ## gofmt, with the imports in order
