@@ -85,8 +85,8 @@ func (c *Consumer) open(ctx context.Context) (*Session, error) {
 	return s, nil
 }
 
-// Session is one worker's connection, channel and consumer. It is used by one
-// goroutine. Every error means that it is lost: what it delivered and was not
+// Session is one worker's connection, channel and consumer. One goroutine uses
+// it, except for Lost, which any may call. Every error means that it is lost: what it delivered and was not
 // acked comes again on another one.
 type Session struct {
 	cfg     Config

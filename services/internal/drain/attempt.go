@@ -25,8 +25,48 @@ type result struct {
 // attempt is a batch on its way, for as long as its session lives.
 type attempt struct {
 	*Worker
-	session Session
+	session loser
 	status  *status
+	batch   *batch
+
+	under   context.Context // ends when the batch is through, or its worker is to take no more
+	through context.CancelFunc
+	done    chan struct{} // closed when the fields below are what became of it
+
+	began   time.Time
+	ctx     context.Context // with the batch's span
+	span    *batchSpan
+	results []result
+	letters int
+	err     error // not all of it is settled, and nobody tries any more
+}
+
+func (a *attempt) isDone() bool {
+	if a == nil {
+		return false
+	}
+	select {
+	case <-a.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// pass stores the batch and dead-letters what can't be stored.
+func (a *attempt) pass(ctx context.Context) {
+	a.began = time.Now()
+	a.ctx, a.span = a.opts.Tracing.start(ctx, a.batch)
+	a.results, a.err = a.store(a.ctx, a.batch.events, a.batch.redelivered)
+	if a.err != nil {
+		return
+	}
+	// The point of no return: what is committed stays, whatever happens now.
+	// A crash from here to the ack means redelivery, and the store finds duplicates.
+	a.span.committed(a.results)
+	letters := a.batch.letters(a.results)
+	a.letters = len(letters)
+	a.err = a.deadLetter(a.ctx, letters)
 }
 
 // store commits events, trying for ever while the database is at fault. Where an event is,

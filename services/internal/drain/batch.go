@@ -1,17 +1,22 @@
 package drain
 
 import (
-	"context"
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/event"
 )
+
+// maxBatchBytes is how large the messages of a batch may be together, unless one alone
+// is larger. Two batches are in a worker's hands; a thousand events of the largest size
+// that is allowed would take a quarter of a GiB each.
+const maxBatchBytes = 8 << 20
 
 // batch is whole messages with one shared outcome: all are acked, or none.
 type batch struct {
 	messages    []message
 	events      []event.Event
 	count       int // events and letters
+	bytes       int // of the messages' bodies
 	redelivered bool
 	began       time.Time // when its first message was received
 }
@@ -22,7 +27,13 @@ func (b *batch) add(m message) {
 	b.messages = append(b.messages, m)
 	b.events = append(b.events, m.events...)
 	b.count += m.count()
+	b.bytes += len(m.Body)
 	b.redelivered = b.redelivered || m.Redelivered
+}
+
+// fits tells whether b may have m, too.
+func (w *Worker) fits(b *batch, m *message) bool {
+	return b.count+m.count() <= w.opts.BatchSize && b.bytes+len(m.Body) <= maxBatchBytes
 }
 
 // carried are the headers of the message that brought the event at index i.
@@ -49,42 +60,6 @@ func (b *batch) oldest() (t time.Time) {
 	return t
 }
 
-// collect waits for a message, and takes what else is there, up to a batch. It
-// never waits for more longer than [Worker.linger]. The batch is empty when take has
-// ended.
-func (w *Worker) collect(take context.Context, s Session) (*batch, error) {
-	b := &batch{events: make([]event.Event, 0, w.room)}
-	defer func() { w.room = min(max(2*len(b.events), w.room/2), w.opts.BatchSize) }()
-	var deadline time.Time
-	for b.count < w.opts.BatchSize {
-		m, ok, err := w.receive(take, s, b.empty(), deadline)
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			if b.empty() && take.Err() == nil {
-				continue
-			}
-			break
-		}
-		if !b.empty() && (m.alone() || b.count+m.count() > w.opts.BatchSize) {
-			w.held = &m
-			break
-		}
-		if b.empty() {
-			b.began = time.Now()
-		}
-		b.add(m)
-		if m.alone() {
-			break
-		}
-		if deadline.IsZero() {
-			deadline = b.began.Add(w.linger(b))
-		}
-	}
-	return b, nil
-}
-
 // A batch whose events are late already waits longer for more: larger batches cost
 // PostgreSQL and RabbitMQ less an event, so that the queue is worked off sooner. A queue
 // of single events has batches of some dozens otherwise (hack/bench, store.singles).
@@ -99,22 +74,4 @@ func (w *Worker) linger(b *batch) time.Duration {
 		return lateLinger * w.opts.Linger
 	}
 	return w.opts.Linger
-}
-
-// receive returns the message that was held back, or the next one.
-func (w *Worker) receive(take context.Context, s Session, first bool, deadline time.Time) (m message, ok bool, err error) {
-	if w.held != nil {
-		m, w.held = *w.held, nil
-		return m, true, nil
-	}
-	wait := time.Duration(-1)
-	if !first {
-		wait = max(0, time.Until(deadline))
-	}
-	d, ok, err := s.Receive(take, wait)
-	if err != nil || !ok {
-		return m, false, err
-	}
-	m = read(d, w.opts.Now())
-	return m, true, s.Saw(m.count())
 }

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/event"
 )
@@ -37,7 +35,7 @@ func (*shelf) Close()                 {}
 func delivery(tag uint64, events int, returns int64) broker.Delivery {
 	var lines []string
 	for n := range events {
-		id := uuid.Must(uuid.NewV7())
+		id := noonID(int(tag)<<8 + n)
 		e := event.Event{ID: id, SessionID: 1, Type: "t", Timestamp: event.IDTime(id), ReceivedAt: event.IDTime(id), Payload: fmt.Appendf(nil, `{"n":%d}`, n)}
 		lines = append(lines, string(event.AppendWire(nil, &e)))
 	}
@@ -48,9 +46,9 @@ func delivery(tag uint64, events int, returns int64) broker.Delivery {
 func collectAll(t *testing.T, size int, deliveries ...broker.Delivery) (batches [][]uint64) {
 	t.Helper()
 	s := &shelf{deliveries: deliveries}
-	w := NewWorker(Options{BatchSize: size, Linger: time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
-	for len(s.deliveries) > 0 || w.held != nil {
-		b, err := w.collect(t.Context(), s)
+	p := &pipeline{Worker: NewWorker(Options{BatchSize: size, Linger: time.Millisecond, Logger: slog.New(slog.DiscardHandler)}), session: s}
+	for len(s.deliveries) > 0 || p.held != nil {
+		b, err := p.collect(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,6 +87,21 @@ func TestCollect(t *testing.T) {
 				t.Errorf("batches %v, want %v", got, tc.want)
 			}
 		})
+	}
+}
+
+func TestABatchIsBoundedInBytes(t *testing.T) {
+	large := func(tag uint64, size int) broker.Delivery {
+		return broker.Delivery{Tag: tag, Body: make([]byte, size), ContentType: broker.ContentEvent}
+	}
+	got := collectAll(t, 1000,
+		large(1, maxBatchBytes/2), large(2, maxBatchBytes/2), // just fit
+		large(3, 1), large(4, maxBatchBytes), // together too much
+		large(5, 2*maxBatchBytes), // alone too much, and taken
+		large(6, 1))
+	want := [][]uint64{{1, 2}, {3}, {4}, {5}, {6}}
+	if !slices.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("batches %v, want %v", got, want)
 	}
 }
 

@@ -47,6 +47,7 @@ func (p *process) connect(prefetch int) func(context.Context, func(error)) (Sess
 			p.breaks("a second session while the first is not closed")
 		}
 		p.session = &modelSession{process: p, prefetch: prefetch}
+		p.failed = false
 		return p.session, nil
 	}
 }
@@ -79,6 +80,7 @@ func (s *modelSession) Receive(ctx context.Context, wait time.Duration) (broker.
 		timeout = time.After(wait)
 	}
 	for {
+		s.live()
 		d, ok, changed, err := s.take()
 		if err != nil || ok {
 			s.after(f)
@@ -185,6 +187,7 @@ func (s *modelSession) settle(tag uint64, n int) {
 }
 
 func (s *modelSession) Lost() bool {
+	s.live()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.known

@@ -49,6 +49,7 @@ func (s modelStore) try(ctx context.Context, events []event.Event) ([]store.Outc
 }
 
 func (s modelStore) enter(events int) {
+	s.live()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {

@@ -103,7 +103,7 @@ type process struct {
 	health   *Health
 	session  *modelSession // nil before the first, and after a crash
 	storing  bool          // Store has been called and has not returned
-	failed   bool          // what it returned last was a failure
+	failed   bool          // what it returned last, in this session, was a failure
 	crashed  bool
 	closed   bool // its store
 }
@@ -118,6 +118,7 @@ type script struct {
 // step returns the fault of the next step. A stop or a crash before the step has
 // happened when it returns, or it does not return.
 func (p *process) step(what string) fault {
+	p.live()
 	p.mu.Lock()
 	f := nothing
 	if len(p.script.faults) > 0 && !p.calm {
@@ -151,13 +152,23 @@ func (p *process) after(f fault) {
 }
 
 // crash ends the process where it stands, as kill -9 does: the broker sees the
-// connection end.
+// connection end, and no other goroutine of it gets beyond the step that it is in.
 func (p *process) crash() {
 	p.lose(true)
 	p.mu.Lock()
 	p.crashed, p.session = true, nil
 	p.mu.Unlock()
 	runtime.Goexit()
+}
+
+// live does not return in a process that has crashed.
+func (p *process) live() {
+	p.mu.Lock()
+	crashed := p.crashed
+	p.mu.Unlock()
+	if crashed {
+		runtime.Goexit()
+	}
 }
 
 // lose ends the session on the broker's side: what was not acked is ready again.

@@ -144,11 +144,7 @@ func (g *generator) line() ([]byte, ending) {
 	if len(g.former) == 0 && (kind == "repeat" || kind == "reused id") {
 		kind = "new"
 	}
-	id := uuid.UUID{6: 0x70, 8: 0x80, 14: byte(g.number >> 8), 15: byte(g.number)}
-	ms := noon.UnixMilli()
-	for i := range 6 {
-		id[i] = byte(ms >> (40 - 8*i))
-	}
+	id := noonID(g.number)
 	e := event.Event{ID: id, SessionID: 1, Type: "t", Timestamp: noon, ReceivedAt: noon, Payload: fmt.Appendf(nil, `{"n":%d}`, g.number)}
 	switch kind {
 	case "unreadable":
@@ -168,6 +164,16 @@ func (g *generator) line() ([]byte, ending) {
 	g.former = append(g.former, e)
 	line := event.AppendWire(nil, &e)
 	return line, ending{id: e.ID, row: string(line), letter: letterKey(deadletter.ReasonIDReused, line)}
+}
+
+// noonID is an event_id of noon's.
+func noonID(number int) uuid.UUID {
+	id := uuid.UUID{6: 0x70, 8: 0x80, 14: byte(number >> 8), 15: byte(number)}
+	ms := noon.UnixMilli()
+	for i := range 6 {
+		id[i] = byte(ms >> (40 - 8*i))
+	}
+	return id
 }
 
 // Bounds of a run, by the model's clock.

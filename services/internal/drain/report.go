@@ -1,7 +1,6 @@
 package drain
 
 import (
-	"context"
 	"log/slog"
 	"time"
 
@@ -13,7 +12,7 @@ import (
 
 // letters are the dead letters of a batch: what could not be read, and what
 // can't be stored.
-func (w *Worker) letters(b *batch, results []result) []deadletter.Letter {
+func (b *batch) letters(results []result) []deadletter.Letter {
 	var letters []deadletter.Letter
 	for _, m := range b.messages {
 		letters = append(letters, m.letters...)
@@ -36,15 +35,15 @@ func (w *Worker) letters(b *batch, results []result) []deadletter.Letter {
 	return letters
 }
 
-// report counts and logs a batch that is settled. The words are the Python
+// report counts and logs the batch when it is settled. The words are the Python
 // service's, whose users grep for them.
-func (w *Worker) report(ctx context.Context, b *batch, results []result, letters int, took time.Duration) {
+func (a *attempt) report() {
 	const processed = "Log event processed"
-	now := w.opts.Now()
+	now := a.opts.Now()
 	stored, duplicates := 0, 0
-	debug := w.opts.Logger.Enabled(ctx, slog.LevelDebug)
-	for i, r := range results {
-		e := &b.events[i]
+	debug := a.opts.Logger.Enabled(a.ctx, slog.LevelDebug)
+	for i, r := range a.results {
+		e := &a.batch.events[i]
 		switch {
 		case r.poison != nil || r.outcome == store.Reused:
 			continue
@@ -52,15 +51,15 @@ func (w *Worker) report(ctx context.Context, b *batch, results []result, letters
 			duplicates++
 		default:
 			stored++
-			w.opts.Metrics.lagSeconds.Observe(max(0, now.Sub(e.ReceivedAt).Seconds()))
+			a.opts.Metrics.lagSeconds.Observe(max(0, now.Sub(e.ReceivedAt).Seconds()))
 		}
 		if debug {
-			w.opts.Logger.DebugContext(ctx, processed, "event_id", e.ID, "event_type", e.Type, "session_id", e.SessionID,
+			a.opts.Logger.DebugContext(a.ctx, processed, "event_id", e.ID, "event_type", e.Type, "session_id", e.SessionID,
 				"duplicate", r.outcome == store.Duplicate, "traceparent", e.TraceParent)
 		}
 	}
-	w.opts.Metrics.stored.Add(float64(stored))
-	w.opts.Metrics.duplicates.Add(float64(duplicates))
-	w.opts.Logger.InfoContext(ctx, processed, "events", b.count, "messages", len(b.messages), "stored", stored,
-		"duplicates", duplicates, "dead_lettered", letters, "seconds", took.Seconds())
+	a.opts.Metrics.stored.Add(float64(stored))
+	a.opts.Metrics.duplicates.Add(float64(duplicates))
+	a.opts.Logger.InfoContext(a.ctx, processed, "events", a.batch.count, "messages", len(a.batch.messages), "stored", stored,
+		"duplicates", duplicates, "dead_lettered", a.letters, "seconds", time.Since(a.began).Seconds())
 }

@@ -13,16 +13,20 @@ import (
 
 // Session delivers messages on one broker connection. Every error of its
 // methods means that it is lost, with all that it delivered and was not acked.
+// One goroutine uses it, except for Lost, which is for any.
 type Session interface {
+	loser
 	// Receive waits for a message, for at most wait unless that is negative.
 	Receive(ctx context.Context, wait time.Duration) (broker.Delivery, bool, error)
 	// Saw tells the session how many events a message had.
 	Saw(events int) error
 	// Ack settles the n messages up to and including tag for good.
 	Ack(tag uint64, n int) error
-	Lost() bool
 	Close()
 }
+
+// loser is what a batch on its way may know of its session.
+type loser interface{ Lost() bool }
 
 // Store commits events. When it returns nil, outcome i is what became of
 // events[i], for good.
@@ -62,11 +66,10 @@ type Options struct {
 	AfterCommit func()
 }
 
-// Worker drains the queue, one batch after the other.
+// Worker drains the queue. It stores one batch after the other, and has the next at hand.
 type Worker struct {
 	opts Options
-	held *message // taken, and left for the next batch
-	room int      // events that the next batch is likely to have
+	room int // events that the next batch is likely to have
 }
 
 // NewWorker returns a worker.
@@ -100,9 +103,7 @@ func (w *Worker) Run(take, work context.Context) error {
 		}
 		status.connected()
 		w.opts.Logger.Info("consuming", "batch_size", w.opts.BatchSize)
-		err = w.serve(take, work, s, status)
-		w.held = nil
-		status.holds(time.Time{})
+		err = (&pipeline{Worker: w, session: s, status: status}).run(take, work)
 		s.Close()
 		if err != nil && take.Err() == nil {
 			status.disconnected(err)
@@ -112,55 +113,8 @@ func (w *Worker) Run(take, work context.Context) error {
 	return nil
 }
 
-// serve drains one session.
-func (w *Worker) serve(take, work context.Context, s Session, status *status) error {
-	for take.Err() == nil {
-		b, err := w.collect(take, s)
-		if err != nil {
-			return err
-		}
-		if b.empty() {
-			break
-		}
-		status.holds(b.oldest())
-		if err := w.process(work, s, b, status); err != nil {
-			return err
-		}
-		status.holds(time.Time{})
-	}
-	return nil
-}
-
-// process settles a batch: afterwards every event of it is committed or a
-// dead letter, and its messages are acked.
-func (w *Worker) process(ctx context.Context, s Session, b *batch, status *status) (err error) {
-	start := time.Now()
-	ctx, span := w.opts.Tracing.start(ctx, b)
-	defer func() { span.end(err) }()
-	a := attempt{Worker: w, session: s, status: status}
-	results, err := a.store(ctx, b.events, b.redelivered)
-	if err != nil {
-		return err
-	}
-	// The point of no return: what is committed stays, whatever happens now.
-	// A crash from here to the ack means redelivery, and the store finds duplicates.
-	span.committed(results)
-	letters := w.letters(b, results)
-	if err := a.deadLetter(ctx, letters); err != nil {
-		return err
-	}
-	if w.opts.AfterCommit != nil {
-		w.opts.AfterCommit()
-	}
-	if err := s.Ack(b.lastTag(), len(b.messages)); err != nil {
-		return err
-	}
-	w.report(ctx, b, results, len(letters), time.Since(start))
-	return nil
-}
-
 // errGaveUp ends a wait: the session is lost, or time is up.
-func errGaveUp(ctx context.Context, s Session) error {
+func errGaveUp(ctx context.Context, s loser) error {
 	if s.Lost() {
 		return fmt.Errorf("%w while a batch was in hand", broker.ErrSessionLost)
 	}
