@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"io"
 	"net"
 	"os"
@@ -18,13 +17,12 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/testbed"
+	"github.com/trailpost/trailpost/services/internal/testbed/golden"
 	"github.com/trailpost/trailpost/services/internal/testbed/servers"
 )
 
 // runVariable makes this test binary the command itself.
 const runVariable = "TRAILPOST_TEST_LOCAL"
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestMain(m *testing.M) {
 	if os.Getenv(runVariable) != "" {
@@ -142,19 +140,7 @@ func TestCard(t *testing.T) {
 	}
 	p.Reader.Name = "trail_reader"
 	got := card("/home/alice/it's here/.trailpost", p)
-	golden := filepath.Join("testdata", "card.txt")
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("the card has changed (-update rewrites it):\n%s", got)
-	}
+	golden.File(t, "card.txt", got)
 }
 
 // What a shell reads back is what was written, whatever it is.

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
-	"flag"
 	"fmt"
 	"maps"
 	"math/big"
@@ -21,7 +20,7 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/deadletter"
-	"github.com/trailpost/trailpost/services/internal/testbed/readme"
+	"github.com/trailpost/trailpost/services/internal/testbed/golden"
 )
 
 // exported tells whether a service's /metrics has a sample, whatever its value.
@@ -78,8 +77,6 @@ func TestTheProducerShowsTheQueue(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "write README's table of metrics instead of comparing it")
-
 const (
 	metricsHint  = "go test ./services/internal/app -run TestMetricsAreDocumented -update"
 	metricsBegin = "<!-- metrics: made by `" + metricsHint + "` -->\n"
@@ -116,7 +113,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		}
 		all.read(name, body)
 	}
-	readme.Block(t, metricsBegin, all.table(), metricsHint, *update)
+	golden.Block(t, metricsBegin, all.table(), metricsHint)
 }
 
 // documented are metrics by their names.

@@ -2,34 +2,15 @@ package config
 
 import (
 	"errors"
-	"flag"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/trailpost/trailpost/services/internal/testbed/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-// golden compares got with testdata/name.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("differs from %s (run with -update to accept):\n%s", path, got)
-	}
-}
 
 func write(t *testing.T, dir, name, content string) string {
 	t.Helper()
@@ -127,7 +108,7 @@ func TestTenFaultsTenLines(t *testing.T) {
 	if strings.Contains(got, "hunter2") {
 		t.Error("a secret is in the message")
 	}
-	golden(t, "ten_faults.txt", got)
+	golden.File(t, "ten_faults.txt", got)
 }
 
 func TestFaults(t *testing.T) {
@@ -180,7 +161,7 @@ func TestFaults(t *testing.T) {
 		got := faults(t, c.binary, t.TempDir(), c.environ...)
 		out.WriteString("# " + c.what + "\n" + strings.ReplaceAll(got, dir, "DIR"))
 	}
-	golden(t, "faults.txt", out.String())
+	golden.File(t, "faults.txt", out.String())
 }
 
 // A .env is often shared, so settings of another binary are checked for their

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/trailpost/trailpost/services/internal/testbed/readme"
+	"github.com/trailpost/trailpost/services/internal/testbed/golden"
 )
 
 const (
@@ -15,7 +15,7 @@ const (
 
 // The README's table is the struct's.
 func TestReadmeListsTheVariables(t *testing.T) {
-	readme.Block(t, tableBegin, variableTable(), tableHint, *update)
+	golden.Block(t, tableBegin, variableTable(), tableHint)
 }
 
 func variableTable() string {

@@ -3,6 +3,8 @@ package config
 import (
 	"strings"
 	"testing"
+
+	"github.com/trailpost/trailpost/services/internal/testbed/golden"
 )
 
 func TestUsage(t *testing.T) {
@@ -15,7 +17,7 @@ func TestUsage(t *testing.T) {
 		if err := Usage(&out, binary); err != nil {
 			t.Fatal(err)
 		}
-		golden(t, name, out.String())
+		golden.File(t, name, out.String())
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/testbed/golden"
 )
 
 // hostile is a body that must be refused with a status; testdata has the whole answer.
@@ -254,7 +255,7 @@ func TestHostileBodies(t *testing.T) {
 			n++
 		}
 	}
-	golden(t, "hostile_bodies.txt", out.String())
+	golden.File(t, "hostile_bodies.txt", out.String())
 	if events := p.published(); len(events) > 0 {
 		t.Errorf("published %d events", len(events))
 	}

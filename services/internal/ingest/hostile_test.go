@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/testbed/golden"
 )
 
 const good = `{"session_id":1,"event_type":"user_action"}`
@@ -114,7 +115,7 @@ func TestHostileRequests(t *testing.T) {
 		}
 		fmt.Fprintf(&out, "# %s\n%s", c.what, instance.ReplaceAllString(got.body, "urn:uuid:…"))
 	}
-	golden(t, "hostile.txt", out.String())
+	golden.File(t, "hostile.txt", out.String())
 	if events := p.published(); len(events) > 0 {
 		t.Errorf("published %d events", len(events))
 	}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/trailpost/trailpost/services/internal/testbed/golden"
 )
 
 // wire is bytes that a client sends as they are, and the statuses of all answers that
@@ -221,7 +223,7 @@ func TestHostileWire(t *testing.T) {
 		published = now
 		fmt.Fprintf(&out, "# %s\n%s", c.what, bodies)
 	}
-	golden(t, "hostile_wire.txt", out.String())
+	golden.File(t, "hostile_wire.txt", out.String())
 	if log := s.log.String(); log != "" {
 		t.Errorf("clients' faults fill the log: %s", log)
 	}

@@ -1,5 +1,4 @@
-// Package readme keeps what README.md lists in step with the code.
-package readme
+package golden
 
 import (
 	"os"
@@ -12,9 +11,9 @@ import (
 const end = "<!-- end -->\n"
 
 // Block holds what stands in the repository's README.md between the line begin and
-// the next "<!-- end -->" against want, which the code says. With update it writes
+// the next "<!-- end -->" against want, which the code says. With -update it writes
 // want there instead of failing; hint tells how to do that.
-func Block(t testing.TB, begin, want, hint string, update bool) {
+func Block(t testing.TB, begin, want, hint string) {
 	t.Helper()
 	file := filepath.Join(root(t), "README.md")
 	text, err := os.ReadFile(file)
@@ -29,7 +28,7 @@ func Block(t testing.TB, begin, want, hint string, update bool) {
 	if is == want {
 		return
 	}
-	if !update {
+	if !*update {
 		t.Errorf("README.md lists something else than the code; `%s` mends it", hint)
 		return
 	}
