@@ -12,20 +12,11 @@ import (
 )
 
 // latency measures the time from a 202 to the visible row, at 70 % of the rate that producer and consumer together keep up with on this machine.
-func latency(ctx context.Context, b *bench, r *report) (err error) {
-	if err := b.clean(ctx); err != nil {
-		return err
-	}
-	p, err := b.producer(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, p.stop(), b.clean(ctx)) }()
-	c, err := b.consumer(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, c.stop()) }()
+func latency(ctx context.Context, b *bench, r *report) error {
+	return b.withBoth(ctx, func(p, c *service) error { return b.latencyOf(ctx, p, c, r) })
+}
+
+func (b *bench) latencyOf(ctx context.Context, p, c *service, r *report) error {
 	single := request("/log", mediaArray, requestEvent(1, "", payload))
 
 	before, err := c.metric(metricStored)

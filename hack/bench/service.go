@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -31,6 +32,24 @@ func (b *bench) producer(ctx context.Context, settings ...string) (*service, err
 
 func (b *bench) consumer(ctx context.Context, settings ...string) (*service, error) {
 	return b.start(ctx, "consumer", "CONSUMER", settings)
+}
+
+// withBoth has do use a producer and a consumer of an empty trail, and leaves it empty.
+func (b *bench) withBoth(ctx context.Context, do func(p, c *service) error) (err error) {
+	if err := b.clean(ctx); err != nil {
+		return err
+	}
+	p, err := b.producer(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.stop(), b.clean(ctx)) }()
+	c, err := b.consumer(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.stop()) }()
+	return do(p, c)
 }
 
 // start runs a service and waits until it is ready.

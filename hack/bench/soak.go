@@ -18,21 +18,11 @@ var resources = []string{"process_resident_memory_bytes", "go_goroutines", "proc
 
 // soak has producer and consumer work at a steady rate for long, and fails if they use more in the last quarter than in the
 // second, or if an event is not stored. The first quarter is for warming up.
-func soak(ctx context.Context, b *bench, r *report) (err error) {
-	if err := b.clean(ctx); err != nil {
-		return err
-	}
-	p, err := b.producer(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, p.stop(), b.clean(ctx)) }()
-	c, err := b.consumer(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, c.stop()) }()
+func soak(ctx context.Context, b *bench, r *report) error {
+	return b.withBoth(ctx, func(p, c *service) error { return b.soakBoth(ctx, p, c, r) })
+}
 
+func (b *bench) soakBoth(ctx context.Context, p, c *service, r *report) error {
 	services := map[string]*service{"producer": p, "consumer": c}
 	watching, stop := context.WithCancel(ctx)
 	watched := make(chan error, 1)
