@@ -93,7 +93,7 @@ type Consumer struct {
 	RetryDelay      time.Duration `env:"CONSUMER_RETRY_DELAY" envDefault:"5" min:"0s" max:"1h" help:"Delay between those attempts, in seconds."`
 	Workers         int           `env:"CONSUMER_WORKERS" envDefault:"2" min:"1" max:"64" help:"Batches that are stored at the same time, each on its own connections."`
 	BatchSize       int           `env:"CONSUMER_BATCH_SIZE" envDefault:"1000" min:"1" max:"10000" help:"Most events in one transaction."`
-	Linger          time.Duration `env:"CONSUMER_LINGER" envDefault:"2ms" min:"0s" max:"1s" help:"Longest time that a batch waits for more events; ten times as long once they are a second late."`
+	Linger          time.Duration `env:"CONSUMER_LINGER" envDefault:"2ms" min:"0s" max:"1s" help:"Longest time that a batch waits for more events when none is being stored; ten times as long once they are a second late."`
 	Host            string        `env:"CONSUMER_HOST" envDefault:"0.0.0.0" help:"Address that probes and metrics listen on."`
 	Port            uint16        `env:"CONSUMER_PORT" envDefault:"8002" min:"0" max:"65535" help:"Port that probes and metrics listen on; 0 takes a free one."`
 	ShutdownTimeout time.Duration `env:"CONSUMER_SHUTDOWN_TIMEOUT" envDefault:"8s" min:"0s" max:"1h" help:"Longest time that the batch in hand is given to finish after SIGTERM."`
