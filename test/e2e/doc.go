@@ -9,6 +9,10 @@
 // with its volumes. They run one after the other, since a stack takes a good part of a
 // small machine; those that mostly wait run together, last.
 //
+// Some are about what not every cluster has, and say so where they can't be: two workers
+// (TestNodesDrained), network policies that are enforced (TestNetworkCut), Prometheus and
+// KEDA (TestAlerts, TestAutoscaling, TestDashboards).
+//
 // What they need is docker, helm and kubectl. What may be said in the
 // environment:
 //
