@@ -80,7 +80,7 @@ func (d *Door) parseEach(texts [][]byte, traceparent string) ([]Event, []string,
 	}
 	b := batch{
 		door:        d,
-		now:         micros(d.now()),
+		now:         d.now(),
 		traceparent: traceParent(traceparent),
 		events:      make([]Event, 0, len(texts)),
 		seen:        make(map[uuid.UUID]int),
@@ -90,6 +90,10 @@ func (d *Door) parseEach(texts [][]byte, traceparent string) ([]Event, []string,
 	}
 	if len(b.faults) > 0 {
 		return nil, nil, &InvalidError{Errors: b.faults}
+	}
+	received := micros(d.now())
+	for i := range b.events {
+		b.events[i].ReceivedAt = received
 	}
 	return b.events, b.ignored, nil
 }

@@ -40,14 +40,20 @@ func (d *Door) Parse(body []byte, traceparent string) (e Event, ignored []string
 	if err != nil {
 		return e, nil, err
 	}
-	return d.admit(&m, micros(d.now()), traceParent(traceparent))
+	e, ignored, err = d.admit(&m, d.now(), traceParent(traceparent))
+	if err != nil {
+		return e, nil, err
+	}
+	e.ReceivedAt = micros(d.now())
+	return e, ignored, nil
 }
 
-// admit turns members into an event by the door's rules.
+// admit turns members into an event by the door's rules. The caller sets ReceivedAt, by a
+// clock that it reads afterwards: an id minted here, and with it the event's own time, would
+// be later than one read before.
 func (d *Door) admit(m *members, now time.Time, traceparent string) (e Event, ignored []string, err error) {
 	var f faults
 	f.common(m, &e)
-	e.ReceivedAt = now
 	e.TraceParent = traceparent
 	if m.eventID != nil {
 		e.ID = d.clientID(&f, m.eventID, now)

@@ -63,6 +63,34 @@ func TestParseReadsTheOriginalsExample(t *testing.T) {
 	}
 }
 
+// The trail would say that it was received before it happened, which no client claimed.
+func TestNothingMintedIsLaterThanItsReceipt(t *testing.T) {
+	const one = `{"session_id":1,"event_type":"user_action"}`
+	d := &event.Door{}
+	check := func(e event.Event) {
+		t.Helper()
+		if e.Timestamp.After(e.ReceivedAt) {
+			t.Fatalf("happened at %s, received at %s", e.Timestamp, e.ReceivedAt)
+		}
+	}
+	// An id that is minted after the clock was read is of the next millisecond in one of a
+	// few hundred cases.
+	for range 50_000 {
+		e, _, err := d.Parse([]byte(one), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(e)
+	}
+	es, _, err := d.ParseLines([]byte(strings.Repeat(one+"\n", event.MaxBatchEvents)), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range es {
+		check(e)
+	}
+}
+
 func TestParseKeepsWhatTheClientSent(t *testing.T) {
 	id := idAt(noon.Add(-time.Hour))
 	body := fmt.Sprintf(`{"session_id":9223372036854775807,"event_type":"\u00e9t\u00e9","username":"ada","event_id":"%s",`+
