@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -151,25 +152,39 @@ func refused(t *testing.T, tree, overlay string, why *regexp.Regexp) {
 // them take seconds.
 func dryRunChanges(t *testing.T, tree, overlay string) (stdout string, err error) {
 	t.Helper()
-	const separator = "\n---\n"
-	build := func(root string) (objects []string, err error) {
-		text, err := command(t.Context(), "kubectl", "kustomize", filepath.Join(root, "overlays", overlay))
-		return strings.Split(strings.TrimSuffix(text, "\n"), separator), err
-	}
-	own, err := build(filepath.Join(machine.root, "k8s"))
+	own, err := ownObjects(overlay)()
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects, err := build(tree)
+	objects, err := kustomize(t.Context(), tree, overlay)
 	if err != nil {
 		return "", err
 	}
 	objects = slices.DeleteFunc(objects, func(object string) bool { return slices.Contains(own, object) })
 	file := filepath.Join(t.TempDir(), "changed.yaml")
-	if err := os.WriteFile(file, []byte(strings.Join(objects, separator)+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte(strings.Join(objects, documents)+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return command(t.Context(), "kubectl", "apply", "--dry-run=server", "--warnings-as-errors", "--filename="+file)
+}
+
+// documents is what kustomize puts between two objects.
+const documents = "\n---\n"
+
+// kustomize builds the objects of a tree's overlay.
+func kustomize(ctx context.Context, tree, overlay string) (objects []string, err error) {
+	text, err := command(ctx, "kubectl", "kustomize", filepath.Join(tree, "overlays", overlay))
+	return strings.Split(strings.TrimSuffix(text, "\n"), documents), err
+}
+
+var ownBuilds sync.Map // by overlay
+
+// ownObjects are those of our own k8s/, which are built once.
+func ownObjects(overlay string) func() ([]string, error) {
+	once, _ := ownBuilds.LoadOrStore(overlay, sync.OnceValues(func() ([]string, error) {
+		return kustomize(context.Background(), filepath.Join(machine.root, "k8s"), overlay)
+	}))
+	return once.(func() ([]string, error))
 }
 
 func copyTree(t *testing.T, root string) (copied string) {
