@@ -38,6 +38,7 @@ var postgresSettings = []string{
 	"max_wal_senders=0", // no replicas, no backups
 	"wal_level=replica", // what production writes, so that it costs what it costs there
 	"jit=off",
+	"dynamic_shared_memory_type=mmap", // files in the data folder: a killed server leaves those of /dev/shm behind for good
 	"log_line_prefix=%m [%p] %q%a %u@%d ",
 	"log_checkpoints=off",
 	"timezone=UTC",
