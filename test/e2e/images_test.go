@@ -128,6 +128,7 @@ func TestImages(t *testing.T) {
 // TestCrossCompilation: the Dockerfiles make an arm64 image without an arm64
 // machine. Its base needs a registry; what is ours in it does not.
 func TestCrossCompilation(t *testing.T) {
+	t.Parallel()
 	for arch, want := range map[string]elf.Machine{"arm64": elf.EM_AARCH64, "amd64": elf.EM_X86_64} {
 		for _, service := range services {
 			t.Run(arch+"/"+service, func(t *testing.T) {

@@ -78,14 +78,15 @@ func (l *loader) sortFaults() {
 // set fills a field that is no secret.
 func (l *loader) set(f field) {
 	text, present := l.env[f.name]
+	read := parse
 	if !present {
-		text = f.tag.Get("envDefault")
+		text, read = f.tag.Get("envDefault"), parseTag
 		if text == "" {
 			return
 		}
 	}
 	text = strings.TrimSpace(text)
-	value, err := parse(f.value.Type(), text)
+	value, err := read(f.value.Type(), text)
 	if err == nil {
 		f.value.Set(value)
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"reflect"
+	"sync"
 
 	"github.com/caarlos0/env/v11"
 )
@@ -17,4 +18,24 @@ func parse(t reflect.Type, text string) (reflect.Value, error) {
 		FuncMap:     parsers,
 	})
 	return one.Elem().Field(0), err
+}
+
+// ofTags are the values that parseTag has read.
+var ofTags sync.Map
+
+// parseTag is parse of what a field's tag says, read once: each parse copies the whole environment of
+// the process, and there are three a variable.
+func parseTag(t reflect.Type, text string) (reflect.Value, error) {
+	key := struct {
+		t    reflect.Type
+		text string
+	}{t, text}
+	if value, ok := ofTags.Load(key); ok {
+		return value.(reflect.Value), nil
+	}
+	value, err := parse(t, text)
+	if err == nil {
+		ofTags.Store(key, value)
+	}
+	return value, err
 }
