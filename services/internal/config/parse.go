@@ -21,21 +21,28 @@ func parse(t reflect.Type, text string) (reflect.Value, error) {
 }
 
 // ofTags are the values that parseTag has read.
-var ofTags sync.Map
+var ofTags = struct {
+	sync.Mutex
+	values map[typedText]reflect.Value
+}{values: map[typedText]reflect.Value{}}
+
+type typedText struct {
+	t    reflect.Type
+	text string
+}
 
 // parseTag is parse of what a field's tag says, read once: each parse copies the whole environment of
 // the process, and there are three a variable.
 func parseTag(t reflect.Type, text string) (reflect.Value, error) {
-	key := struct {
-		t    reflect.Type
-		text string
-	}{t, text}
-	if value, ok := ofTags.Load(key); ok {
-		return value.(reflect.Value), nil
+	ofTags.Lock()
+	defer ofTags.Unlock()
+	key := typedText{t, text}
+	if value, ok := ofTags.values[key]; ok {
+		return value, nil
 	}
 	value, err := parse(t, text)
 	if err == nil {
-		ofTags.Store(key, value)
+		ofTags.values[key] = value
 	}
 	return value, err
 }
