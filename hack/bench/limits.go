@@ -23,6 +23,14 @@ const (
 	copyBatch        = 1000 // rows a transaction
 )
 
+// brokerLimits are both of the broker's: what is consumed was published before.
+func brokerLimits(ctx context.Context, b *bench, r *report) error {
+	if err := publishLimit(ctx, b, r); err != nil {
+		return err
+	}
+	return consumeLimit(ctx, b, r)
+}
+
 // publishLimit is a bare loop of confirmed, persistent publishes. The messages stay for consumeLimit.
 func publishLimit(ctx context.Context, b *bench, r *report) error {
 	if err := b.purge(); err != nil {

@@ -107,8 +107,7 @@ func measurements(o options) []measurement {
 		return []measurement{{name: "soak", run: soak, once: true}}
 	}
 	return []measurement{
-		{name: "limits.publish", run: publishLimit}, // leaves its messages to the next one
-		{name: "limits.consume", run: consumeLimit},
+		{name: "limits.publish limits.consume", run: brokerLimits},
 		{name: "limits.copy", run: copyLimit},
 		{name: "limits.http", run: httpLimit},
 		{name: "accept", run: accept},
