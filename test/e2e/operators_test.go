@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -57,10 +58,13 @@ func TestOperators(t *testing.T) {
 	t.Run("rules", rules)
 }
 
-// misspelt misspells fields of each file, one at a time.
+// misspelt misspells fields of each file, one at a time. What kustomize does not refuse goes to the API
+// server in one file, since kubectl reads all its definitions first; it tries every object and tells each
+// fault, and no two misspellings are the same.
 func misspelt(t *testing.T) {
-	files := 0
 	root := filepath.Join(machine.root, "k8s")
+	files, misspellings := 0, 0
+	var wrong, objects []string // of the API server
 	err := fs.WalkDir(os.DirFS(root), ".", func(name string, entry fs.DirEntry, err error) error {
 		// The values are helm's, and the chart's tests are about them; kustomize's references are
 		// no manifest.
@@ -68,27 +72,31 @@ func misspelt(t *testing.T) {
 			return err
 		}
 		files++
-		t.Run(strings.TrimSuffix(name, ".yaml"), func(t *testing.T) {
-			t.Parallel()
-			text, err := os.ReadFile(filepath.Join(root, name))
-			if err != nil {
-				t.Fatal(err)
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			return err
+		}
+		found := fields(string(text))
+		if len(found) == 0 {
+			t.Errorf("%s: no field was found to misspell", name)
+		}
+		for _, f := range found {
+			misspellings++
+			misspelling := fmt.Sprintf("%sX%d", f.name, misspellings)
+			tree := copyTree(t, root)
+			lines := strings.Split(string(text), "\n")
+			lines[f.line] = strings.Replace(lines[f.line], f.name+":", misspelling+":", 1)
+			if err := os.WriteFile(filepath.Join(tree, name), []byte(strings.Join(lines, "\n")), 0o644); err != nil {
+				return err
 			}
-			found := fields(string(text))
-			if len(found) == 0 {
-				t.Fatal("no field was found to misspell")
+			changed, err := changedObjects(t, tree, overlayOf(name))
+			switch {
+			case err == nil:
+				wrong, objects = append(wrong, misspelling), append(objects, changed...)
+			case !faultOf(misspelling).MatchString(err.Error()):
+				t.Errorf("%s: refused for another reason than %s: %v", name, misspelling, err)
 			}
-			for _, f := range found {
-				wrong := f.name + "x"
-				tree := copyTree(t, root)
-				lines := strings.Split(string(text), "\n")
-				lines[f.line] = strings.Replace(lines[f.line], f.name+":", wrong+":", 1)
-				if err := os.WriteFile(filepath.Join(tree, name), []byte(strings.Join(lines, "\n")), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				refused(t, tree, overlayOf(name), regexp.MustCompile(`(?i)(unknown field|cannot unmarshal|invalid Kustomization)[^\n]*\b`+wrong+`\b`))
-			}
-		})
+		}
 		return nil
 	})
 	if err != nil {
@@ -97,6 +105,21 @@ func misspelt(t *testing.T) {
 	if files < 15 {
 		t.Errorf("%d files were misspelt, want all of them", files)
 	}
+	out, err := dryRunObjects(t, objects)
+	if err == nil {
+		t.Fatalf("all is taken:\n%s", out)
+	}
+	for _, misspelling := range wrong {
+		if !faultOf(misspelling).MatchString(err.Error()) {
+			t.Errorf("%s is not among what is refused: %v", misspelling, err)
+		}
+	}
+	t.Logf("%d misspellings in %d files, %d of them for the API server", misspellings, files, len(wrong))
+}
+
+// faultOf is what the refusal of a misspelt field says.
+func faultOf(misspelling string) *regexp.Regexp {
+	return regexp.MustCompile(`(?i)(unknown field|cannot unmarshal|invalid Kustomization)[^\n]*\b` + misspelling + `\b`)
 }
 
 // overlayOf is one that a file takes part in.
@@ -152,16 +175,27 @@ func refused(t *testing.T, tree, overlay string, why *regexp.Regexp) {
 // them take seconds.
 func dryRunChanges(t *testing.T, tree, overlay string) (stdout string, err error) {
 	t.Helper()
+	objects, err := changedObjects(t, tree, overlay)
+	if err != nil {
+		return "", err
+	}
+	return dryRunObjects(t, objects)
+}
+
+// changedObjects are those of a tree's overlay that are not the same as our own.
+func changedObjects(t *testing.T, tree, overlay string) (objects []string, err error) {
+	t.Helper()
 	own, err := ownObjects(overlay)()
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects, err := kustomize(t.Context(), tree, overlay)
-	if err != nil {
-		return "", err
-	}
-	objects = slices.DeleteFunc(objects, func(object string) bool { return slices.Contains(own, object) })
-	file := filepath.Join(t.TempDir(), "changed.yaml")
+	objects, err = kustomize(t.Context(), tree, overlay)
+	return slices.DeleteFunc(objects, func(object string) bool { return slices.Contains(own, object) }), err
+}
+
+func dryRunObjects(t *testing.T, objects []string) (stdout string, err error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "objects.yaml")
 	if err := os.WriteFile(file, []byte(strings.Join(objects, documents)+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}

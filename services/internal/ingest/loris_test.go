@@ -45,7 +45,7 @@ func TestSlowLoris(t *testing.T) {
 		return time.Since(began)
 	}
 	var before, beside []time.Duration
-	for range 200 {
+	for range 1000 {
 		before = append(before, serve())
 	}
 	var running sync.WaitGroup
