@@ -210,10 +210,14 @@ func run(ctx context.Context, cc *pgx.ConnConfig, opts []Option, f func(*migrate
 }
 
 // stepLog passes on what golang-migrate says after each step, "3/u partitions (12ms)", without the time, which
-// includes the earlier steps'.
+// includes the earlier steps'. Its errors are returned as well, and one of them is that the schema is newer, which is none.
 type stepLog struct{ log *slog.Logger }
 
 func (l stepLog) Printf(format string, v ...any) {
+	if strings.HasPrefix(format, "error: ") {
+		l.log.Debug(fmt.Sprintf(format, v...))
+		return
+	}
 	step, _, _ := strings.Cut(fmt.Sprintf(format, v...), " (")
 	l.log.Info("Schema migrated", "step", step)
 }

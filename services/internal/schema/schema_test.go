@@ -1,6 +1,7 @@
 package schema_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -347,8 +348,13 @@ func TestDirty(t *testing.T) {
 // TestNewerSchema: an older release finds it, after a rollback, say.
 func TestNewerSchema(t *testing.T) {
 	db := testbed.Postgres(t)
-	if err := schema.Up(t.Context(), owner(db), schema.WithFiles(upTo(t, 4))); err != nil {
+	var log bytes.Buffer
+	to := schema.WithLogger(slog.New(slog.NewTextHandler(&log, nil)))
+	if err := schema.Up(t.Context(), owner(db), schema.WithFiles(upTo(t, 4)), to); err != nil {
 		t.Errorf("Up: %v", err)
+	}
+	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "newer than this binary") {
+		t.Errorf("it logs %q, want one line that says that the schema is newer", got)
 	}
 	if v := version(t, db); v != schema.Newest() {
 		t.Errorf("at version %d, want %d", v, schema.Newest())
