@@ -26,7 +26,8 @@ BUILDX ?= --load
 TELEMETRY := github.com/trailpost/trailpost/services/internal/telemetry
 
 # No debugger reads the tests' binaries, and their symbols are a fifth of the time to link them.
-TEST := $(GO) test -p $(TESTPARALLEL) -ldflags=-s -timeout 15m
+# With -trimpath, what is compiled in one clone is in the cache for all.
+TEST := $(GO) test -p $(TESTPARALLEL) -trimpath -ldflags=-s -timeout 15m
 TOOL := $(GO) tool -modfile=hack/tools/go.mod
 ACTIONLINT := $(GO) tool -modfile=hack/tools/actionlint/go.mod actionlint
 CYCLONEDX := $(GO) tool -modfile=hack/tools/cyclonedx-gomod/go.mod cyclonedx-gomod
