@@ -152,10 +152,17 @@ func (n *namespace) holdsOnlyWhatStays(t *testing.T) {
 }
 
 // exists says whether a query finds a row.
-func (n *namespace) exists(t *testing.T, sql string) (found bool) {
+func (n *namespace) exists(t *testing.T, sql string) bool {
 	t.Helper()
-	if err := n.query(t.Context(), t, func(pgx.Rows) error { found = true; return nil }, sql); err != nil {
+	found, err := n.finds(t.Context(), t, sql)
+	if err != nil {
 		t.Fatal(err)
 	}
 	return found
+}
+
+func (n *namespace) finds(ctx context.Context, t *testing.T, sql string) (found bool, err error) {
+	t.Helper()
+	err = n.query(ctx, t, func(pgx.Rows) error { found = true; return nil }, sql)
+	return found, err
 }

@@ -9,7 +9,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,6 +26,8 @@ import (
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/client-go/transport/spdy"
+	"sigs.k8s.io/kind/pkg/cluster/nodes"
+	"sigs.k8s.io/kind/pkg/exec"
 )
 
 // until asks every half second until the answer is yes. An error is asked about
@@ -136,23 +140,43 @@ func ready(pod *corev1.Pod) bool {
 // bear the same name.
 func (n *namespace) deletePod(t *testing.T, name string) {
 	t.Helper()
-	n.endPod(t, name, metav1.DeleteOptions{})
+	n.endPod(t, name, func(ctx context.Context) error {
+		return n.CoreV1().Pods(n.name).Delete(ctx, name, metav1.DeleteOptions{})
+	})
 }
 
-// killPod gives the pod no time to end.
+// killPod has no time to end, and waits until the pod is gone.
 func (n *namespace) killPod(t *testing.T, name string) {
 	t.Helper()
-	n.endPod(t, name, *metav1.NewDeleteOptions(0))
+	n.endPod(t, name, func(ctx context.Context) error { return n.kill(ctx, name) })
 }
 
-func (n *namespace) endPod(t *testing.T, name string, options metav1.DeleteOptions) {
+// kill sends a pod's server SIGKILL and deletes the pod. It does not force the deletion, which
+// would not wait for the server's end: the next pod's would write to the same volume beside it.
+func (n *namespace) kill(ctx context.Context, name string) error {
+	pod, err := n.CoreV1().Pods(n.name).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(machine.cluster.nodes, func(node nodes.Node) bool { return node.String() == pod.Spec.NodeName })
+	if i < 0 || len(pod.Status.ContainerStatuses) != 1 {
+		return fmt.Errorf("pod %s has %d containers on node %s, want one on one of ours", name, len(pod.Status.ContainerStatuses), pod.Spec.NodeName)
+	}
+	id := strings.TrimPrefix(pod.Status.ContainerStatuses[0].ContainerID, "containerd://")
+	if out, err := exec.CombinedOutputLines(machine.cluster.nodes[i].CommandContext(ctx, "crictl", "--timeout=1m", "stop", "--timeout=0", id)); err != nil {
+		return fmt.Errorf("crictl stop: %w: %s", err, strings.Join(out, "\n"))
+	}
+	return n.CoreV1().Pods(n.name).Delete(ctx, name, *metav1.NewDeleteOptions(1))
+}
+
+func (n *namespace) endPod(t *testing.T, name string, end func(context.Context) error) {
 	t.Helper()
 	pods := n.CoreV1().Pods(n.name)
 	before, err := pods.Get(t.Context(), name, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := pods.Delete(t.Context(), name, options); err != nil {
+	if err := end(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, 3*time.Minute, "pod "+name+" is gone", func(ctx context.Context) (bool, error) {

@@ -311,63 +311,6 @@ func fields(text string) (found []field) {
 // manager is who we are to the API server.
 const manager = "trailpost-e2e"
 
-// haveDefinitions installs the definitions of custom resources that are missing. Those it
-// has made are deleted at the end, unless somebody has begun to use them.
-func haveDefinitions(t *testing.T) {
-	t.Helper()
-	dir := t.TempDir()
-	if _, err := command(t.Context(), "go", "run", "./hack/schemas", dir); err != nil {
-		t.Fatal(err)
-	}
-	files, err := filepath.Glob(filepath.Join(dir, "crds", "*.yaml"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no definitions: %v", err)
-	}
-	for _, file := range files {
-		// As it is named: group_plural.yaml, and plural.group in the cluster.
-		group, plural, _ := strings.Cut(strings.TrimSuffix(filepath.Base(file), ".yaml"), "_")
-		name := "customresourcedefinition/" + plural + "." + group
-		if out, err := command(t.Context(), "kubectl", "get", name, "--ignore-not-found", "--output=name"); err != nil {
-			t.Fatal(err)
-		} else if out != "" {
-			continue
-		}
-		if _, err := command(t.Context(), "kubectl", "apply", "--server-side", "--field-manager="+manager, "--filename="+file); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { forgetDefinition(t, name) })
-		eventually(t, time.Minute, name+" is served", func(ctx context.Context) (bool, error) {
-			_, err := command(ctx, "kubectl", "get", plural+"."+group, "--output=name")
-			return err == nil, err
-		})
-	}
-}
-
-func forgetDefinition(t *testing.T, name string) {
-	// t.Context() is over by now.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	_, resource, _ := strings.Cut(name, "/")
-	objects, err := command(ctx, "kubectl", "get", resource, "--all-namespaces", "--output=name")
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	managers, err := command(ctx, "kubectl", "get", name, "--output=jsonpath={.metadata.managedFields[*].manager}")
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	others := slices.DeleteFunc(strings.Fields(managers), func(m string) bool { return m == manager || m == "kube-apiserver" })
-	if objects != "" || len(others) > 0 {
-		t.Logf("%s stays: there are objects %q and other managers %q", name, objects, others)
-		return
-	}
-	if _, err := command(ctx, "kubectl", "delete", name, "--timeout=30s"); err != nil {
-		t.Error(err)
-	}
-}
-
 // haveNamespace makes a namespace if it is missing: a dry run makes none for what is in it.
 func haveNamespace(t *testing.T, name string) {
 	t.Helper()

@@ -11,9 +11,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/trailpost/trailpost/test/ledger"
@@ -62,9 +62,8 @@ func TestUpgrade(t *testing.T) {
 	}
 	next := newRelease(n, machine.helm, nextTag, values...)
 	n.killOnceRuns(t, "trailpost-postgresql-0", nextTag, func() { next.upgrade(t) })
-	if !n.exists(t, migrated) {
-		t.Error("the upgrade has not migrated")
-	}
+	// The consumers do without the column, so that nobody has waited for the Job.
+	eventually(t, 2*time.Minute, "the upgrade has migrated", func(ctx context.Context) (bool, error) { return n.finds(ctx, t, migrated) })
 	before := singles.Accepted()
 	n.runs(t, nextTag)
 
@@ -107,7 +106,7 @@ func (n *namespace) killOnceRuns(t *testing.T, pod, tag string, replace func()) 
 			}), err
 		})
 		if err == nil {
-			err = n.CoreV1().Pods(n.name).Delete(ctx, pod, *metav1.NewDeleteOptions(0))
+			err = n.kill(ctx, pod)
 		}
 		killed <- err
 	}()
