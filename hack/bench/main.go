@@ -41,6 +41,10 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", serveBare(addr))
 		os.Exit(1)
 	}
+	if where := os.Getenv(lorisVariable); where != "" {
+		fmt.Fprintln(os.Stderr, "bench:", serveLoris(where))
+		os.Exit(1)
+	}
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 3, "how often everything is measured")
 	flag.DurationVar(&o.duration, "duration", 3*time.Second, "of each measurement of publishing and accepting")
@@ -120,6 +124,7 @@ func measurements(o options) []measurement {
 		{name: "late_confirms", run: lateConfirms, once: true},
 		{name: "limits.beside_batches", run: besideLimit, once: true},
 		{name: "beside_batches", run: besideBatches, once: true},
+		{name: "slow_loris", run: slowLoris, once: true},
 		{name: "latency", run: latency, once: true},
 		{name: "memory.big_batch", run: bigBatch, once: true},
 		{name: "table_10m", run: largeTable, once: true, full: true},
