@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	// firstRead is how much of a body is allocated before any of it is there;
-	// a client that announces much and sends nothing holds no more.
-	firstRead = 64 << 10
+	// firstRead is how much of a body is allocated before any of it is there. A
+	// client that announces much holds no more than that, or twice what it has sent:
+	// thousands of slow ones leave the budget to others.
+	firstRead = 4 << 10
 	// bodyRate is how fast a body must come after the server's ReadTimeout, in
 	// bytes a second.
 	bodyRate = 256 << 10
