@@ -180,16 +180,18 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// Clients that announce much and send nothing hold little.
+// Clients that announce much and send nothing hold little: a budget of 1 MiB has room for
+// a hundred of them, and others.
 func TestAnnouncedBytesAreNotCharged(t *testing.T) {
-	s := start(t, new(testPublisher))
-	for range 20 {
+	const clients = 100
+	s := start(t, new(testPublisher), func(o *options) { o.config.MemoryBudget = 1 << 20 })
+	for range clients {
 		conn := dial(t, s)
 		if _, err := io.WriteString(conn, "POST /log/batch HTTP/1.1\r\nHost: x\r\nContent-Length: 16777216\r\n\r\n["); err != nil {
 			t.Fatal(err)
 		}
 	}
-	waitFor(t, func() bool { return s.budgetUsed(t) == 20*firstRead })
+	waitFor(t, func() bool { return s.budgetUsed(t) == clients*firstRead })
 	if got := s.post(t, "/log", good); got.status != http.StatusAccepted {
 		t.Errorf("%d %s", got.status, got.body)
 	}
