@@ -17,9 +17,9 @@ import (
 const logLines = 40
 
 // describe prints what a person would look at first: the pods, the warnings among
-// the events, and the logs' ends.
+// the events, and the logs' ends. Neither it nor log is a t.Helper: hack/e2e knows what
+// they print by this file's name.
 func (n *namespace) describe(ctx context.Context, t *testing.T) {
-	t.Helper()
 	pods, err := n.CoreV1().Pods(n.name).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		t.Logf("listing pods: %v", err)
@@ -56,7 +56,6 @@ func (n *namespace) describe(ctx context.Context, t *testing.T) {
 }
 
 func (n *namespace) log(ctx context.Context, t *testing.T, pod, container string, previous bool) {
-	t.Helper()
 	lines := int64(logLines)
 	text, err := n.CoreV1().Pods(n.name).GetLogs(pod, &corev1.PodLogOptions{Container: container, Previous: previous, TailLines: &lines}).DoRaw(ctx)
 	if err != nil {

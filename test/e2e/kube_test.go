@@ -145,7 +145,7 @@ func (n *namespace) deletePod(t *testing.T, name string) {
 	})
 }
 
-// killPod has no time to end, and waits until the pod is gone.
+// killPod gives the pod's server no time to end, and waits until the pod is gone.
 func (n *namespace) killPod(t *testing.T, name string) {
 	t.Helper()
 	n.endPod(t, name, func(ctx context.Context) error { return n.kill(ctx, name) })
