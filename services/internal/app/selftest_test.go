@@ -17,7 +17,7 @@ func TestSelfTest(t *testing.T) {
 	producer := s.producer()
 	cfg := s.config(config.ForConsumer)
 
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	if _, err := app.SelfTest(ctx, cfg, producer.url, testKey); err == nil || !strings.Contains(err.Error(), "no row yet") {
 		t.Errorf("without a consumer: %v", err)

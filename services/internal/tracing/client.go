@@ -74,7 +74,8 @@ func (c *client) Stop(context.Context) error {
 
 func (c *client) lastAttempts() { close(c.last) }
 
-// UploadTraces sends spans, and tries again what may yet work, until ctx ends.
+// UploadTraces sends spans, and tries again what may yet work, until ctx ends. Its error is
+// then the collector's last answer, if there was one.
 func (c *client) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -88,11 +89,16 @@ func (c *client) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpan
 		body = compress(body)
 	}
 	wait := firstRetry
+	var refused error // what was tried again
 	for {
 		again, after, err := c.post(ctx, body)
+		if refused != nil && err != nil && ctx.Err() != nil {
+			return refused
+		}
 		if err == nil || !again {
 			return err
 		}
+		refused = err
 		timer := time.NewTimer(max(after, wait/2+rand.N(wait/2)))
 		select {
 		case <-timer.C:
