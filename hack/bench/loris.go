@@ -20,7 +20,6 @@ const (
 	lorisConnections = 2000
 	lorisMost        = lorisConnections * 99 / 100 // that are open at any time: each is ended at times, and opened anew
 	lorisPause       = time.Second                 // between bytes of a connection
-	lorisRamp        = 5 * time.Second             // in which they are opened: they are not ended all at once either
 )
 
 // lorisStarts are what its connections begin with, in turns. They never come to an end.
@@ -32,8 +31,8 @@ var lorisStarts = []string{
 	"POST /log/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
 }
 
-// slowLoris measures what single requests, at a third of their most, notice of 2,000 connections that dribble: without
-// them, beside them, and without them again, each as long.
+// slowLoris measures what single requests, at a third of their most, notice of 2,000 connections that were opened at once
+// and dribble: without them, beside them, and without them again, each as long.
 func slowLoris(ctx context.Context, b *bench, r *report) (err error) {
 	p, err := b.producer(ctx)
 	if err != nil {
@@ -105,7 +104,6 @@ func serveLoris(where string) error {
 	}
 	for i := range connections {
 		go func() {
-			time.Sleep(lorisRamp * time.Duration(i) / lorisConnections)
 			for {
 				connections[i].hold(producer, lorisStarts[i%len(lorisStarts)])
 			}

@@ -36,12 +36,12 @@ func NewServer(cfg ServerConfig, handler http.Handler) (*Server, error) {
 	read := orDefault(cfg.ReadTimeout, DefaultReadTimeout)
 	server := &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: min(5*time.Second, read),
-		ReadTimeout:       read, // the handlers extend it for large bodies
+		ReadHeaderTimeout: min(5*time.Second, read), // a little more by chance, as all that read: spreadListener
+		ReadTimeout:       read,                     // the handlers extend it for large bodies
 		// From the headers to the answer's last byte: the slowest body, the
 		// broker, and a slow reader of the answer.
 		WriteTimeout: read + (event.MaxBatchBytes/bodyRate)*time.Second +
-			orDefault(cfg.RequestTimeout, DefaultRequestTimeout) + 15*time.Second,
+			orDefault(cfg.RequestTimeout, DefaultRequestTimeout) + 15*time.Second + maxSpread,
 		IdleTimeout:    2 * time.Minute,
 		MaxHeaderBytes: 16 << 10,
 		ErrorLog:       slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug), // clients' faults
@@ -57,7 +57,7 @@ func NewServer(cfg ServerConfig, handler http.Handler) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for events: %w", err)
 	}
-	return &Server{http: server, listener: listener}, nil
+	return &Server{http: server, listener: spreadListener{listener}}, nil
 }
 
 // Addr is the address that it listens on, which tells the port that 0 became.

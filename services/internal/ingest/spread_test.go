@@ -1,0 +1,75 @@
+package ingest
+
+import (
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestSpread(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct{ left, room time.Duration }{
+		{5 * time.Second, time.Second},
+		{2 * time.Minute, maxSpread},
+		{4 * time.Nanosecond, 0},
+		{0, 0},
+		{-time.Hour, 0},
+	} {
+		deadline := now.Add(c.left)
+		later := map[time.Time]bool{}
+		for range 100 {
+			got := spread(deadline, c.left)
+			later[got] = true
+			if got.Before(deadline) || got.After(deadline.Add(c.room)) {
+				t.Fatalf("with %s left: %s later, want at most %s", c.left, got.Sub(deadline), c.room)
+			}
+		}
+		if (len(later) > 1) != (c.room > 0) {
+			t.Errorf("with %s left: %d different deadlines", c.left, len(later))
+		}
+	}
+	if got := spread(time.Time{}, time.Until(time.Time{})); !got.IsZero() {
+		t.Errorf("no deadline became %s", got)
+	}
+}
+
+// Silent connections that were opened together are not ended together.
+func TestSilentConnectionsEndOneByOne(t *testing.T) {
+	const connections, timeout = 50, time.Second
+	s := start(t, new(testPublisher), func(o *options) { o.server.ReadTimeout = timeout })
+	round := func() time.Duration {
+		var running sync.WaitGroup
+		ends := make(chan time.Time, connections)
+		for range connections {
+			conn := dial(t, s)
+			running.Go(func() { ends <- endOf(conn) })
+		}
+		running.Wait()
+		close(ends)
+		first, last := <-ends, time.Time{}
+		for end := range ends {
+			if end.Before(first) {
+				first = end
+			}
+			if end.After(last) {
+				last = end
+			}
+		}
+		return last.Sub(first)
+	}
+	// A busy machine may see ends late, and so together.
+	for range 10 {
+		if round() > timeout/10 {
+			return
+		}
+	}
+	t.Errorf("%d connections were ended within %s of each other, ten times", connections, timeout/10)
+}
+
+// endOf waits until the server ends a connection.
+func endOf(conn net.Conn) time.Time {
+	_, _ = io.Copy(io.Discard, conn)
+	return time.Now()
+}
