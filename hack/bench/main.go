@@ -114,6 +114,7 @@ func measurements(o options) []measurement {
 		{name: "limits.publish limits.consume", run: brokerLimits},
 		{name: "limits.copy", run: copyLimit},
 		{name: "limits.http", run: httpLimit},
+		{name: "limits.grouped", run: groupedLimit},
 		{name: "accept", run: accept},
 		{name: "store.consumers_1", run: storeGroups(1)},
 		{name: "store.consumers_2", run: storeGroups(2)},

@@ -51,6 +51,8 @@ func together(r *report) float64 {
 var ratios = []ratio{
 	{"accept.single_64.rate", to("limits.publish"), "publishing"},
 	{"accept.single_256.rate", to("limits.publish"), "publishing"},
+	{"late.single_64.rate", to("late.bare_64.rate"), "bare HTTP and groups"},
+	{"late.single_256.rate", to("late.bare_256.rate"), "bare HTTP and groups"},
 	{"accept.batch_json.rate", to("limits.publish"), "publishing"},
 	{"accept.batch_ndjson.rate", to("limits.publish"), "publishing"},
 	{"store.consumers_1.rate", to("limits.copy"), "COPY"},

@@ -7,7 +7,7 @@ import (
 )
 
 // maxSpread is the most by which a read deadline is put off.
-const maxSpread = 2 * time.Second
+const maxSpread = 5 * time.Second
 
 // spreadListener accepts connections whose read deadlines are put off by chance. Thousands
 // that were opened at once would otherwise be ended at once, and their clients' opening
@@ -29,10 +29,10 @@ func (c spreadConn) SetReadDeadline(t time.Time) error {
 	return c.TCPConn.SetReadDeadline(spread(t, time.Until(t)))
 }
 
-// spread puts a deadline off by up to a fifth of the time that is left, and maxSpread at
+// spread puts a deadline off by up to half of the time that is left, and maxSpread at
 // most. One that has passed, or is none, stays.
 func spread(deadline time.Time, left time.Duration) time.Time {
-	room := min(left/5, maxSpread)
+	room := min(left/2, maxSpread)
 	if room <= 0 {
 		return deadline
 	}

@@ -11,9 +11,9 @@ import (
 func TestSpread(t *testing.T) {
 	now := time.Now()
 	for _, c := range []struct{ left, room time.Duration }{
-		{5 * time.Second, time.Second},
+		{5 * time.Second, 2500 * time.Millisecond},
 		{2 * time.Minute, maxSpread},
-		{4 * time.Nanosecond, 0},
+		{time.Nanosecond, 0},
 		{0, 0},
 		{-time.Hour, 0},
 	} {
