@@ -36,7 +36,7 @@ func NewServer(cfg ServerConfig, handler http.Handler) (*Server, error) {
 	read := orDefault(cfg.ReadTimeout, DefaultReadTimeout)
 	server := &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: min(5*time.Second, read), // a little more by chance, as all that read: spreadListener
+		ReadHeaderTimeout: min(5*time.Second, read), // more by chance, as all read deadlines: spreadListener
 		ReadTimeout:       read,                     // the handlers extend it for large bodies
 		// From the headers to the answer's last byte: the slowest body, the
 		// broker, and a slow reader of the answer.
