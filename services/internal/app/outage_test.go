@@ -23,7 +23,7 @@ func TestOutages(t *testing.T) {
 
 	t.Run("PostgreSQL", func(t *testing.T) {
 		stop := make(chan struct{})
-		accepted, refused := load(t, producer.url, 2, stop)
+		accepted, refused := load(t, producer.url, 2, 50*time.Millisecond, stop) // a minute at full speed costs other tests as much
 		eventually(t, "there is load", func() bool { return metric(t, consumer, "trailpost_events_stored_total") > 100 })
 		if err := s.reader.Close(t.Context()); err != nil {
 			t.Fatal(err)

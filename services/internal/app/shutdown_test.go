@@ -12,8 +12,8 @@ import (
 const stopWithin = 50 * time.Second
 
 // load posts events from a few clients until stop is closed, and returns what they were
-// told.
-func load(t *testing.T, url string, clients int, stop <-chan struct{}) (accepted func() []string, refused *atomic.Int64) {
+// told, each with a pause between its requests.
+func load(t *testing.T, url string, clients int, pause time.Duration, stop <-chan struct{}) (accepted func() []string, refused *atomic.Int64) {
 	t.Helper()
 	var mu sync.Mutex
 	var ids []string
@@ -36,6 +36,7 @@ func load(t *testing.T, url string, clients int, stop <-chan struct{}) (accepted
 				mu.Lock()
 				ids = append(ids, a.EventID)
 				mu.Unlock()
+				time.Sleep(pause)
 			}
 		})
 	}
@@ -50,7 +51,7 @@ func TestTheProducerStopsUnderLoad(t *testing.T) {
 	p := s.spawn("producer")
 	eventually(t, "the producer is ready", p.ready)
 	stop := make(chan struct{})
-	accepted, refused := load(t, p.url, 20, stop)
+	accepted, refused := load(t, p.url, 20, 0, stop)
 	eventually(t, "there is load", func() bool { return metric(t, &p.service, "trailpost_events_confirmed_total") > 1000 })
 	if took := p.terminate(); took > stopWithin {
 		t.Errorf("it took %s to stop", took)
@@ -67,7 +68,7 @@ func TestTheConsumerStopsUnderLoad(t *testing.T) {
 	s := newStack(t)
 	producer := s.producer()
 	stop := make(chan struct{})
-	accepted, _ := load(t, producer.url, 20, stop)
+	accepted, _ := load(t, producer.url, 20, 0, stop)
 	for range 3 {
 		c := s.spawn("consumer")
 		before := s.rows("")

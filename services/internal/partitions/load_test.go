@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	loadRows = flag.Int("partitions.rows", 100_000, "rows of the month that TestDroppingAMonth drops")
+	loadRows = flag.Int("partitions.rows", 20_000, "rows of the month that TestDroppingAMonth drops")
 	loadRate = flag.Int64("partitions.rate", 5000, "events a second that are stored while TestDroppingAMonth exports and drops; it detaches at full speed")
 	loadWait = flag.Duration("partitions.wait", 5*time.Second, "longest that an insert may wait in TestDroppingAMonth; the contract says 1s, on a machine of its own")
 )
