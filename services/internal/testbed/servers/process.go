@@ -88,11 +88,15 @@ func (p *process) stop(ctx context.Context) error {
 	if cmd == nil {
 		return nil
 	}
+	children := descendants(cmd.Process.Pid)
 	if err := cmd.Process.Signal(p.stopSignal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	select {
 	case <-ended:
+		// RabbitMQ's epmd was killed with the rest of the group, and the next one can't
+		// have its port before it is gone.
+		waitGone(children)
 		return nil
 	case <-ctx.Done():
 		return errors.Join(fmt.Errorf("it did not stop in time and was killed: %w", context.Cause(ctx)), p.kill())

@@ -125,6 +125,12 @@ func TestPair(t *testing.T) {
 		}
 	})
 
+	must(t, p.Rabbit.Stop(t.Context()))
+	if p.state.Kind != Docker { // a start that comes at once has its own port mapper listen there
+		mapper, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(p.state.Rabbit.EPMDPort)))
+		must(t, err)
+		must(t, mapper.Close())
+	}
 	must(t, p.Stop(t.Context()))
 	nothingRuns(t, p)
 	must(t, p.Start(t.Context()))
