@@ -115,6 +115,8 @@ func measurements(o options) []measurement {
 		{name: "limits.copy", run: copyLimit},
 		{name: "limits.http", run: httpLimit},
 		{name: "limits.grouped", run: groupedLimit},
+		{name: "limits.pipeline_2", run: pipelineLimit(2)},
+		{name: "limits.pipeline_4", run: pipelineLimit(4)},
 		{name: "accept", run: accept},
 		{name: "store.consumers_1", run: storeGroups(1)},
 		{name: "store.consumers_2", run: storeGroups(2)},

@@ -216,11 +216,7 @@ func (b *bench) takeAndLose(ctx context.Context, events int) (messages []amqp.Pu
 				if !open {
 					return amqp.ErrClosed
 				}
-				n, ok := d.Headers["events"].(int32)
-				if !ok {
-					n = 1
-				}
-				got += int(n)
+				got += eventsOf(&d)
 				messages = append(messages, amqp.Publishing{
 					DeliveryMode: amqp.Persistent, ContentType: d.ContentType, MessageId: d.MessageId,
 					Type: d.Type, Timestamp: d.Timestamp, AppId: d.AppId, Headers: d.Headers, Body: d.Body,
@@ -232,6 +228,14 @@ func (b *bench) takeAndLose(ctx context.Context, events int) (messages []amqp.Pu
 		return nil
 	})
 	return messages, err
+}
+
+// eventsOf is how many events a message has.
+func eventsOf(d *amqp.Delivery) int {
+	if n, ok := d.Headers["events"].(int32); ok {
+		return int(n)
+	}
+	return 1
 }
 
 func (b *bench) publishAll(ctx context.Context, messages []amqp.Publishing) error {
