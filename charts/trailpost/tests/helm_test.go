@@ -75,7 +75,8 @@ func runHelm(t *testing.T, args ...string) (output []byte, refusal string) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	// Whatever cluster the user has, it is not asked.
-	cmd.Env = append(os.Environ(), "KUBECONFIG=/dev/null")
+	cmd.Env = append(os.Environ(), "KUBECONFIG=/dev/null",
+		"GOGC=off") // it ends in a moment; there are hundreds of them
 	if err := cmd.Run(); err != nil {
 		if _, ok := errors.AsType[*exec.ExitError](err); !ok {
 			t.Fatal(err)
