@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -55,7 +56,7 @@ func besideLimit(ctx context.Context, b *bench, r *report) error {
 	ctx, cancel := context.WithTimeout(ctx, warmUp+2*b.duration)
 	defer cancel()
 	from := time.Now().Add(warmUp)
-	large, small := batchOf(mediaLines, besideEvents, payload), queuedEvent()
+	large, small := persistent(batchOf(mediaLines, besideEvents, payload)), persistent(queuedEvent())
 	var latencies durations
 	roles := make(chan func(*amqp.Channel) error, 2)
 	roles <- func(ch *amqp.Channel) error {
@@ -75,9 +76,13 @@ func besideLimit(ctx context.Context, b *bench, r *report) error {
 	return b.purge()
 }
 
-// publishPaced publishes body until ctx ends, with at most window messages without a confirm and a pause after each,
-// and tells of each confirm, in one goroutine, when its message was sent and how long it took.
-func publishPaced(ctx context.Context, ch *amqp.Channel, body []byte, window int, pause time.Duration, confirmed func(sent time.Time, took time.Duration)) error {
+func persistent(body []byte) amqp.Publishing {
+	return amqp.Publishing{DeliveryMode: amqp.Persistent, ContentType: mediaLines, Body: body}
+}
+
+// publishPaced publishes a message until ctx ends, with the numbers from 0 as its ids, with at most window of them without
+// a confirm and a pause after each, and tells of each confirm, in one goroutine, when its message was sent and how long it took.
+func publishPaced(ctx context.Context, ch *amqp.Channel, message amqp.Publishing, window int, pause time.Duration, confirmed func(sent time.Time, took time.Duration)) error {
 	if err := ch.Confirm(false); err != nil {
 		return err
 	}
@@ -95,13 +100,13 @@ func publishPaced(ctx context.Context, ch *amqp.Channel, body []byte, window int
 		}
 	}()
 	publish := func() error {
-		for ctx.Err() == nil {
+		for n := 0; ctx.Err() == nil; n++ {
 			select {
 			case outstanding <- time.Now():
 			case err := <-refused:
 				return err
 			}
-			message := amqp.Publishing{DeliveryMode: amqp.Persistent, ContentType: mediaLines, Body: body}
+			message.MessageId = strconv.Itoa(n)
 			if err := ch.PublishWithContext(context.WithoutCancel(ctx), "", queueName, false, false, message); err != nil {
 				return err
 			}

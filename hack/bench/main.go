@@ -128,6 +128,7 @@ func measurements(o options) []measurement {
 		{name: "limits.beside_batches", run: besideLimit, once: true},
 		{name: "beside_batches", run: besideBatches, once: true},
 		{name: "slow_loris", run: slowLoris, full: true},
+		{name: "limits.latency", run: latencyLimit, once: true},
 		{name: "latency", run: latency, once: true},
 		{name: "memory.big_batch", run: bigBatch, once: true},
 		{name: "table_10m", run: largeTable, once: true, full: true},

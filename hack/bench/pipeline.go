@@ -11,10 +11,12 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// The consumer's prefetch and batch: README, "Configuration".
+// The consumer's defaults: README, "Configuration".
 const (
-	pipelinePrefetch = 2048 // messages of a worker
-	pipelineRows     = 1000 // of a transaction, at least
+	pipelinePrefetch   = 2048                  // messages of a worker
+	pipelineRows       = 1000                  // of a transaction that need not wait for more
+	pipelineLinger     = 2 * time.Millisecond  // how long others wait
+	pipelineLateLinger = 20 * time.Millisecond // and those whose events are late
 )
 
 // pipelineLimit is what workers that only consume groups, COPY as many rows and ack them store of a full queue: nothing is
@@ -33,8 +35,8 @@ func pipelineLimit(workers int) func(context.Context, *bench, *report) error {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 		defer cancel()
 		err := b.onConnections(workers, func(ch *amqp.Channel) error {
-			err := b.storeBare(ctx, ch, func(rows int) {
-				n := stored.Add(int64(rows))
+			err := b.storeBare(ctx, ch, pipelineLateLinger, func(messages []amqp.Delivery) {
+				n := stored.Add(int64(eventsOf(messages)))
 				now := &mark{time.Now(), n}
 				if n >= total/10 {
 					first.CompareAndSwap(nil, now)
@@ -66,8 +68,8 @@ type mark struct {
 	n  int64
 }
 
-// storeBare is a worker. It returns when ctx ends.
-func (b *bench) storeBare(ctx context.Context, ch *amqp.Channel, stored func(rows int)) error {
+// storeBare is a worker, and tells what it has stored. It returns when ctx ends.
+func (b *bench) storeBare(ctx context.Context, ch *amqp.Channel, linger time.Duration, stored func([]amqp.Delivery)) error {
 	conn, err := pgx.ConnectConfig(ctx, b.database)
 	if err != nil {
 		return err
@@ -82,30 +84,39 @@ func (b *bench) storeBare(ctx context.Context, ch *amqp.Channel, stored func(row
 	}
 	ids := newIDs()
 	for {
-		rows, newest := 0, amqp.Delivery{}
-		wait := time.After(time.Hour)
-		for rows < pipelineRows {
-			select {
-			case d, open := <-deliveries:
-				if !open {
-					return errors.Join(ctx.Err(), errors.New("the broker ended the consumer"))
-				}
-				rows += eventsOf(&d)
-				newest = d
-				wait = time.After(20 * time.Millisecond) // CONSUMER_LINGER
-				continue
-			case <-wait:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			break
-		}
-		if err := copyRows(ctx, conn, "log_events", ids, rows); err != nil {
+		batch, err := collect(ctx, deliveries, linger)
+		if err != nil {
 			return err
 		}
-		if err := newest.Ack(true); err != nil {
+		if err := copyRows(ctx, conn, "log_events", ids, eventsOf(batch)); err != nil {
 			return err
 		}
-		stored(rows)
+		if err := batch[len(batch)-1].Ack(true); err != nil {
+			return err
+		}
+		stored(batch)
 	}
+}
+
+// collect returns a batch's messages: as many events as are enough, or those that came until linger was over.
+func collect(ctx context.Context, deliveries <-chan amqp.Delivery, linger time.Duration) (batch []amqp.Delivery, err error) {
+	var over <-chan time.Time
+	for events := 0; events < pipelineRows; {
+		select {
+		case d, open := <-deliveries:
+			if !open {
+				return nil, errors.Join(ctx.Err(), errors.New("the broker ended the consumer"))
+			}
+			batch = append(batch, d)
+			events += eventsOf(batch[len(batch)-1:])
+			if over == nil {
+				over = time.After(linger)
+			}
+		case <-over:
+			return batch, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return batch, nil
 }

@@ -216,7 +216,7 @@ func (b *bench) takeAndLose(ctx context.Context, events int) (messages []amqp.Pu
 				if !open {
 					return amqp.ErrClosed
 				}
-				got += eventsOf(&d)
+				got += eventsOf([]amqp.Delivery{d})
 				messages = append(messages, amqp.Publishing{
 					DeliveryMode: amqp.Persistent, ContentType: d.ContentType, MessageId: d.MessageId,
 					Type: d.Type, Timestamp: d.Timestamp, AppId: d.AppId, Headers: d.Headers, Body: d.Body,
@@ -230,12 +230,16 @@ func (b *bench) takeAndLose(ctx context.Context, events int) (messages []amqp.Pu
 	return messages, err
 }
 
-// eventsOf is how many events a message has.
-func eventsOf(d *amqp.Delivery) int {
-	if n, ok := d.Headers["events"].(int32); ok {
-		return int(n)
+// eventsOf is how many events messages have.
+func eventsOf(messages []amqp.Delivery) (sum int) {
+	for i := range messages {
+		n, ok := messages[i].Headers["events"].(int32)
+		if !ok {
+			n = 1
+		}
+		sum += int(n)
 	}
-	return 1
+	return sum
 }
 
 func (b *bench) publishAll(ctx context.Context, messages []amqp.Publishing) error {
