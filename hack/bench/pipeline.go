@@ -53,10 +53,13 @@ func pipelineLimit(workers int) func(context.Context, *bench, *report) error {
 			}
 			return err
 		})
+		from, to := first.Load(), last.Load()
+		if err == nil && stored.Load() < total {
+			err = ctx.Err() // the bench was interrupted
+		}
 		if err != nil {
 			return err
 		}
-		from, to := first.Load(), last.Load()
 		r.add(fmt.Sprintf("limits.pipeline_%d", workers), float64(to.n-from.n)/to.at.Sub(from.at).Seconds())
 		return b.expectRows(context.WithoutCancel(ctx), b.events)
 	}
