@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -57,53 +60,72 @@ func (b *bench) latencyOf(ctx context.Context, p, c *service, r *report) error {
 	return nil
 }
 
-// sampleEvery is how many requests one is watched of: all would be as much work for PostgreSQL as storing them.
-const sampleEvery = 500
+// One request of sampleEvery is watched, and its row is looked for every lookEvery: more would be as much work for
+// PostgreSQL as storing them.
+const (
+	sampleEvery = 40
+	lookEvery   = time.Millisecond
+)
 
 // watchRows looks for rows while load runs, and returns how long after its 202 each of a sample was seen.
 func (b *bench) watchRows(ctx context.Context, load func(sample func(n int, at time.Time, body []byte)) error) (durations, error) {
-	type answer struct {
-		at   time.Time
-		body []byte
-	}
-	answers := make(chan answer, 1024)
 	conn, err := pgx.ConnectConfig(ctx, b.database)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	var mu sync.Mutex
+	answered := map[pgtype.UUID]time.Time{} // whose rows were not seen
+	var malformed error
 	var seen durations
+	look := func() (all bool, err error) {
+		mu.Lock()
+		ids := slices.Collect(maps.Keys(answered))
+		mu.Unlock()
+		if len(ids) == 0 {
+			return true, nil
+		}
+		rows, err := conn.Query(ctx, "SELECT event_id FROM log_events WHERE event_id = ANY ($1)", ids)
+		if err != nil {
+			return false, err
+		}
+		there, err := pgx.CollectRows(rows, pgx.RowTo[pgtype.UUID])
+		now := time.Now()
+		mu.Lock()
+		defer mu.Unlock()
+		for _, id := range there {
+			seen = append(seen, now.Sub(answered[id]))
+			delete(answered, id)
+		}
+		return len(answered) == 0, err
+	}
+	var loaded atomic.Bool
 	var failed error
 	var running sync.WaitGroup
 	running.Go(func() {
-		for a := range answers {
-			if failed != nil {
-				continue
-			}
-			var card struct {
-				ID string `json:"event_id"`
-			}
-			var id pgtype.UUID
-			if failed = errors.Join(json.Unmarshal(a.body, &card), id.Scan(card.ID)); failed != nil {
-				continue
-			}
-			failed = until(ctx, "an event's row is there", 500*time.Microsecond, func() (there bool, err error) {
-				err = conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM log_events WHERE event_id = $1)", id).Scan(&there)
-				return there, err
-			})
-			seen = append(seen, time.Since(a.at))
+		for failed == nil && !loaded.Load() {
+			_, failed = look()
+			time.Sleep(lookEvery)
 		}
 	})
 	err = load(func(n int, at time.Time, body []byte) {
 		if n%sampleEvery != 0 {
 			return
 		}
-		select {
-		case answers <- answer{at, body}:
-		default: // the watcher is behind; it would measure itself
+		var card struct {
+			ID string `json:"event_id"`
 		}
+		var id pgtype.UUID
+		err := errors.Join(json.Unmarshal(body, &card), id.Scan(card.ID))
+		mu.Lock()
+		defer mu.Unlock()
+		malformed = errors.Join(malformed, err)
+		answered[id] = at
 	})
-	close(answers)
+	loaded.Store(true)
 	running.Wait()
-	return seen, errors.Join(err, failed)
+	if err := errors.Join(err, malformed, failed); err != nil {
+		return nil, err
+	}
+	return seen, until(ctx, "the last events' rows are there", lookEvery, look)
 }
