@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"os/exec"
 	"strconv"
+	"syscall"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -28,7 +30,8 @@ func besideBatches(ctx context.Context, b *bench, r *report) (err error) {
 		_, _, err := closedLoop(other, p.addr, 1, time.Hour, request("/log/batch", mediaLines, batchOf(mediaLines, 10*batchSize, payload)))
 		batches <- err
 	}()
-	latencies, err := openLoop(ctx, p.addr, 64, most/3, 2*b.duration, single, nil)
+	// 256 connections, or those that wait behind a stall of the disk would hold up others that are due: it does not wait for answers.
+	latencies, err := openLoop(ctx, p.addr, 256, most/3, 2*b.duration, single, nil)
 	cancel()
 	if failed := <-batches; !errors.Is(failed, context.Canceled) {
 		err = errors.Join(err, failed)
@@ -43,37 +46,49 @@ func besideBatches(ctx context.Context, b *bench, r *report) (err error) {
 // What a producer has on its way to the broker while it takes in single events beside a batch: broker/lanes.go.
 const (
 	besidePace   = time.Millisecond // between messages of single events
-	besideWindow = 32               // messages of the batch without a confirm
+	besideWindow = 8                // messages of the batch without a confirm
 	besideEvents = 64               // events of one
+	besideRate   = 2000             // messages of batches a second, at most: about what besideBatches makes on two cores
 )
 
 // besideLimit is what besideBatches can reach at most: how late the broker's confirms of small messages are while
-// another connection publishes large ones without a pause. It has nothing of Trailpost in it.
-func besideLimit(ctx context.Context, b *bench, r *report) error {
-	if err := b.purge(); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, warmUp+2*b.duration)
-	defer cancel()
-	from := time.Now().Add(warmUp)
-	large, small := persistent(batchOf(mediaLines, besideEvents, payload)), persistent(queuedEvent())
-	var latencies durations
-	roles := make(chan func(*amqp.Channel) error, 2)
-	roles <- func(ch *amqp.Channel) error {
-		return publishPaced(ctx, ch, large, besideWindow, 0, func(time.Time, time.Duration) {})
-	}
-	roles <- func(ch *amqp.Channel) error {
-		return publishPaced(ctx, ch, small, publishWindow, besidePace, func(sent time.Time, took time.Duration) {
-			if sent.After(from) {
-				latencies = append(latencies, took)
+// another connection publishes large ones. It has nothing of Trailpost in it. busy is how many processes do nothing
+// but use a core meanwhile.
+func besideLimit(name string, busy int) func(context.Context, *bench, *report) error {
+	return func(ctx context.Context, b *bench, r *report) error {
+		if err := b.purge(); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(ctx, warmUp+2*b.duration)
+		defer cancel()
+		for range busy {
+			spin := exec.CommandContext(ctx, "sh", "-c", "while :; do :; done")
+			spin.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+			if err := spin.Start(); err != nil {
+				return err
 			}
-		})
+			defer func() { _ = spin.Wait() }() // it was killed
+		}
+		from := time.Now().Add(warmUp)
+		large, small := persistent(batchOf(mediaLines, besideEvents, payload)), persistent(queuedEvent())
+		var latencies durations
+		roles := make(chan func(*amqp.Channel) error, 2)
+		roles <- func(ch *amqp.Channel) error {
+			return publishPaced(ctx, ch, large, besideWindow, time.Second/besideRate, func(time.Time, time.Duration) {})
+		}
+		roles <- func(ch *amqp.Channel) error {
+			return publishPaced(ctx, ch, small, publishWindow, besidePace, func(sent time.Time, took time.Duration) {
+				if sent.After(from) {
+					latencies = append(latencies, took)
+				}
+			})
+		}
+		if err := b.onConnections(cap(roles), func(ch *amqp.Channel) error { return (<-roles)(ch) }); err != nil {
+			return err
+		}
+		r.addLatencies(name, latencies)
+		return b.purge()
 	}
-	if err := b.onConnections(cap(roles), func(ch *amqp.Channel) error { return (<-roles)(ch) }); err != nil {
-		return err
-	}
-	r.addLatencies("limits.beside_batches", latencies)
-	return b.purge()
 }
 
 func persistent(body []byte) amqp.Publishing {

@@ -16,7 +16,9 @@ const (
 	eagerMessages       = 1                // with fewer outstanding a group need not wait to be full
 	paceInterval        = time.Millisecond // nor when the last one left this long ago
 	maxOutstanding      = 256              // messages without a confirm
-	maxBatchOutstanding = 32               // of them batches': the broker takes messages in turn, so a single event waits for these
+	maxBatchOutstanding = 32               // of them batches'
+	maxBatchBeside      = 8                // the same while single events come: the broker takes messages in turn, so each waits for these
+	besideFor           = 100 * time.Millisecond
 	maxOutstandingBytes = 8 << 20
 )
 

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -121,16 +122,41 @@ func TestFairness(t *testing.T) {
 			kinds += "s"
 		}
 	}
-	if want := "sbsbsbsbsbsbsbsbsbsb"; kinds[:20] != want {
-		t.Errorf("order %s", kinds[:24])
+	if want := strings.Repeat("sb", maxBatchBeside); kinds[:len(want)] != want {
+		t.Errorf("order %s", kinds)
 	}
-	if l.batchCount != maxBatchOutstanding {
-		t.Errorf("%d messages of batches are outstanding, want %d", l.batchCount, maxBatchOutstanding)
+	if l.batchCount != maxBatchBeside {
+		t.Errorf("%d messages of batches are outstanding beside single events, want %d", l.batchCount, maxBatchBeside)
 	}
 	p.lanes.addSingle(testSingle())
 	if g, _, wait := p.next(l); g == nil && wait > paceInterval {
 		t.Error("a single event finds no room beside batches")
 	}
+}
+
+// Batches have more of the window when no single event has come for a while.
+func TestBatchesAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPublisher(Config{Queue: "q"}, metrics())
+		l := &link{outstanding: make(map[uint64]*group)}
+		p.link = l
+		p.lanes.addSingle(testSingle())
+		if g, _, _ := p.next(l); g == nil || g.isBatch {
+			t.Fatal("the single event does not leave at once")
+		}
+		p.lanes.addBatch(testBatch(64 * maxOutstanding))
+		for _, want := range []int{maxBatchBeside, maxBatchOutstanding} {
+			for g := (*group)(nil); ; {
+				if g, _, _ = p.next(l); g == nil {
+					break
+				}
+			}
+			if l.batchCount != want {
+				t.Errorf("%d messages of batches are outstanding, want %d", l.batchCount, want)
+			}
+			time.Sleep(besideFor)
+		}
+	})
 }
 
 // Each lane has its own pace: a batch whose groups follow each other faster than a pace

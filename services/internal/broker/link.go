@@ -120,9 +120,15 @@ func (l *link) room() bool {
 
 // batchRoom tells whether another message of a batch may be outstanding:
 // batches stay within a part of the window, so that single events always find
-// room and soon have their turn at the broker.
-func (l *link) batchRoom() bool {
-	return l.batchCount < maxBatchOutstanding && l.batchBytes < maxOutstandingBytes/2
+// room and soon have their turn at the broker. (A quorum queue's channel also reads
+// nothing more of a connection with 32 messages that the queue has not answered,
+// quorum_commands_soft_limit.)
+func (l *link) batchRoom(now time.Time) bool {
+	most := maxBatchOutstanding
+	if now.Sub(l.lastSingles) < besideFor {
+		most = maxBatchBeside
+	}
+	return l.batchCount < most && l.batchBytes < maxOutstandingBytes/2
 }
 
 // overdue tells whether a group waits for its confirm since before the given

@@ -294,12 +294,12 @@ func (p *Publisher) next(l *link) (g *group, number uint64, wait time.Duration) 
 		return nil, 0, untilWoken
 	}
 	p.lanes.dropAnswered()
+	now := time.Now()
 	singles := p.lanes.singleCount > 0
-	batches := len(p.lanes.batches) > 0 && l.batchRoom()
+	batches := len(p.lanes.batches) > 0 && l.batchRoom(now)
 	if !singles && !batches {
 		return nil, 0, untilWoken
 	}
-	now := time.Now()
 	eager := len(l.outstanding) < eagerMessages
 	singlesIn, batchesIn := paceInterval-now.Sub(l.lastSingles), paceInterval-now.Sub(l.lastBatch)
 	g = &group{}
