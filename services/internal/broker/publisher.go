@@ -46,19 +46,19 @@ func NewPublisher(cfg Config, metrics *Metrics) *Publisher {
 
 // Publish returns nil when the broker has confirmed e. Otherwise the error is
 // an ErrUnavailable (nothing was published) or an ErrNotConfirmed (the outcome
-// is unknown). A request whose ctx ends withdraws its event if no group has
-// taken it.
-func (p *Publisher) Publish(ctx context.Context, e *event.Event) (err error) {
+// is unknown). When ctx ends, or nothing is known within the given time, it withdraws
+// its event if no group has taken it. (A context with that deadline would cost
+// a twentieth of a request.)
+func (p *Publisher) Publish(ctx context.Context, within time.Duration, e *event.Event) (err error) {
 	sending := p.send(ctx, e, 1)
 	defer func() { sending.end(err) }()
 	s := &single{item: sending.item(e), result: make(chan error, 1)}
 	if err := p.enqueue(func() { p.lanes.addSingle(s) }); err != nil {
 		return err
 	}
-	select {
-	case err := <-s.result:
-		return err
-	case <-ctx.Done():
+	outcome, gaveUp := await(ctx, within, s.result)
+	if gaveUp == nil {
+		return outcome
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -70,14 +70,14 @@ func (p *Publisher) Publish(ctx context.Context, e *event.Event) (err error) {
 	if s.state == waiting {
 		p.lanes.withdrawSingle(s)
 		p.settle()
-		return fmt.Errorf("%w: gave up before it was published: %w", ErrUnavailable, ctx.Err())
+		return fmt.Errorf("%w: gave up before it was published: %w", ErrUnavailable, gaveUp)
 	}
-	return fmt.Errorf("%w in time: %w", ErrNotConfirmed, ctx.Err())
+	return fmt.Errorf("%w in time: %w", ErrNotConfirmed, gaveUp)
 }
 
 // PublishBatch is Publish for many: nil means that every event is confirmed.
 // After a group of the batch fails, no more of it is published.
-func (p *Publisher) PublishBatch(ctx context.Context, events []event.Event) (err error) {
+func (p *Publisher) PublishBatch(ctx context.Context, within time.Duration, events []event.Event) (err error) {
 	if len(events) == 0 {
 		return nil
 	}
@@ -90,14 +90,13 @@ func (p *Publisher) PublishBatch(ctx context.Context, events []event.Event) (err
 	if err := p.enqueue(func() { p.lanes.addBatch(b) }); err != nil {
 		return err
 	}
-	select {
-	case err := <-b.result:
-		return err
-	case <-ctx.Done():
+	outcome, gaveUp := await(ctx, within, b.result)
+	if gaveUp == nil {
+		return outcome
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	b.giveUp(ctx.Err())
+	b.giveUp(gaveUp)
 	p.settle()
 	return <-b.result
 }

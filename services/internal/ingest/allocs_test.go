@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -18,10 +19,10 @@ import (
 // confirming is a publisher whose broker confirms at once.
 type confirming struct{}
 
-func (confirming) Publish(context.Context, *event.Event) error                   { return nil }
-func (confirming) PublishBatch(context.Context, []event.Event) error             { return nil }
-func (confirming) Ready() error                                                  { return nil }
-func (confirming) QueueStatus(context.Context) (s broker.QueueStatus, err error) { return s, nil }
+func (confirming) Publish(context.Context, time.Duration, *event.Event) error       { return nil }
+func (confirming) PublishBatch(context.Context, time.Duration, []event.Event) error { return nil }
+func (confirming) Ready() error                                                     { return nil }
+func (confirming) QueueStatus(context.Context) (s broker.QueueStatus, err error)    { return s, nil }
 
 // answerTo is a ResponseWriter that costs nothing.
 type answerTo struct {
@@ -60,7 +61,7 @@ func postTo(tb testing.TB) (post func()) {
 
 // What a request costs beside net/http's own part and the publisher's.
 func TestAllocations(t *testing.T) {
-	const most = 20
+	const most = 10
 	if n := testbed.Allocations(postTo(t)); n > most {
 		t.Errorf("%d allocations a request, want at most %d", n, most)
 	}

@@ -10,16 +10,13 @@ import (
 	"github.com/trailpost/trailpost/services/internal/event"
 )
 
-// timeForm is RFC 3339 with microseconds.
-const timeForm = "2006-01-02T15:04:05.000000Z07:00"
-
 // appendAccepted is the 202 of one event. It is written by hand since it is the
 // answer of nearly every request.
 func appendAccepted(dst []byte, e *event.Event, ignored []string) []byte {
 	dst = append(dst, `{"status":"accepted","message":"The event is on the queue.","event_id":"`...)
 	dst = appendID(dst, e)
 	dst = append(dst, `","timestamp":"`...)
-	dst = e.ReceivedAt.AppendFormat(dst, timeForm)
+	dst = event.AppendTime(dst, e.ReceivedAt, "Z")
 	dst = append(dst, '"')
 	dst = appendIgnored(dst, ignored)
 	return append(dst, "}\n"...)
@@ -65,10 +62,20 @@ func appendIgnored(dst []byte, names []string) []byte {
 	return dst
 }
 
+// Values of headers that nearly every answer has. They are shared, which net/http does not mind.
+var (
+	mediaTypeJSON = []string{"application/json"}
+	noStore       = []string{"no-store"}
+	noSniff       = []string{"nosniff"}
+)
+
 // writeJSON sends an answer that is a moment's truth.
 func writeJSON(c *gin.Context, status int, body []byte) {
-	c.Header("Cache-Control", "no-store")
-	c.Data(status, "application/json", body)
+	header := c.Writer.Header()
+	header["Cache-Control"] = noStore
+	header["Content-Type"] = mediaTypeJSON
+	c.Status(status)
+	_, _ = c.Writer.Write(body) // the client may be gone
 }
 
-func formatTime(t time.Time) string { return t.UTC().Format(timeForm) }
+func formatTime(t time.Time) string { return string(event.AppendTime(nil, t.UTC(), "Z")) }

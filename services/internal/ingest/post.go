@@ -27,9 +27,8 @@ func (h *handler) postLog(c *gin.Context) error {
 		return err
 	}
 	e.ReceivedFrom = clientOf(c).key
-	ctx, cancel := context.WithTimeout(c.Request.Context(), h.requestTimeout)
-	defer cancel()
-	if err := h.publisher.Publish(ctx, &e); err != nil {
+	ctx := c.Request.Context()
+	if err := h.publisher.Publish(ctx, h.requestTimeout, &e); err != nil {
 		p := publishProblem(c, err, 1)
 		if p.kind == kindNotConfirmed {
 			p.eventID = e.ID.String()
@@ -63,9 +62,8 @@ func (h *handler) postBatch(c *gin.Context) error {
 	for i := range events {
 		events[i].ReceivedFrom = w.key
 	}
-	ctx, cancel := context.WithTimeout(c.Request.Context(), h.requestTimeout)
-	defer cancel()
-	if err := h.publisher.PublishBatch(ctx, events); err != nil {
+	ctx := c.Request.Context()
+	if err := h.publisher.PublishBatch(ctx, h.requestTimeout, events); err != nil {
 		p := publishProblem(c, err, len(events))
 		if p.kind == kindNotConfirmed {
 			p.eventIDs = ids(events)

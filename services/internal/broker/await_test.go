@@ -1,0 +1,45 @@
+package broker
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// When time is up, an event that no group has taken is withdrawn, and of one that was published nothing is known.
+func TestTimeIsUp(t *testing.T) {
+	for name, publish := range map[string]func(*testing.T, *Publisher) error{
+		"event": func(t *testing.T, p *Publisher) error {
+			e := testEvent(1)
+			return p.Publish(t.Context(), time.Second, &e)
+		},
+		"batch": func(t *testing.T, p *Publisher) error { return p.PublishBatch(t.Context(), time.Second, testEvents(3)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := NewPublisher(Config{Queue: "q"}, metrics())
+				p.link = &link{outstanding: make(map[uint64]*group)}
+				start := time.Now()
+				if err := publish(t, p); !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrNotConfirmed) {
+					t.Errorf("not published: %v", err)
+				}
+				if took := time.Since(start); took != time.Second {
+					t.Errorf("answered after %s", took)
+				}
+				if g, _, _ := p.next(p.link); g != nil {
+					t.Error("it is published after its answer")
+				}
+				answer := make(chan error, 1)
+				go func() { answer <- publish(t, p) }()
+				synctest.Wait()
+				if g, _, _ := p.next(p.link); g == nil {
+					t.Fatal("nothing is published")
+				}
+				if err := <-answer; !errors.Is(err, ErrNotConfirmed) {
+					t.Errorf("published: %v", err)
+				}
+			})
+		})
+	}
+}
