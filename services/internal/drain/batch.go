@@ -23,9 +23,12 @@ type batch struct {
 
 func (b *batch) empty() bool { return len(b.messages) == 0 }
 
+// add copies the message's events, so that their room can be used again.
 func (b *batch) add(m message) {
-	b.messages = append(b.messages, m)
+	first := len(b.events)
 	b.events = append(b.events, m.events...)
+	m.events = b.events[first:]
+	b.messages = append(b.messages, m)
 	b.count += m.count()
 	b.bytes += len(m.Body)
 	b.redelivered = b.redelivered || m.Redelivered

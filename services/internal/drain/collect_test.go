@@ -110,7 +110,7 @@ func TestCarriedHeadersAreTheMessages(t *testing.T) {
 	for tag := range uint64(3) {
 		d := delivery(tag, int(tag)+1, 0)
 		d.Headers = map[string]any{"tag": tag}
-		b.add(read(d, time.Now()))
+		b.add(read(d, time.Now(), nil))
 	}
 	var got []uint64
 	for i := range b.events {

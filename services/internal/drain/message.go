@@ -3,6 +3,7 @@ package drain
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
@@ -27,9 +28,9 @@ func (m *message) count() int { return len(m.events) + len(m.letters) }
 func (m *message) alone() bool { return m.Returns >= aloneAfter }
 
 // read takes a delivery apart. Whatever is in it ends as an event or in a
-// letter.
-func read(d broker.Delivery, now time.Time) message {
-	m := message{Delivery: d}
+// letter. The events are in room if they fit.
+func read(d broker.Delivery, now time.Time, room []event.Event) message {
+	m := message{Delivery: d, events: room[:0]}
 	if !d.IsGroup() {
 		m.line(d.Body, now)
 		return m
@@ -43,7 +44,7 @@ func read(d broker.Delivery, now time.Time) message {
 		m.whole(deadletter.ReasonEmptyGroup, "a group without a line")
 		return m
 	}
-	m.events = make([]event.Event, 0, len(lines))
+	m.events = slices.Grow(m.events, len(lines))
 	for _, line := range lines {
 		m.line(line, now)
 	}

@@ -18,6 +18,10 @@ type pipeline struct {
 
 	held  *message // taken, and left for the next batch
 	ahead *attempt // on its way; nil: none
+
+	// Memory that is used again.
+	taken []event.Event // a message's events, until they are in a batch
+	spare []event.Event // a batch's
 }
 
 // errAbandoned ends the span of a batch that is not acked since its session is lost.
@@ -81,6 +85,8 @@ func (p *pipeline) settle() (err error) {
 	}
 	p.status.holds(time.Time{})
 	a.report()
+	clear(a.batch.events) // lets the messages' bodies go
+	p.spare = a.batch.events[:0]
 	return nil
 }
 
@@ -88,8 +94,8 @@ func (p *pipeline) settle() (err error) {
 // more for as long as one is on its way, and otherwise no longer than [Worker.linger].
 // The batch is empty when take has ended.
 func (p *pipeline) collect(take context.Context) (*batch, error) {
-	b := &batch{events: make([]event.Event, 0, p.room)}
-	defer func() { p.room = min(max(2*len(b.events), p.room/2), p.opts.BatchSize) }()
+	b := &batch{events: p.spare}
+	p.spare = nil
 	var deadline time.Time
 	for b.count < p.opts.BatchSize && b.bytes < maxBatchBytes {
 		if p.ahead.isDone() {
@@ -143,6 +149,7 @@ func (p *pipeline) receive(take context.Context, first bool, deadline time.Time)
 	if err != nil || !ok {
 		return m, false, err
 	}
-	m = read(d, p.opts.Now())
+	m = read(d, p.opts.Now(), p.taken)
+	p.taken = m.events
 	return m, true, p.session.Saw(m.count())
 }

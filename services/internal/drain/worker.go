@@ -69,7 +69,6 @@ type Options struct {
 // Worker drains the queue. It stores one batch after the other, and has the next at hand.
 type Worker struct {
 	opts Options
-	room int // events that the next batch is likely to have
 }
 
 // NewWorker returns a worker.

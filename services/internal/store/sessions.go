@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -55,13 +54,17 @@ func (b *batch) keepSessions(ctx context.Context, tx pgx.Tx, which []int) error 
 
 // namedSessions folds events, in the order of their ids, into sessions, sorted by id.
 func (b *batch) namedSessions(which []int) []session {
-	byID := make(map[int64]session)
+	var named []session
+	at := make(map[int64]int) // by id
 	for _, i := range which {
 		e := &b.events[i]
-		s, ok := byID[e.SessionID]
+		n, ok := at[e.SessionID]
 		if !ok {
-			s = session{id: e.SessionID, owner: unknownUser}
+			n = len(named)
+			at[e.SessionID] = n
+			named = append(named, session{id: e.SessionID, owner: unknownUser})
 		}
+		s := &named[n]
 		if s.owner == unknownUser && e.Username != "" {
 			s.owner = e.Username
 		}
@@ -75,9 +78,9 @@ func (b *batch) namedSessions(which []int) []session {
 				s.end = at
 			}
 		}
-		byID[s.id] = s
 	}
-	return slices.SortedFunc(maps.Values(byID), func(a, b session) int { return cmp.Compare(a.id, b.id) })
+	slices.SortFunc(named, func(a, b session) int { return cmp.Compare(a.id, b.id) })
+	return named
 }
 
 // readSessions returns those of the sessions that exist, by id, and keeps them: nobody takes one away, or changes its id,
