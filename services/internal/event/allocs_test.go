@@ -35,8 +35,8 @@ func TestAllocations(t *testing.T) {
 		most int
 		do   func()
 	}{
-		{"Parse", 3, func() { _, _, err = door.Parse(body, "") }},
-		{"ParseWire", 5, func() { _, err = ParseWire(wire, now) }},
+		{"Parse", 2, func() { _, _, err = door.Parse(body, "") }},
+		{"ParseWire", 1, func() { _, err = ParseWire(wire, now) }},
 		{"AppendWire", 0, func() { buf = AppendWire(buf[:0], &e) }},
 	} {
 		if n := testbed.Allocations(c.do); n > c.most || err != nil {

@@ -13,11 +13,11 @@ import (
 var errNotV7 = errors.New("must be a UUIDv7 such as 01936f3e-8a00-7c1d-9b2e-3f4a5b6c7d8e")
 
 // parseID reads a UUIDv7 in its usual 36 characters.
-func parseID(s string) (uuid.UUID, error) {
-	if len(s) != 36 {
+func parseID(text []byte) (uuid.UUID, error) {
+	if len(text) != 36 {
 		return uuid.Nil, errNotV7
 	}
-	id, err := uuid.Parse(s)
+	id, err := uuid.ParseBytes(text)
 	if err != nil || id.Version() != 7 || id.Variant() != uuid.RFC4122 {
 		return uuid.Nil, errNotV7
 	}

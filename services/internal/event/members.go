@@ -23,8 +23,14 @@ type members struct {
 // are faults of content and not of syntax.
 var strict = jsontext.AllowInvalidUTF8(true)
 
+// decoder reads the text in its buffer where it is.
+type decoder struct {
+	jsontext.Decoder
+	text bytes.Buffer
+}
+
 // decoders are used again: an event is small, and a decoder has to grow first.
-var decoders = sync.Pool{New: func() any { return jsontext.NewDecoder(new(bytes.Buffer), strict) }}
+var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
 // readMembers reads the one object that text is. The error is an
 // *InvalidError or a *SyntaxError.
@@ -32,9 +38,10 @@ func readMembers(text []byte) (m members, err error) {
 	if !utf8.Valid(text) {
 		return m, invalidBody("must be UTF-8")
 	}
-	dec := decoders.Get().(*jsontext.Decoder) //nolint:errcheck // New makes nothing else
+	dec := decoders.Get().(*decoder) //nolint:errcheck // New makes nothing else
 	defer decoders.Put(dec)
-	dec.Reset(bytes.NewBuffer(text), strict)
+	dec.text = *bytes.NewBuffer(text)
+	dec.Reset(&dec.text, strict)
 	if kind := dec.PeekKind(); kind != '{' {
 		if _, err := dec.ReadValue(); err != nil {
 			return m, asFault(err, text)

@@ -29,18 +29,18 @@ func (f *faults) common(m *members, e *Event) {
 	if m.eventType == nil {
 		f.add("event_type", "is required")
 	} else if s, ok := f.text("event_type", m.eventType); ok {
-		if n := utf8.RuneCountInString(s); n < 1 || n > MaxTypeChars {
+		if n := utf8.RuneCount(s); n < 1 || n > MaxTypeChars {
 			f.add("event_type", "must have 1 to 100 characters")
 		}
-		e.Type = s
+		e.Type = string(s)
 	}
 
 	if m.username != nil {
 		if s, ok := f.text("username", m.username); ok {
-			if n := utf8.RuneCountInString(s); n < MinUsernameChars || n > MaxUsernameChars {
+			if n := utf8.RuneCount(s); n < MinUsernameChars || n > MaxUsernameChars {
 				f.add("username", "must have 3 to 255 characters")
 			}
-			e.Username = s
+			e.Username = string(s)
 		}
 	}
 
@@ -67,25 +67,25 @@ func (f *faults) common(m *members, e *Event) {
 	}
 }
 
-// text reads a JSON string that becomes a PostgreSQL text.
-func (f *faults) text(field string, raw []byte) (string, bool) {
+// text reads a JSON string that becomes a PostgreSQL text. It may alias raw.
+func (f *faults) text(field string, raw []byte) ([]byte, bool) {
 	if raw[0] != '"' {
 		f.add(field, "must be a string")
-		return "", false
+		return nil, false
 	}
 	if bytes.IndexByte(raw, '\\') < 0 {
-		return string(raw[1 : len(raw)-1]), true // only an escape can hide what is refused
+		return raw[1 : len(raw)-1], true // only an escape can hide what is refused
 	}
 	if _, err := scanString(raw, 0); err != nil {
 		f.add(field, err.Error())
-		return "", false
+		return nil, false
 	}
 	plain, err := jsontext.AppendUnquote(nil, raw)
 	if err != nil {
 		f.add(field, "must be a string")
-		return "", false
+		return nil, false
 	}
-	return string(plain), true
+	return plain, true
 }
 
 // traceParentForm is version 00 of W3C Trace Context, which later versions

@@ -40,24 +40,31 @@ var timeForms = []string{
 
 // parseTimestamp reads an ISO 8601 time. One without a zone is UTC. What is
 // finer than a microsecond, which PostgreSQL can't hold, is cut off.
-func parseTimestamp(s string) (time.Time, error) {
-	if len(s) > 64 || len(s) < len("2006-01-02T15:04") {
+func parseTimestamp(text []byte) (t time.Time, err error) {
+	if len(text) > 64 || len(text) < len("2006-01-02T15:04") {
 		return time.Time{}, errTimestamp
 	}
+	if t.UnmarshalText(text) != nil { // RFC 3339 to the letter, as nearly all are
+		if t, err = parseTimeForms(string(text)); err != nil {
+			return time.Time{}, err
+		}
+	}
+	t = micros(t)
+	if y := t.Year(); y < 1 || y > 9999 {
+		return time.Time{}, errYear
+	}
+	return t, nil
+}
+
+func parseTimeForms(s string) (time.Time, error) {
 	// RFC 3339 allows a space and small letters here.
 	if s[10] == ' ' || s[10] == 't' || s[len(s)-1] == 'z' {
 		s = s[:10] + "T" + strings.ToUpper(s[11:])
 	}
 	for _, form := range timeForms {
-		t, err := time.Parse(form, s)
-		if err != nil {
-			continue
+		if t, err := time.Parse(form, s); err == nil {
+			return t, nil
 		}
-		t = micros(t)
-		if y := t.Year(); y < 1 || y > 9999 {
-			return time.Time{}, errYear
-		}
-		return t, nil
 	}
 	return time.Time{}, errTimestamp
 }

@@ -89,7 +89,7 @@ func ParseWire(line []byte, now time.Time) (Event, error) {
 	}
 	if m.traceParent != nil {
 		if s, ok := new(faults).text("traceparent", m.traceParent); ok {
-			e.TraceParent = traceParent(s)
+			e.TraceParent = traceParent(string(s))
 		}
 	}
 	return e, nil
@@ -121,10 +121,10 @@ func (f *faults) sender(m *members, e *Event) {
 	if !ok {
 		return
 	}
-	if n := utf8.RuneCountInString(s); n < 1 || n > MaxSenderChars {
+	if n := utf8.RuneCount(s); n < 1 || n > MaxSenderChars {
 		f.add("received_from", "must have 1 to 64 characters")
 	}
-	e.ReceivedFrom = s
+	e.ReceivedFrom = string(s)
 }
 
 // wireID returns the event's id, given or derived.
