@@ -83,7 +83,7 @@ fuzz: bin/withservers ## each fuzz target for FUZZTIME (default 30s)
 # Figures of a machine that does nothing else: BENCHFLAGS="-only 'limits|store'" for a part of it.
 BENCHFLAGS ?=
 .PHONY: bench
-bench: bin/withservers build ## how fast it is, beside the limits of its servers; five minutes, bench.json
+bench: bin/withservers build ## how fast it is, beside the limits of its servers; six minutes, bench.json
 	hack/install-packages
 	$(GO) build -o bin/bench ./hack/bench
 	exec bin/withservers --export -- bin/bench $(BENCHFLAGS)

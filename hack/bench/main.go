@@ -1,7 +1,7 @@
 // Command bench measures Trailpost beside the limits of its servers, in one run and
 // in turns, and prints a table of medians, spreads and ratios:
 //
-//	make bench          about five minutes
+//	make bench          about six minutes
 //	make bench-full     also larger tables, longer queues and larger events
 //	make soak           half an hour at a steady rate, after which nothing may have grown
 //
@@ -125,11 +125,11 @@ func measurements(o options) []measurement {
 		{name: "store.repeats", run: storeRepeats},
 		{name: "store.stored_already", run: storeAgain},
 		{name: "late_confirms", run: lateConfirms, once: true},
-		{name: "limits.beside_batches", run: besideLimit("limits.beside_batches", 0)},
-		{name: "limits.beside_batches_busy", run: besideLimit("limits.beside_batches_busy", 2)},
+		{name: "limits.beside_batches", run: besideLimit("limits.beside_batches", 0), once: true},
+		{name: "limits.beside_batches_busy", run: besideLimit("limits.beside_batches_busy", 2), once: true},
 		{name: "beside_batches", run: besideBatches},
 		{name: "slow_loris", run: slowLoris, full: true},
-		{name: "limits.latency", run: latencyLimit},
+		{name: "limits.latency", run: latencyLimit, once: true},
 		{name: "latency", run: latency},
 		{name: "memory.big_batch", run: bigBatch, once: true},
 		{name: "table_10m", run: largeTable, once: true, full: true},
