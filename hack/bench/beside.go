@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os/exec"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -61,13 +62,15 @@ func besideLimit(name string, busy int) func(context.Context, *bench, *report) e
 		}
 		ctx, cancel := context.WithTimeout(ctx, warmUp+2*b.duration)
 		defer cancel()
+		var spinning sync.WaitGroup
+		defer spinning.Wait()
 		for range busy {
 			spin := exec.CommandContext(ctx, "sh", "-c", "while :; do :; done")
 			spin.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 			if err := spin.Start(); err != nil {
 				return err
 			}
-			defer func() { _ = spin.Wait() }() // it was killed
+			spinning.Go(func() { _ = spin.Wait() }) // it is killed when ctx ends
 		}
 		from := time.Now().Add(warmUp)
 		large, small := persistent(batchOf(mediaLines, besideEvents, payload)), persistent(queuedEvent())

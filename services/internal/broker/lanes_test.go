@@ -146,8 +146,8 @@ func TestBatchesAlone(t *testing.T) {
 		}
 		p.lanes.addBatch(testBatch(64 * maxOutstanding))
 		for _, want := range []int{maxBatchBeside, maxBatchOutstanding} {
-			for g := (*group)(nil); ; {
-				if g, _, _ = p.next(l); g == nil {
+			for {
+				if g, _, _ := p.next(l); g == nil {
 					break
 				}
 			}
