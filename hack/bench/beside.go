@@ -31,7 +31,7 @@ func besideBatches(ctx context.Context, b *bench, r *report) (err error) {
 		_, _, err := closedLoop(other, p.addr, 1, time.Hour, request("/log/batch", mediaLines, batchOf(mediaLines, 10*batchSize, payload)))
 		batches <- err
 	}()
-	// 256 connections, or those that wait behind a stall of the disk would hold up others that are due: it does not wait for answers.
+	// 256 connections: with 64, those that wait while the broker confirms nothing hold up others that are due.
 	latencies, err := openLoop(ctx, p.addr, 256, most/3, 2*b.duration, single, nil)
 	cancel()
 	if failed := <-batches; !errors.Is(failed, context.Canceled) {

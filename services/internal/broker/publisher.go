@@ -47,8 +47,8 @@ func NewPublisher(cfg Config, metrics *Metrics) *Publisher {
 // Publish returns nil when the broker has confirmed e. Otherwise the error is
 // an ErrUnavailable (nothing was published) or an ErrNotConfirmed (the outcome
 // is unknown). When ctx ends, or nothing is known within the given time, it withdraws
-// its event if no group has taken it. (A context with that deadline would cost
-// a twentieth of a request.)
+// its event if no group has taken it. (A context with that deadline would take 0.7 µs, where
+// the timer takes 0.4.)
 func (p *Publisher) Publish(ctx context.Context, within time.Duration, e *event.Event) (err error) {
 	sending := p.send(ctx, e, 1)
 	defer func() { sending.end(err) }()
