@@ -52,7 +52,16 @@ func (b *batch) copyAll(ctx context.Context, tx pgx.Tx) error {
 
 // lookThenCopy asks first which ids are there.
 func (b *batch) lookThenCopy(ctx context.Context, tx pgx.Tx) error {
-	rows, err := tx.Query(ctx, "SELECT event_id FROM public.log_events WHERE event_id = ANY ($1)", b.ids(b.firsts))
+	first, last := b.bounds()
+	rows, err := tx.Query(ctx, `
+		SELECT sent.event_id
+		FROM unnest($1::uuid[]) AS sent (event_id),
+			LATERAL (
+				SELECT FROM public.log_events e
+				WHERE e.event_id = sent.event_id AND e.event_id BETWEEN $2 AND $3
+				OFFSET 0
+			) AS there`,
+		b.ids(b.firsts), first, last)
 	if err != nil {
 		return err
 	}
@@ -101,16 +110,22 @@ func (b *batch) compare(ctx context.Context, tx pgx.Tx, which []int) error {
 	}
 	// received_at and received_from are left out: they are the producer's, and may be others at each attempt of a
 	// client, whose key was replaced, say.
+	first, last := b.bounds()
 	rows, err := tx.Query(ctx, `
-		SELECT sent.n, e.session_id = sent.session_id
-			AND e.event_type = sent.event_type
-			AND e.username IS NOT DISTINCT FROM sent.username
-			AND e."timestamp" = sent."timestamp"
-			AND e.payload = sent.payload
+		SELECT sent.n, there.same
 		FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::jsonb[])
-			WITH ORDINALITY AS sent (event_id, session_id, event_type, username, "timestamp", received_at, received_from, payload, n)
-		JOIN public.log_events e USING (event_id)`,
-		append(b.columns(which), b.payloads(which))...)
+			WITH ORDINALITY AS sent (event_id, session_id, event_type, username, "timestamp", received_at, received_from, payload, n),
+			LATERAL (
+				SELECT e.session_id = sent.session_id
+					AND e.event_type = sent.event_type
+					AND e.username IS NOT DISTINCT FROM sent.username
+					AND e."timestamp" = sent."timestamp"
+					AND e.payload = sent.payload AS same
+				FROM public.log_events e
+				WHERE e.event_id = sent.event_id AND e.event_id BETWEEN $9 AND $10
+				OFFSET 0
+			) AS there`,
+		append(b.columns(which), b.payloads(which), first, last)...)
 	if err != nil {
 		return err
 	}
@@ -133,6 +148,15 @@ func (b *batch) compare(ctx context.Context, tx pgx.Tx, which []int) error {
 		return errVanished
 	}
 	return nil
+}
+
+// bounds are the smallest and the largest id. A statement that says them reads no other month's partition: PostgreSQL
+// leaves partitions out by constants, but not by the elements of an array, of which it would look for each in every
+// month that there ever was. OFFSET 0 beside them keeps a statement at one search by key for each id: it may not join, and
+// read all that is between the bounds instead.
+func (b *batch) bounds() (first, last pgtype.UUID) {
+	ends := b.ids([]int{b.firsts[0], b.firsts[len(b.firsts)-1]})
+	return ends[0], ends[1]
 }
 
 // split parts b.firsts into the events whose ids are in the set and the others. Both stay sorted.

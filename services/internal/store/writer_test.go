@@ -283,57 +283,6 @@ func TestOneCopyOneCommit(t *testing.T) {
 	}
 }
 
-// TestPlansThatLast: what PostgreSQL plans for a writer while the tables are empty is right for when they are not.
-func TestPlansThatLast(t *testing.T) {
-	db := testbed.Postgres(t)
-	w := newWriter(t, db)
-	if err := w.connect(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	exec(t, w.conn, "SET plan_cache_mode = force_generic_plan")
-	events := newEvents(10)
-	events[0].Type, events[0].Username = "review_started", "alice"
-	for _, path := range []Path{PathLook, PathInsert} {
-		w.path = path
-		if err := w.transact(t.Context(), newBatch(events)); err != nil {
-			t.Fatal(err)
-		}
-		store(t, w, true, events...) // compares
-	}
-
-	list, err := w.conn.Query(t.Context(), `SELECT name, cardinality(parameter_types), statement FROM pg_prepared_statements
-		WHERE statement LIKE '%public.%' AND statement NOT LIKE '%pg_prepared_statements%'`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	type prepared struct {
-		Name      string
-		N         int
-		Statement string
-	}
-	statements, err := pgx.CollectRows(list, pgx.RowToStructByPos[prepared])
-	if err != nil || len(statements) != 8 {
-		t.Fatalf("%d statements, want the 8 of this package: %v", len(statements), err)
-	}
-	for _, s := range statements {
-		execute := "EXPLAIN EXECUTE " + s.Name + "(" + strings.TrimSuffix(strings.Repeat("NULL,", s.N), ",") + ")"
-		list, err := w.conn.Query(t.Context(), execute, pgx.QueryExecModeSimpleProtocol)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines, err := pgx.CollectRows(list, pgx.RowTo[string])
-		if err != nil {
-			t.Fatal(err)
-		}
-		plan := strings.Join(lines, "\n")
-		for _, bad := range []string{"Seq Scan", "Hash Join", "Merge Join"} {
-			if strings.Contains(plan, bad) {
-				t.Errorf("a plan with a %s for %s\n%s", bad, s.Statement, plan)
-			}
-		}
-	}
-}
-
 func TestCopyRowsInPieces(t *testing.T) {
 	events := newEvents(5)
 	events[1].Username = "alice"
