@@ -60,6 +60,7 @@ var ratios = []ratio{
 	{"store.consumers_4.rate", to("store.consumers_1.rate"), "one consumer"},
 	{"store.singles.rate", together, "consuming and COPY together"},
 	{"store.repeats.rate", to("store.consumers_1.rate"), "no repeats"},
+	{"store.repeats_near.rate", to("store.consumers_1.rate"), "no repeats"},
 	{"store.redelivered.rate", to("store.consumers_1.rate"), "delivered once"},
 	{"store.stored_already.rate", to("store.consumers_1.rate"), "new events"},
 	{"table.large.rate", to("store.consumers_1.rate"), "an empty table"},

@@ -130,43 +130,53 @@ func (b *bench) storeFull(ctx context.Context, r *report, name string, consumers
 	return b.expectRows(ctx, events)
 }
 
-// storeRepeats is a queue in which one event of a thousand was there before.
-func storeRepeats(ctx context.Context, b *bench, r *report) (err error) {
-	if err := b.clean(ctx); err != nil {
-		return err
+// storeRepeats is a queue in which one event of a thousand was there before, some batches ago.
+func storeRepeats(name string, ago int) func(context.Context, *bench, *report) error {
+	return func(ctx context.Context, b *bench, r *report) error {
+		if err := b.clean(ctx); err != nil {
+			return err
+		}
+		repeats, err := b.fillWithRepeats(ctx, ago)
+		if err != nil {
+			return err
+		}
+		if err := b.drain(ctx, r, name, 1, b.events, metricStored, metricDuplicate); err != nil {
+			return err
+		}
+		return b.expectRows(ctx, b.events-repeats)
 	}
+}
+
+// fillWithRepeats puts events on the queue in batches, of which each begins with the middle event of the one some
+// batches ago.
+func (b *bench) fillWithRepeats(ctx context.Context, ago int) (repeats int, err error) {
 	p, err := b.producer(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	stop := p.stop
-	defer func() { err = errors.Join(err, stop()) }()
+	defer func() { err = errors.Join(err, p.stop()) }()
 	c, err := dial(p.addr)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer c.close()
 	ids := newIDs()
-	repeats, before := 0, []byte(nil)
-	for range b.events / batchSize {
+	middles := make([][]byte, b.events/batchSize)
+	for n := range middles {
 		events := make([][]byte, batchSize)
 		for i := range events {
 			events[i] = requestEvent(i, ids.next().String(), payload)
 		}
-		middle := events[batchSize/2]
-		if before != nil {
-			events[0] = before
+		middles[n] = events[batchSize/2]
+		if n >= ago {
+			events[0] = middles[n-ago]
 			repeats++
 		}
-		before = middle
 		if _, err := c.post(request("/log/batch", mediaLines, batchBody(mediaLines, events))); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	if err := b.drain(ctx, r, "store.repeats", 1, b.events, metricStored, metricDuplicate); err != nil {
-		return err
-	}
-	return b.expectRows(ctx, b.events-repeats)
+	return repeats, nil
 }
 
 // storeAgain is a queue that was delivered once and lost, and whose events are all in the trail: the worst that a
