@@ -36,20 +36,9 @@ func accept(ctx context.Context, b *bench, r *report) (err error) {
 
 // acceptFrom measures one event a request and batches, closed loop.
 func acceptFrom(ctx context.Context, b *bench, r *report, p *service, prefix string) error {
-	single := request("/log", mediaArray, requestEvent(1, "", payload))
 	for _, connections := range []int{64, 256} {
 		name := fmt.Sprintf("%ssingle_%d", prefix, connections)
-		used, err := b.measureUse(p)
-		if err != nil {
-			return err
-		}
-		rate, latencies, err := closedLoop(ctx, p.addr, connections, b.duration, single)
-		if err != nil {
-			return err
-		}
-		r.add(name+".rate", rate)
-		r.addLatencies(name, latencies)
-		if err := used.end(r, name, rate*(b.duration+warmUp).Seconds()); err != nil {
+		if err := b.postSingles(ctx, r, p, name, connections); err != nil {
 			return err
 		}
 		peak, err := peakMemory(p.cmd.Process.Pid)
@@ -108,4 +97,19 @@ func bigBatch(ctx context.Context, b *bench, r *report) (err error) {
 	}
 	r.add("memory.big_batch_mib", peak)
 	return nil
+}
+
+// postSingles measures a service that gets one event a request, closed loop.
+func (b *bench) postSingles(ctx context.Context, r *report, s *service, name string, connections int) error {
+	used, err := b.measureUse(s)
+	if err != nil {
+		return err
+	}
+	rate, latencies, err := closedLoop(ctx, s.addr, connections, b.duration, request("/log", mediaArray, requestEvent(1, "", payload)))
+	if err != nil {
+		return err
+	}
+	r.add(name+".rate", rate)
+	r.addLatencies(name, latencies)
+	return used.end(r, name, rate*(b.duration+warmUp).Seconds())
 }

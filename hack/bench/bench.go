@@ -16,6 +16,8 @@ import (
 const (
 	databaseName = "trailpost_bench"
 	queueName    = "log_queue"
+
+	benchPassword = "bench"
 )
 
 // bench is the servers, and what every measurement needs of them.
@@ -92,7 +94,7 @@ func (b *bench) close() {
 
 // settings are the environment that every service gets. Whatever it does not name has its default.
 func (b *bench) settings() []string {
-	const password = "bench"
+	const password = benchPassword
 	return []string{
 		"PATH=" + os.Getenv("PATH"), "LOG_LEVEL=WARNING",
 		"DATABASE_HOST=" + b.database.Host, fmt.Sprintf("DATABASE_PORT=%d", b.database.Port), "DATABASE_NAME=" + databaseName,

@@ -68,7 +68,7 @@ func (b *bench) bareHTTP(ctx context.Context, r *report, prefix, brokerURL strin
 	if err != nil {
 		return err
 	}
-	s, err := b.run(ctx, self, port, []string{strings.TrimSpace(bareVariable + "=127.0.0.1:" + port + " " + brokerURL)})
+	s, err := b.run(ctx, program{binary: self, port: port, ready: "/readyz"}, []string{strings.TrimSpace(bareVariable + "=127.0.0.1:" + port + " " + brokerURL)})
 	if err != nil {
 		return err
 	}
@@ -77,18 +77,7 @@ func (b *bench) bareHTTP(ctx context.Context, r *report, prefix, brokerURL strin
 		<-s.exited //nolint:errcheck // it tells of the kill
 	}()
 	for _, connections := range []int{64, 256} {
-		name := fmt.Sprintf("%s_%d", prefix, connections)
-		used, err := b.measureUse(s)
-		if err != nil {
-			return err
-		}
-		rate, latencies, err := closedLoop(ctx, s.addr, connections, b.duration, request("/log", mediaArray, requestEvent(1, "", payload)))
-		if err != nil {
-			return err
-		}
-		r.add(name+".rate", rate)
-		r.addLatencies(name, latencies)
-		if err := used.end(r, name, rate*(b.duration+warmUp).Seconds()); err != nil {
+		if err := b.postSingles(ctx, r, s, fmt.Sprintf("%s_%d", prefix, connections), connections); err != nil {
 			return err
 		}
 	}

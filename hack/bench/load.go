@@ -36,7 +36,7 @@ func request(path, media string, body []byte) []byte {
 	return append(head, body...)
 }
 
-// post sends a request and returns the answer's body if it is a 202.
+// post sends a request and returns the answer's body if it is a 202, or Bento's 200.
 func (c *client) post(request []byte) ([]byte, error) {
 	if _, err := c.conn.Write(request); err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func (c *client) post(request []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.StatusCode != http.StatusAccepted {
+	if r.StatusCode != http.StatusAccepted && r.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("answered %s: %s", r.Status, body)
 	}
 	return body, nil

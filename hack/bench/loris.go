@@ -72,7 +72,7 @@ func (b *bench) besideLoris(ctx context.Context, addr string, measure func() (du
 	if err != nil {
 		return nil, err
 	}
-	loris, err := b.run(ctx, self, port, []string{lorisVariable + "=127.0.0.1:" + port + " " + addr})
+	loris, err := b.run(ctx, program{binary: self, port: port, ready: "/readyz"}, []string{lorisVariable + "=127.0.0.1:" + port + " " + addr})
 	if err != nil {
 		return nil, err
 	}

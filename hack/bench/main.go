@@ -33,6 +33,7 @@ type options struct {
 	soak     time.Duration // that alone, if not 0
 	output   string        // of the JSON
 	bin      string        // folder of the services' binaries
+	bento    string        // its binary, "" for none
 	profiles string        // folder for CPU profiles of the services, "" for none
 }
 
@@ -54,6 +55,7 @@ func main() {
 	flag.DurationVar(&o.soak, "soak", 0, "only this: a steady rate for so long, after which nothing may have grown")
 	flag.StringVar(&o.output, "o", "bench.json", "file of the figures as JSON")
 	flag.StringVar(&o.bin, "bin", "bin", "folder of the binaries producer, consumer and migrate")
+	flag.StringVar(&o.bento, "bento", "", "Bento's binary (github.com/warpstreamlabs/bento, 1.5), to measure it too")
 	flag.StringVar(&o.profiles, "profiles", "", "folder that gets CPU profiles of the services, one a measurement (they slow it a little)")
 	flag.Parse()
 	var err error
@@ -110,7 +112,7 @@ func measurements(o options) []measurement {
 	if o.soak > 0 {
 		return []measurement{{name: "soak", run: soak, once: true}}
 	}
-	return []measurement{
+	all := []measurement{
 		{name: "limits.publish limits.consume", run: brokerLimits},
 		{name: "limits.copy", run: copyLimit},
 		{name: "limits.http", run: httpLimit},
@@ -137,4 +139,8 @@ func measurements(o options) []measurement {
 		{name: "queue_1m", run: longQueue, once: true, full: true},
 		{name: "payload_10k", run: largeEvents, once: true, full: true},
 	}
+	if o.bento != "" {
+		all = append(all, measurement{name: "bento", run: bento})
+	}
+	return all
 }

@@ -64,6 +64,9 @@ var ratios = []ratio{
 	{"store.redelivered.rate", to("store.consumers_1.rate"), "delivered once"},
 	{"store.stored_already.rate", to("store.consumers_1.rate"), "new events"},
 	{"table.large.rate", to("store.consumers_1.rate"), "an empty table"},
+	{"bento.single_64.rate", to("accept.single_64.rate"), "Trailpost"},
+	{"bento.single_256.rate", to("accept.single_256.rate"), "Trailpost"},
+	{"bento.store.rate", to("store.singles.rate"), "Trailpost"},
 	{"queue.long.single_64.rate", to("accept.single_64.rate"), "an empty queue"},
 }
 

@@ -63,18 +63,26 @@ func (b *bench) start(ctx context.Context, name, prefix string, settings []strin
 		return nil, err
 	}
 	settings = append(append(b.settings(), prefix+"_HOST=127.0.0.1", prefix+"_PORT="+port), settings...)
-	return b.run(ctx, binary, port, settings)
+	return b.run(ctx, program{binary: binary, port: port, ready: "/readyz"}, settings)
 }
 
-// run starts a program that answers HTTP at a port of this machine, and waits until it is ready.
-func (b *bench) run(ctx context.Context, binary, port string, settings []string) (*service, error) {
-	name := filepath.Base(binary)
+// program answers HTTP at a port of this machine.
+type program struct {
+	binary string
+	args   []string
+	port   string
+	ready  string // path that answers 200 when it is
+}
+
+// run starts a program and waits until it is ready.
+func (b *bench) run(ctx context.Context, p program, settings []string) (*service, error) {
+	name := filepath.Base(p.binary)
 	log, err := os.CreateTemp(b.logs, name+"-*.log")
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close() // the process has its own
-	s := &service{cmd: exec.Command(binary), addr: "127.0.0.1:" + port, log: log.Name(), exited: make(chan error, 1)}
+	s := &service{cmd: exec.Command(p.binary, p.args...), addr: "127.0.0.1:" + p.port, log: log.Name(), exited: make(chan error, 1)}
 	s.cmd.Dir = b.logs // there is no .env
 	s.cmd.Env = settings
 	if b.profiles != "" && name != "bench" {
@@ -98,7 +106,7 @@ func (b *bench) run(ctx context.Context, binary, port string, settings []string)
 			return false, fmt.Errorf("%s has ended: %w", name, err)
 		default:
 		}
-		r, err := http.Get("http://" + s.addr + "/readyz")
+		r, err := http.Get("http://" + s.addr + p.ready)
 		if err != nil {
 			return false, nil
 		}

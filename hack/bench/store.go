@@ -31,9 +31,15 @@ func (b *bench) fill(ctx context.Context, events int, payload string, settings .
 	return nil
 }
 
-// drain starts consumers and measures how fast they empty a full queue: events a second while the second to the
+// drain measures consumers.
+func (b *bench) drain(ctx context.Context, r *report, name string, consumers, events int, metrics ...string) error {
+	start := func() (*service, error) { return b.consumer(ctx) }
+	return b.drainWith(ctx, r, name, start, consumers, events, metrics...)
+}
+
+// drainWith starts what consumes and measures how fast a full queue gets empty: events a second while the second to the
 // ninth tenth of them are settled, so that neither the start nor the last batches count.
-func (b *bench) drain(ctx context.Context, r *report, name string, consumers, events int, metrics ...string) (err error) {
+func (b *bench) drainWith(ctx context.Context, r *report, name string, start func() (*service, error), consumers, events int, metrics ...string) (err error) {
 	var all []*service
 	defer func() {
 		for _, c := range all {
@@ -41,7 +47,7 @@ func (b *bench) drain(ctx context.Context, r *report, name string, consumers, ev
 		}
 	}()
 	for range consumers {
-		c, err := b.consumer(ctx)
+		c, err := start()
 		if err != nil {
 			return err
 		}
