@@ -94,13 +94,12 @@ func (b *bench) close() {
 
 // settings are the environment that every service gets. Whatever it does not name has its default.
 func (b *bench) settings() []string {
-	const password = benchPassword
 	return []string{
 		"PATH=" + os.Getenv("PATH"), "LOG_LEVEL=WARNING",
 		"DATABASE_HOST=" + b.database.Host, fmt.Sprintf("DATABASE_PORT=%d", b.database.Port), "DATABASE_NAME=" + databaseName,
-		"DATABASE_USER=bench_writer", "DATABASE_PASSWORD=" + password,
-		"MIGRATE_DATABASE_USER=bench_owner", "MIGRATE_DATABASE_PASSWORD=" + password,
-		"READER_DATABASE_USER=bench_reader", "READER_DATABASE_PASSWORD=" + password,
+		"DATABASE_USER=bench_writer", "DATABASE_PASSWORD=" + benchPassword,
+		"MIGRATE_DATABASE_USER=bench_owner", "MIGRATE_DATABASE_PASSWORD=" + benchPassword,
+		"READER_DATABASE_USER=bench_reader", "READER_DATABASE_PASSWORD=" + benchPassword,
 		"ADMIN_DATABASE_USER=" + b.database.User, "ADMIN_DATABASE_PASSWORD=" + b.database.Password,
 		"RABBITMQ_HOST=" + b.broker.Host, fmt.Sprintf("RABBITMQ_PORT=%d", b.broker.Port),
 		"RABBITMQ_USER=" + b.broker.Username, "RABBITMQ_PASSWORD=" + b.broker.Password, "RABBITMQ_QUEUE_NAME=" + queueName,

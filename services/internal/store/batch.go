@@ -108,9 +108,9 @@ func (b *batch) compare(ctx context.Context, tx pgx.Tx, which []int) error {
 	if len(which) == 0 {
 		return nil
 	}
+	first, last := b.bounds()
 	// received_at and received_from are left out: they are the producer's, and may be others at each attempt of a
 	// client, whose key was replaced, say.
-	first, last := b.bounds()
 	rows, err := tx.Query(ctx, `
 		SELECT sent.n, there.same
 		FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::jsonb[])
