@@ -26,6 +26,7 @@ type Config struct {
 type Service struct {
 	LogLevel     LogLevel `env:"LOG_LEVEL" envDefault:"INFO" help:"Least severe level that is logged."`
 	Environment  string   `env:"ENVIRONMENT" envDefault:"development" help:"Name of the environment; production makes the logs JSON."`
+	IdentityKey  Secret   `env:"IDENTITY_KEY" for:"producer,consumer,letters" help:"Key under which event ids are derived where nobody gave one: at least 64 hex digits, one key for producers, consumers and dead-letters (openssl rand -hex 32); keep it through upgrades and reinstalls. The producer, whose own ids are random, checks it today and derives by it in later releases. Without a key, derived ids are plain SHA-256: whoever sees one can check a guess of the event's content, even after that is erased."`
 	ProfilesAddr string   `env:"PROFILES_ADDRESS" for:"producer,consumer" help:"Address and port, such as localhost:6060, that serve Go's profiles below /debug/pprof/; without it nobody does. They tell what is in memory: keep them off the network."`
 }
 

@@ -17,6 +17,7 @@ const (
 // inside, and rules between fields. It also sets the defaults that depend on
 // other fields.
 func (l *loader) checkTogether(cfg *Config) {
+	l.checkIdentityKey(cfg.Service.IdentityKey)
 	l.checkRabbitMQ(&cfg.RabbitMQ)
 	l.checkDatabase(cfg)
 	l.checkPair("PRODUCER_TLS_CERT_FILE", "PRODUCER_TLS_KEY_FILE")
