@@ -60,6 +60,8 @@ type RabbitMQ struct {
 	KeyFile          string        `env:"RABBITMQ_KEYFILE" file:"readable" help:"File of the client certificate's key."`
 	ServerName       string        `env:"RABBITMQ_SERVER_NAME" help:"Name that the broker's certificate must bear, where it differs from RABBITMQ_HOST."`
 	ConfirmTimeout   time.Duration `env:"RABBITMQ_CONFIRM_TIMEOUT" envDefault:"10s" min:"100ms" max:"5m" help:"Longest time to wait for the broker's confirm of a message."`
+	ManagementURL    string        `env:"RABBITMQ_MANAGEMENT_URL" help:"URL of the broker's management API, such as http://rabbitmq:15672, which tells the policies of both queues; RABBITMQ_USER must have the tag management. Without it nobody looks whether a policy drops events. https uses the files of RABBITMQ_CACERTFILE, RABBITMQ_CERTFILE and RABBITMQ_KEYFILE."`
+	AllowLossy       bool          `env:"RABBITMQ_ALLOW_LOSSY_POLICIES" envDefault:"false" help:"Whether events are taken, and dead letters made, although a policy of the broker may drop them; the warning and the metric stay."`
 }
 
 // Addr is the broker's host:port.

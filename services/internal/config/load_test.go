@@ -144,6 +144,10 @@ func TestFaults(t *testing.T) {
 		{"key without certificate", ForConsumer, []string{"DATABASE_PASSWORD=x", "DATABASE_SSLKEY=" + empty}},
 		{"files missing", ForProducer, []string{"RABBITMQ_TLS=yes", "RABBITMQ_CACERTFILE=/does/not/exist", "PRODUCER_TLS_CERT_FILE=/", "PRODUCER_TLS_KEY_FILE=/does/not/exist"}},
 		{"TLS's files without TLS", ForProducer, []string{"RABBITMQ_CACERTFILE=" + empty, "RABBITMQ_SERVER_NAME=mq"}},
+		{"management's URL", ForProducer, []string{"RABBITMQ_MANAGEMENT_URL=rabbitmq:15672", "RABBITMQ_ALLOW_LOSSY_POLICIES=perhaps"}},
+		{"management's user", ForConsumer, []string{"DATABASE_PASSWORD=x", "RABBITMQ_MANAGEMENT_URL=http://user:hunter2@rabbitmq:15672"}},
+		{"management's query", ForLetters, []string{"RABBITMQ_MANAGEMENT_URL=http://rabbitmq:15672/?token=hunter2"}},
+		{"management in the clear", ForProducer, []string{"RABBITMQ_TLS=true", "RABBITMQ_MANAGEMENT_URL=http://rabbitmq:15672"}},
 		{"who may send", ForProducer, []string{
 			"PRODUCER_METRICS_PORT=8001", "PRODUCER_API_KEYS_FILE=/does/not/exist", "PRODUCER_RATE_LIMIT=-1", "PRODUCER_RATE_BURST=0",
 			"PRODUCER_TRUSTED_PROXIES=10.0.0.0/33",
@@ -279,6 +283,15 @@ func TestDependentDefaults(t *testing.T) {
 	}
 	if got := load(t, ForProducer, "RABBITMQ_TLS=true", "RABBITMQ_PORT=5672").RabbitMQ.Port; got != 5672 {
 		t.Errorf("TLS on a port of choice: %d, want 5672", got)
+	}
+}
+
+func TestManagementURL(t *testing.T) {
+	ca := write(t, t.TempDir(), "ca.pem", "")
+	load(t, ForProducer, "RABBITMQ_MANAGEMENT_URL=https://rabbitmq:15671/prefix", "RABBITMQ_CACERTFILE="+ca)
+	load(t, ForProducer, "RABBITMQ_TLS=true", "RABBITMQ_MANAGEMENT_URL=http://[::1]:15672") // a proxy beside it
+	if got := load(t, ForLetters, "RABBITMQ_MANAGEMENT_URL=http://rabbitmq:15672/").RabbitMQ; got.ManagementTLS() || got.AllowLossy {
+		t.Errorf("got %+v", got)
 	}
 }
 

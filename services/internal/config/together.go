@@ -53,7 +53,8 @@ func (l *loader) checkRabbitMQ(r *RabbitMQ) {
 		r.Port = amqpsPort
 	}
 	l.checkPair("RABBITMQ_CERTFILE", "RABBITMQ_KEYFILE")
-	if !r.TLS && !l.blamed("RABBITMQ_TLS") {
+	l.checkManagement(r)
+	if !r.TLS && !r.ManagementTLS() && !l.blamed("RABBITMQ_TLS") {
 		// Settings of TLS without TLS would send the password in the clear.
 		for _, name := range []string{"RABBITMQ_CACERTFILE", "RABBITMQ_CERTFILE", "RABBITMQ_KEYFILE", "RABBITMQ_SERVER_NAME"} {
 			if l.isSet(name) && !l.blamed(name) {
