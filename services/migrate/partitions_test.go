@@ -72,6 +72,7 @@ func testPartitions(t *testing.T) {
 		{[]string{"detach", "--older-than=8760h"}, "1 months detached\n", "detached 7"},
 		{[]string{"export", "--dir", dir}, "1 months are exported\n", "detached 7"},
 		{[]string{"verify", "--dir", dir, "--month", month}, "", "detached 7"},
+		{[]string{"verify", "--dir", dir, "--database"}, "", "detached 7"},
 		{[]string{"drop", "--dir", dir}, "1 months dropped\n", "dropped 7"},
 		{[]string{"retire", "--older-than=365d", "--dir", dir}, "0 months retired\n", "dropped 7"},
 		{[]string{"check-dir", "--dir", dir}, "", "dropped 7"},
@@ -97,8 +98,18 @@ func testPartitions(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r := run(t, nil, "partitions", "verify", "--dir", dir); r.code != 1 || !strings.HasPrefix(r.stdout, "FAULT\t") ||
-		r.stderr != "migrate: 1 exports are not what their manifests say\n" {
+		r.stderr != "migrate: 1 exports are not what they should be\n" {
 		t.Errorf("verify of half a file: exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	// Moved away, both of them: only the database knows.
+	for _, suffix := range []string{".ndjson.zst", ".manifest.json"} {
+		if err := os.Remove(filepath.Join(dir, table+suffix)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := run(t, env, "partitions", "verify", "--dir", dir, "--database"); r.code != 1 ||
+		!strings.Contains(r.stdout, "is in "+table+".ndjson.zst, which is not in "+dir) {
+		t.Errorf("verify of what was moved away: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 }
 
@@ -129,6 +140,9 @@ func testPartitionsRefuse(t *testing.T) {
 		{"list -o yaml", env, 1, "--output must be table or json"},
 		{"list --patience 0s", env, 1, "--patience must be more than 0"},
 		{"verify --dir " + dir + "/nowhere", env, 1, "no such file or directory"},
+		{"verify --dir " + dir, env, 1, "has no exports"},
+		{"verify --database --dir " + dir, env, 1, "has no exports"},
+		{"verify --database --dir " + dir, env[:3], 2, "MIGRATE_DATABASE_PASSWORD"},
 		{"check-dir --dir " + dir + "/nowhere", env, 1, "no such file or directory"},
 		{"list", writer, 1, "only the owner of the trail may look after its partitions"},
 		{"retire --older-than 400d --dir " + dir, writer, 1, "only the owner of the trail may look after its partitions"},

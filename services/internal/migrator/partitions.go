@@ -27,11 +27,11 @@ func months(s source) *cobra.Command {
 	}
 	cmd.PersistentFlags().DurationVar(&t.patience, "patience", partitions.DefaultPatience, "how long to try for locks that others hold, giving way to inserts")
 	for _, sub := range []*cobra.Command{
-		listMonths(t), ensureMonths(t), retireMonths(t), detachMonths(t), attachMonths(t), exportMonths(t), dropMonths(t),
+		listMonths(t), ensureMonths(t), retireMonths(t), detachMonths(t), attachMonths(t), exportMonths(t), dropMonths(t), verifyExports(t),
 	} {
 		cmd.AddCommand(withVariables(config.ForMonths, sub))
 	}
-	cmd.AddCommand(verifyExports(), checkDir())
+	cmd.AddCommand(checkDir())
 	return withVariables(config.ForMonths, cmd)
 }
 
@@ -168,33 +168,54 @@ func ensureMonths(t *trail) *cobra.Command {
 	return cmd
 }
 
-func verifyExports() *cobra.Command {
-	var dir string
-	var asked monthsFlag
+func verifyExports(t *trail) *cobra.Command {
+	var (
+		dir      string
+		asked    monthsFlag
+		database bool
+	)
 	cmd := &cobra.Command{
-		Use:   "verify",
+		Use:   "verify --dir DIR",
 		Short: "Read exports and hold them against their manifests; needs no database",
-		Args:  cobra.NoArgs,
+		Long: "Read every export in the directory, or those of the months named, and hold each against its manifest. It fails\n" +
+			"where one is not what its manifest says, where a file has no manifest or a manifest no file, and where there is none\n" +
+			"at all. It needs no database. With --database, every export that the table retired_months names must be in the\n" +
+			"directory, too, and be the one that it names.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			bad := 0
-			err := partitions.Verify(dir, asked, func(v partitions.Verified) error {
-				if v.Fault != nil {
-					bad++
-					_, err := fmt.Fprintf(cmd.OutOrStdout(), "FAULT\t%s\t%v\n", v.Manifest, v.Fault)
+			if !database {
+				return verify(cmd, dir, asked, nil)
+			}
+			return t.do(cmd, func(s *partitions.Session) error {
+				retired, err := s.Retirements(cmd.Context())
+				if err != nil {
 					return err
 				}
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "OK\t%s\t%d rows\n", v.Manifest, v.Rows)
-				return err
+				return verify(cmd, dir, asked, retired)
 			})
-			if err == nil && bad > 0 {
-				err = fmt.Errorf("%d exports are not what their manifests say", bad)
-			}
-			return err
 		},
 	}
 	addDir(cmd, &dir)
 	addMonths(cmd, &asked)
+	cmd.Flags().BoolVar(&database, "database", false, "also look for every export that retired_months names, which needs the database")
 	return cmd
+}
+
+func verify(cmd *cobra.Command, dir string, months []partitions.Month, retired []partitions.Retirement) error {
+	bad := 0
+	err := partitions.Verify(dir, months, retired, func(v partitions.Verified) error {
+		if v.Fault != nil {
+			bad++
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "FAULT\t%s\t%v\n", v.Manifest, v.Fault)
+			return err
+		}
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "OK\t%s\t%d rows\n", v.Manifest, v.Rows)
+		return err
+	})
+	if err == nil && bad > 0 {
+		err = fmt.Errorf("%d exports are not what they should be", bad)
+	}
+	return err
 }
 
 func checkDir() *cobra.Command {

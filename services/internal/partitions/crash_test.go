@@ -81,7 +81,7 @@ func TestKilledRetire(t *testing.T) {
 				t.Errorf("in the directory: %s\nwant %s", got, want)
 			}
 			verified := 0
-			err = Verify(dir, []Month{m}, func(v Verified) error {
+			err = Verify(dir, []Month{m}, nil, func(v Verified) error {
 				verified++
 				if v.Fault != nil || v.Rows != rows {
 					t.Errorf("%+v", v)

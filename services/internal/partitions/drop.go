@@ -74,20 +74,23 @@ func (s *Session) dropEach(ctx context.Context, asked []Month, drop func(pgx.Tx,
 
 // exported returns the manifest of the export that has what the table has.
 func (s *Session) exported(ctx context.Context, dir string, m Month) (*Manifest, error) {
-	for n := 1; ; n++ {
-		p := placeOf(dir, m, n)
+	there, _, err := s.exportsOf(ctx, dir, m)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range there {
 		_, err := p.readManifest()
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("no export in %s has what %s has: export it first", dir, m.Table())
+			continue // it doesn't count
 		}
 		if err != nil {
 			return nil, err
 		}
-		manifest, err := s.adopt(ctx, p, m)
-		if err != nil || manifest != nil {
+		if manifest, err := s.adopt(ctx, p, m); err != nil || manifest != nil {
 			return manifest, err
 		}
 	}
+	return nil, fmt.Errorf("no export in %s has what %s has: export it first", dir, m.Table())
 }
 
 // record is what retired_months keeps of a month. Strings are nil without an export.

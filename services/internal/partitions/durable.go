@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -13,11 +14,13 @@ func createPartial(path string) (*os.File, error) {
 	return os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*"+partialSuffix)
 }
 
-// removePartials removes what processes that were killed left of path.
-func removePartials(path string) error {
-	left, err := filepath.Glob(path + ".*" + partialSuffix)
-	for _, name := range left {
-		err = errors.Join(err, os.Remove(name))
+// removePartials removes what processes that were killed left in a directory of files whose names begin so.
+func removePartials(dir, prefix string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), prefix) && strings.HasSuffix(e.Name(), partialSuffix) {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
 	}
 	return err
 }
@@ -34,6 +37,28 @@ func finish(file *os.File) error {
 // rename gives a finished file its name, for good.
 func rename(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(to))
+}
+
+// renameNew is rename for a name that nothing may have: fs.ErrExist if something has it after all, that of another
+// database, say, whose exports go to the same directory.
+func renameNew(from, to string) error {
+	err := renameNoReplace(from, to)
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) {
+		// This file system, or kernel, can't do it at once.
+		taken, lookErr := exists(to)
+		switch {
+		case lookErr != nil:
+			return lookErr
+		case taken:
+			err = &os.LinkError{Op: "rename", Old: from, New: to, Err: syscall.EEXIST}
+		default:
+			err = os.Rename(from, to)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	return syncDir(filepath.Dir(to))

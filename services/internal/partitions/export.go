@@ -64,24 +64,17 @@ func (s *Session) frozen(ctx context.Context, m Month, f func(pgx.Tx) error) err
 
 // export finds or makes the export that has what the table has.
 func (s *Session) export(ctx context.Context, dir string, m Month) (*Manifest, error) {
-	for n := 1; ; n++ {
-		p := placeOf(dir, m, n)
-		taken, err := exists(p.file())
-		if err != nil {
-			return nil, err
-		}
-		if taken {
-			manifest, err := s.adopt(ctx, p, m)
-			if err != nil || manifest != nil {
-				return manifest, err
-			}
-			continue // of another time: never written over
-		}
-		if again, err := exists(p.manifest()); err != nil || again {
-			return nil, errors.Join(err, fmt.Errorf("%s is there, and its file is not", p.manifest()))
-		}
-		return s.write(ctx, p, m)
+	there, next, err := s.exportsOf(ctx, dir, m)
+	if err != nil {
+		return nil, err
 	}
+	for _, p := range there {
+		// One of another time is passed over: never written over.
+		if manifest, err := s.adopt(ctx, p, m); err != nil || manifest != nil {
+			return manifest, err
+		}
+	}
+	return s.write(ctx, next, m)
 }
 
 // adopt returns the manifest of a file that has what the table has, and writes it where there is none yet, because a
@@ -127,7 +120,7 @@ func (s *Session) passOver(ctx context.Context, p place, m Month, difference err
 // write makes a new export.
 func (s *Session) write(ctx context.Context, p place, m Month) (*Manifest, error) {
 	start := time.Now()
-	if err := removePartials(p.file()); err != nil {
+	if err := removePartials(p.dir, m.Table()+"."); err != nil {
 		return nil, err
 	}
 	draft, err := createPartial(p.file())
@@ -146,7 +139,7 @@ func (s *Session) write(ctx context.Context, p place, m Month) (*Manifest, error
 		return nil, fmt.Errorf("reading it back: %w", err)
 	}
 	reached("file compared")
-	if err := rename(draft.Name(), p.file()); err != nil {
+	if err := renameNew(draft.Name(), p.file()); err != nil {
 		return nil, err
 	}
 	reached("file named")

@@ -1,14 +1,6 @@
 package partitions
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -71,97 +63,4 @@ func (c Content) equal(other Content) bool {
 
 func same[T comparable](a, b *T) bool {
 	return a == nil && b == nil || a != nil && b != nil && *a == *b
-}
-
-const (
-	fileSuffix     = ".ndjson.zst"
-	manifestSuffix = ".manifest.json"
-	partialSuffix  = ".partial"
-)
-
-// place is where the n-th export of a month is; n counts from 1. There is a second when events came after the month
-// had been dropped, and made it anew.
-type place struct {
-	dir  string
-	base string
-}
-
-func placeOf(dir string, m Month, n int) place {
-	if n == 1 {
-		return place{dir, m.Table()}
-	}
-	return place{dir, fmt.Sprintf("%s.%d", m.Table(), n)}
-}
-
-func (p place) file() string     { return filepath.Join(p.dir, p.base+fileSuffix) }
-func (p place) manifest() string { return filepath.Join(p.dir, p.base+manifestSuffix) }
-
-// readManifest reads a place's manifest: fs.ErrNotExist when it has none.
-func (p place) readManifest() (*Manifest, error) {
-	text, err := os.ReadFile(p.manifest())
-	if err != nil {
-		return nil, err
-	}
-	m := new(Manifest)
-	if err := json.Unmarshal(text, m); err != nil {
-		return nil, fmt.Errorf("%s: %w", p.manifest(), err)
-	}
-	switch {
-	case m.Format != Format:
-		return nil, fmt.Errorf("%s: its format is %q, not %q", p.manifest(), m.Format, Format)
-	case m.File != p.base+fileSuffix:
-		return nil, fmt.Errorf("%s: it is about the file %q", p.manifest(), m.File)
-	}
-	return m, nil
-}
-
-// writeManifest puts a place's manifest there, whole or not at all.
-func (p place) writeManifest(m *Manifest) error {
-	text, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := removePartials(p.manifest()); err != nil {
-		return err
-	}
-	draft, err := createPartial(p.manifest())
-	if err != nil {
-		return err
-	}
-	_, err = draft.Write(append(text, '\n'))
-	if err = errors.Join(err, finish(draft)); err == nil {
-		reached("manifest written")
-		err = rename(draft.Name(), p.manifest())
-	}
-	if err != nil {
-		_ = os.Remove(draft.Name())
-	}
-	return err
-}
-
-// manifests lists the places in a directory that have a manifest, by name: all, or those of some months.
-func manifests(dir string, months []Month) ([]place, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var places []place
-	for _, e := range entries {
-		base, ok := strings.CutSuffix(e.Name(), manifestSuffix)
-		table, _, _ := strings.Cut(base, ".")
-		month, named := monthOfTable(table)
-		if ok && named && (len(months) == 0 || slices.Contains(months, month)) {
-			places = append(places, place{dir, base})
-		}
-	}
-	return places, nil
-}
-
-// exists tells whether there is a file.
-func exists(path string) (bool, error) {
-	_, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil, err
 }

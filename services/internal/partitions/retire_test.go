@@ -2,8 +2,10 @@ package partitions
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -139,6 +141,76 @@ func TestLateEvents(t *testing.T) {
 	}
 }
 
+// TestMovedAway: an export that was moved elsewhere keeps its name, which the month's next never takes: moved there, too,
+// it would be written over.
+func TestMovedAway(t *testing.T) {
+	db := testbed.Postgres(t)
+	m := old(14)
+	makeMonth(t, db, m, 20)
+	s, w, dir, archive := open(t, db, Options{}), writer(t, db), t.TempDir(), t.TempDir()
+	owner := db.Connect(t, db.Owner)
+	table := m.Table()
+	for n, moved := range []string{".manifest.json .ndjson.zst", ".ndjson.zst", ".manifest.json", ""} {
+		must[[]Month](t)(s.Retire(t.Context(), dir, year))
+		p := placeOf(dir, m, n+1)
+		for _, suffix := range strings.Fields(moved) {
+			if err := os.Link(p.base0()+suffix, filepath.Join(archive, p.base+suffix)); err != nil { // which a name that is taken refuses
+				t.Errorf("archiving: %v", err)
+			}
+			if err := os.Remove(p.base0() + suffix); err != nil {
+				t.Fatal(err)
+			}
+		}
+		must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{late(m.Start().Add(time.Hour))}, false))
+		must[int](t)(s.Ensure(t.Context(), 3))
+	}
+	const named = "SELECT string_agg(export, ' ' ORDER BY dropped_at) FROM retired_months"
+	want := fmt.Sprintf("%[1]s.ndjson.zst %[1]s.2.ndjson.zst %[1]s.3.ndjson.zst %[1]s.4.ndjson.zst", table)
+	if got := value[string](t, owner, named); got != want {
+		t.Errorf("retired_months names %s, want %s", got, want)
+	}
+	want = fmt.Sprintf("%[1]s.2.manifest.json %[1]s.3.ndjson.zst %[1]s.4.manifest.json %[1]s.4.ndjson.zst", table)
+	if got := files(t, dir); got != want {
+		t.Errorf("in the directory: %s, want %s", got, want)
+	}
+
+	// drop finds the export that it needs behind those that are not there, and one that was not finished is swept away.
+	must[[]Month](t)(s.Detach(t.Context(), year))
+	for _, n := range []int{1, 7} {
+		if err := os.WriteFile(placeOf(dir, m, n).file()+".123.partial", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must[[]Manifest](t)(s.Export(t.Context(), dir, m))
+	must[[]Month](t)(s.Drop(t.Context(), dir, m))
+	if got := files(t, dir); got != want+fmt.Sprintf(" %[1]s.5.manifest.json %[1]s.5.ndjson.zst", table) {
+		t.Errorf("in the directory: %s", got)
+	}
+}
+
+// base0 is a place without a suffix.
+func (p place) base0() string { return filepath.Join(p.dir, p.base) }
+
+// TestNothingIsWrittenOver, not even what another process has put there a moment ago.
+func TestNothingIsWrittenOver(t *testing.T) {
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
+	for name, text := range map[string]string{from: "new", to: "old"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := renameNew(from, to); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("%v, want fs.ErrExist", err)
+	}
+	if text := must[[]byte](t)(os.ReadFile(to)); string(text) != "old" {
+		t.Errorf("written over with %q", text)
+	}
+	if err := renameNew(from, to+".2"); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestAnEmptyMonth has an export, too.
 func TestAnEmptyMonth(t *testing.T) {
 	db := testbed.Postgres(t)
@@ -147,7 +219,7 @@ func TestAnEmptyMonth(t *testing.T) {
 	run(t, db.Connect(t, db.Owner), "DELETE FROM "+m.Table())
 	dir := t.TempDir()
 	must[[]Month](t)(open(t, db, Options{}).Retire(t.Context(), dir, year))
-	err := Verify(dir, nil, func(v Verified) error {
+	err := Verify(dir, nil, nil, func(v Verified) error {
 		if v.Fault != nil || v.Rows != 0 || v.Month != m {
 			t.Errorf("%+v", v)
 		}

@@ -1,12 +1,19 @@
 package partitions
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
-// Verified is an export that was read.
+// Verified is an export that was read, or looked for.
 type Verified struct {
 	Manifest string // its path
 	Month    Month
@@ -15,20 +22,65 @@ type Verified struct {
 	Fault error
 }
 
+// Retirement is a row of retired_months about a month that has an export.
+type Retirement struct {
+	Month         Month
+	DroppedAt     time.Time
+	Rows          int64
+	Export        string
+	SHA256        string
+	ContentSHA256 string
+}
+
+// Retirements reads retired_months.
+func (s *Session) Retirements(ctx context.Context) ([]Retirement, error) {
+	rows, err := s.conn.Query(ctx, `
+		SELECT to_char(month, 'YYYY-MM'), dropped_at, event_count, export, export_sha256, content_sha256
+		  FROM public.retired_months WHERE export IS NOT NULL ORDER BY month, dropped_at`)
+	if err != nil {
+		return nil, fmt.Errorf("reading retired_months: %w", err)
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Retirement, err error) {
+		var month string
+		if err := row.Scan(&month, &r.DroppedAt, &r.Rows, &r.Export, &r.SHA256, &r.ContentSHA256); err != nil {
+			return r, err
+		}
+		r.Month, err = ParseMonth(month)
+		return r, err
+	})
+}
+
 // Verify reads every export in a directory, or those of some months, and holds each against its manifest: the hash of
-// the file, the number of lines, their hashes, their order, their month. It needs no database. show is called for
-// each; an error of show ends it. Months without an export are an error.
-func Verify(dir string, months []Month, show func(Verified) error) error {
-	places, err := manifests(dir, months)
+// the file, the number of lines, their hashes, their order, their month. A manifest without its file is a fault, and so is
+// a file without its manifest. It needs no database; retired, if there is any, is what the database says of the exports,
+// each of which must then be there and be the same. show is called for each; an error of show ends it. A directory that
+// has no export of these months, or none at all, is an error: whoever looks into the wrong one must not read that all is well.
+func Verify(dir string, months []Month, retired []Retirement, show func(Verified) error) error {
+	found, err := places(dir, months)
 	if err != nil {
 		return fmt.Errorf("verifying: %w", err)
 	}
+	if len(found) == 0 && len(months) == 0 && len(retired) == 0 {
+		return fmt.Errorf("verifying: %s has no exports", dir)
+	}
 	seen := map[Month]bool{}
-	for _, p := range places {
+	for _, p := range found {
 		v := verify(p)
 		seen[v.Month] = true
 		if err := show(v); err != nil {
 			return err
+		}
+	}
+	for _, r := range retired {
+		if len(months) > 0 && !slices.Contains(months, r.Month) {
+			continue
+		}
+		seen[r.Month] = true
+		p := place{dir, strings.TrimSuffix(r.Export, fileSuffix)}
+		if fault := p.differsFrom(r); fault != nil {
+			if err := show(Verified{Manifest: p.manifest(), Month: r.Month, Rows: r.Rows, Fault: fault}); err != nil {
+				return err
+			}
 		}
 	}
 	var missing []Month
@@ -44,8 +96,11 @@ func Verify(dir string, months []Month, show func(Verified) error) error {
 }
 
 func verify(p place) Verified {
-	v := Verified{Manifest: p.manifest()}
+	v := Verified{Manifest: p.manifest(), Month: p.month()}
 	manifest, err := p.readManifest()
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("it is not there, and without it %s does not count as an export", p.file())
+	}
 	if err != nil {
 		v.Fault = err
 		return v
@@ -57,6 +112,26 @@ func verify(p place) Verified {
 	}
 	v.Fault = err
 	return v
+}
+
+// differsFrom says how a place that was verified differs from what the database keeps of it.
+func (p place) differsFrom(r Retirement) error {
+	what := fmt.Sprintf("retired_months says that %s, dropped at %s, is in %s", r.Month, r.DroppedAt.UTC().Format(time.RFC3339), r.Export)
+	hasFile, err := exists(p.file())
+	if err != nil {
+		return err
+	}
+	manifest, err := p.readManifest()
+	switch {
+	case !hasFile && errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s, which is not in %s", what, p.dir)
+	case err != nil || !hasFile:
+		return nil // told already
+	case manifest.SHA256 != r.SHA256 || manifest.ContentSHA256 != r.ContentSHA256 || manifest.Rows != r.Rows:
+		return fmt.Errorf("%s with %d rows and the SHA-256 %s, and its manifest has %d rows and %s",
+			what, r.Rows, r.SHA256, manifest.Rows, manifest.SHA256)
+	}
+	return nil
 }
 
 // read reads a whole file.

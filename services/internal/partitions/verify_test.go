@@ -45,6 +45,7 @@ func TestVerify(t *testing.T) {
 		"other rows":        {file, bytes.Replace(manifest, []byte(`"rows": 30`), []byte(`"rows": 31`), 1), "30 rows, not 31"},
 		"other tx":          {file, bytes.Replace(manifest, []byte(`"first_tx": `), []byte(`"first_tx": 1`), 1), "another first or last"},
 		"no file":           {nil, manifest, "no such file"},
+		"no manifest":       {file, nil, "does not count as an export"},
 		"a future format":   {file, bytes.Replace(manifest, []byte(Format), []byte("trailpost-export/9"), 1), "its format is"},
 		"another's":         {file, bytes.Replace(manifest, []byte(`"file": "`), []byte(`"file": "x`), 1), "it is about the file"},
 	} {
@@ -55,11 +56,13 @@ func TestVerify(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := os.WriteFile(p.manifest(), tc.manifest, 0o600); err != nil {
-				t.Fatal(err)
+			if tc.manifest != nil {
+				if err := os.WriteFile(p.manifest(), tc.manifest, 0o600); err != nil {
+					t.Fatal(err)
+				}
 			}
 			n := 0
-			err := Verify(p.dir, nil, func(v Verified) error {
+			err := Verify(p.dir, nil, nil, func(v Verified) error {
 				n++
 				switch {
 				case tc.want == "" && v.Fault != nil:
@@ -74,9 +77,69 @@ func TestVerify(t *testing.T) {
 			}
 		})
 	}
-	if err := Verify(good, []Month{m, old(15)}, func(Verified) error { return nil }); err == nil || !strings.Contains(err.Error(), "no export of "+old(15).String()) {
+	if err := Verify(good, []Month{m, old(15)}, nil, func(Verified) error { return nil }); err == nil || !strings.Contains(err.Error(), "no export of "+old(15).String()) {
 		t.Errorf("a month without an export: %v", err)
 	}
+}
+
+// TestVerifyFindsWhatIsMissing: nothing at all, half of an export, and what only the database knows.
+func TestVerifyFindsWhatIsMissing(t *testing.T) {
+	db := testbed.Postgres(t)
+	m := old(14)
+	makeMonth(t, db, m, 3)
+	s, dir := open(t, db, Options{}), t.TempDir()
+	verify := func(months []Month, retired []Retirement) (faults string, err error) {
+		t.Helper()
+		err = Verify(dir, months, retired, func(v Verified) error {
+			if v.Fault != nil {
+				faults += v.Fault.Error() + "\n"
+			}
+			return nil
+		})
+		return faults, err
+	}
+	want := func(what, fault, failure string, months []Month, retired []Retirement) {
+		t.Helper()
+		faults, err := verify(months, retired)
+		if fault == "" && faults != "" || !strings.Contains(faults, fault) ||
+			(failure == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), failure) {
+			t.Errorf("%s: %q, %v, want %q, %q", what, faults, err, fault, failure)
+		}
+	}
+	move := func(from, to string) {
+		t.Helper()
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want("an empty directory", "", "has no exports", nil, nil)
+	if err := os.WriteFile(filepath.Join(dir, "log_events_ytoday.ndjson.zst"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want("files of others", "", "has no exports", nil, nil)
+
+	must[[]Month](t)(s.Retire(t.Context(), dir, year))
+	retired := must[[]Retirement](t)(s.Retirements(t.Context()))
+	p, away := placeOf(dir, m, 1), filepath.Join(t.TempDir(), "away")
+	want("an export", "", "", nil, retired)
+	want("an export by name", "", "", []Month{m}, retired)
+
+	move(p.manifest(), away)
+	want("a file without a manifest", "without it "+p.file()+" does not count as an export", "", nil, nil)
+	want("a file without a manifest, by name", "does not count as an export", "", []Month{m}, retired)
+	move(away, p.manifest())
+	move(p.file(), away)
+	want("a manifest without a file", "no such file", "", nil, retired)
+	move(p.manifest(), away+".too")
+	want("neither", "is in "+m.Table()+".ndjson.zst, which is not in "+dir, "", nil, retired)
+	want("neither, by name", "which is not in "+dir, "", []Month{m}, retired)
+	want("neither, of another month", "", "no export of "+old(15).String(), []Month{old(15)}, retired)
+
+	// An export of the same name that is another, whole though it is.
+	move(away, p.file())
+	move(away+".too", p.manifest())
+	retired[0].SHA256 = strings.Repeat("0", 64)
+	want("another", "and its manifest has 3 rows and", "", nil, retired)
 }
 
 func compressed(t *testing.T, lines ...string) []byte {

@@ -1,0 +1,165 @@
+package partitions
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	fileSuffix     = ".ndjson.zst"
+	manifestSuffix = ".manifest.json"
+	partialSuffix  = ".partial"
+)
+
+// place is where the n-th export of a month is; n counts from 1. There is a second when events came after the month
+// had been dropped, and made it anew.
+type place struct {
+	dir  string
+	base string
+}
+
+func placeOf(dir string, m Month, n int) place {
+	if n == 1 {
+		return place{dir, m.Table()}
+	}
+	return place{dir, fmt.Sprintf("%s.%d", m.Table(), n)}
+}
+
+// numberOf is placeOf's n; false: the name is none of the month's.
+func numberOf(base string, m Month) (n int, ok bool) {
+	rest, ok := strings.CutPrefix(base, m.Table())
+	if !ok || rest == "" {
+		return 1, ok
+	}
+	n, err := strconv.Atoi(strings.TrimPrefix(rest, "."))
+	return n, err == nil && n > 1 && placeOf("", m, n).base == base
+}
+
+func (p place) file() string     { return filepath.Join(p.dir, p.base+fileSuffix) }
+func (p place) manifest() string { return filepath.Join(p.dir, p.base+manifestSuffix) }
+
+// readManifest reads a place's manifest: fs.ErrNotExist when it has none.
+func (p place) readManifest() (*Manifest, error) {
+	text, err := os.ReadFile(p.manifest())
+	if err != nil {
+		return nil, err
+	}
+	m := new(Manifest)
+	if err := json.Unmarshal(text, m); err != nil {
+		return nil, fmt.Errorf("%s: %w", p.manifest(), err)
+	}
+	switch {
+	case m.Format != Format:
+		return nil, fmt.Errorf("%s: its format is %q, not %q", p.manifest(), m.Format, Format)
+	case m.File != p.base+fileSuffix:
+		return nil, fmt.Errorf("%s: it is about the file %q", p.manifest(), m.File)
+	}
+	return m, nil
+}
+
+// writeManifest puts a place's manifest there, whole or not at all.
+func (p place) writeManifest(m *Manifest) error {
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	draft, err := createPartial(p.manifest())
+	if err != nil {
+		return err
+	}
+	_, err = draft.Write(append(text, '\n'))
+	if err = errors.Join(err, finish(draft)); err == nil {
+		reached("manifest written")
+		err = renameNew(draft.Name(), p.manifest())
+	}
+	if err != nil {
+		_ = os.Remove(draft.Name())
+	}
+	return err
+}
+
+// places lists what a directory has by the name of an export, in the order of the names: those of some months, or all.
+// Each has a file, or a manifest, or both.
+func places(dir string, months []Month) ([]place, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var found []place
+	for _, e := range entries {
+		base, isManifest := strings.CutSuffix(e.Name(), manifestSuffix)
+		base, isFile := strings.CutSuffix(base, fileSuffix)
+		table, _, _ := strings.Cut(base, ".")
+		month, named := monthOfTable(table)
+		p := place{dir, base}
+		if (isManifest || isFile) && named && (len(months) == 0 || slices.Contains(months, month)) && !slices.Contains(found, p) {
+			found = append(found, p)
+		}
+	}
+	return found, nil
+}
+
+// month is the one that the place is named after.
+func (p place) month() Month {
+	table, _, _ := strings.Cut(p.base, ".")
+	m, _ := monthOfTable(table)
+	return m
+}
+
+// exportsOf lists the places in a directory that have a file of a month's export, first to last, and the place of the
+// next: numbered behind all that are in the directory or in retired_months, whose files may have been moved elsewhere,
+// where nothing may ever be written over them.
+func (s *Session) exportsOf(ctx context.Context, dir string, m Month) (there []place, next place, err error) {
+	var retired []string
+	const known = "SELECT coalesce(array_agg(export), '{}') FROM public.retired_months WHERE month = $1 AND export IS NOT NULL"
+	if err := s.conn.QueryRow(ctx, known, m.Start()).Scan(&retired); err != nil {
+		return nil, next, err
+	}
+	last := 0
+	for _, name := range retired {
+		if n, ok := numberOf(strings.TrimSuffix(name, fileSuffix), m); ok {
+			last = max(last, n)
+		}
+	}
+	found, err := places(dir, []Month{m})
+	if err != nil {
+		return nil, next, err
+	}
+	var numbers []int
+	for _, p := range found {
+		n, ok := numberOf(p.base, m)
+		if !ok {
+			continue // a copy that somebody made, say
+		}
+		last = max(last, n)
+		hasFile, err := exists(p.file())
+		if err != nil {
+			return nil, next, err
+		}
+		if hasFile {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	for _, n := range numbers {
+		there = append(there, placeOf(dir, m, n))
+	}
+	return there, placeOf(dir, m, last+1), nil
+}
+
+// exists tells whether there is a file.
+func exists(path string) (bool, error) {
+	_, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
