@@ -33,6 +33,10 @@ type Event struct {
 	// ReceivedFrom is the name of the API key that the client showed, "" where the
 	// producer asks for none. The producer sets it; no client can.
 	ReceivedFrom string
+
+	// PlainID is the id that the event would have without an identity key, where its own was derived under one; else
+	// uuid.Nil. It may be in the trail under it, since before there was a key. It does not travel.
+	PlainID uuid.UUID
 }
 
 // knownTypes are the event types of the Python service, which named them as a

@@ -1,7 +1,6 @@
 package event
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -29,21 +28,6 @@ func IDTime(id uuid.UUID) time.Time {
 	var ms [8]byte
 	copy(ms[2:], id[:6])
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(ms[:]))).UTC() //nolint:gosec // 48 bits
-}
-
-// derivedID is the id of an event that has none: the same for the same bytes,
-// so that a redelivery is the same event. The Python service wrote such
-// events.
-func derivedID(at time.Time, body []byte) uuid.UUID {
-	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(at.UnixMilli())) // the callers have bounded it
-	sum := sha256.Sum256(body)
-	var id uuid.UUID
-	copy(id[:6], ms[2:])
-	copy(id[6:], sum[:])
-	id[6] = id[6]&0x0f | 0x70 // version 7
-	id[8] = id[8]&0x3f | 0x80 // variant of RFC 9562
-	return id
 }
 
 // appendID appends the usual 36 characters of id to dst.

@@ -55,24 +55,23 @@ func appendQuote(dst []byte, s string) []byte {
 	return dst
 }
 
+// ParseWire is [Key.ParseWire] without a key.
+func ParseWire(line []byte, now time.Time) (Event, error) { return Key{}.ParseWire(line, now) }
+
 // ParseWire reads an event from the queue: one of [AppendWire]'s, or of the
 // Python service's, which has no event_id and gets one derived from its
 // producer_timestamp and its bytes. now bounds the id. The error is a
-// *WireError. The payload aliases line.
-func ParseWire(line []byte, now time.Time) (Event, error) {
-	m, err := readMembers(line)
+// *WireError. The payload aliases line, whose line breaks become spaces.
+func (k Key) ParseWire(line []byte, now time.Time) (Event, error) {
+	m, err := wireMembers(line)
 	if err != nil {
-		reason := ReasonInvalidEvent
-		if syntax := new(SyntaxError); errors.As(err, &syntax) {
-			reason = ReasonInvalidJSON
-		}
-		return Event{}, &WireError{Reason: reason, Detail: err.Error()}
+		return Event{}, err
 	}
 	var f faults
 	var e Event
 	f.wireTime(&m, &e)
-	id, idErr := wireID(&f, &m, &e, line, now)
-	e.ID = id
+	id, plain, idErr := k.wireID(&f, &m, &e, line, now)
+	e.ID, e.PlainID = id, plain
 	f.common(&m, &e)
 	f.sender(&m, &e)
 	if len(f) > 0 {
@@ -87,12 +86,33 @@ func ParseWire(line []byte, now time.Time) (Event, error) {
 	if e.ReceivedAt.IsZero() {
 		e.ReceivedAt = IDTime(e.ID)
 	}
-	if m.traceParent != nil {
-		if s, ok := new(faults).text("traceparent", m.traceParent); ok {
-			e.TraceParent = traceParent(string(s))
-		}
-	}
+	e.TraceParent = wireTrace(&m)
 	return e, nil
+}
+
+// wireMembers is readMembers with a *WireError.
+func wireMembers(line []byte) (members, error) {
+	m, err := readMembers(line)
+	if err == nil {
+		return m, nil
+	}
+	reason := ReasonInvalidEvent
+	if syntax := new(SyntaxError); errors.As(err, &syntax) {
+		reason = ReasonInvalidJSON
+	}
+	return m, &WireError{Reason: reason, Detail: err.Error()}
+}
+
+// wireTrace is the traceparent, "" where there is none.
+func wireTrace(m *members) string {
+	if m.traceParent == nil {
+		return ""
+	}
+	s, ok := new(faults).text("traceparent", m.traceParent)
+	if !ok {
+		return ""
+	}
+	return traceParent(string(s))
 }
 
 // wireTime reads the producer's clock.
@@ -127,40 +147,50 @@ func (f *faults) sender(m *members, e *Event) {
 	e.ReceivedFrom = string(s)
 }
 
-// wireID returns the event's id, given or derived.
-func wireID(f *faults, m *members, e *Event, line []byte, now time.Time) (uuid.UUID, error) {
-	var id uuid.UUID
+// wireID returns the event's id, given or derived, and beside one that was derived under a key the plain one.
+func (k Key) wireID(f *faults, m *members, e *Event, line []byte, now time.Time) (id, plain uuid.UUID, err error) {
 	if m.eventID != nil {
 		s, ok := new(faults).text("event_id", m.eventID)
 		if !ok {
-			return uuid.Nil, errNotV7
+			return uuid.Nil, uuid.Nil, errNotV7
 		}
-		var err error
 		if id, err = parseID(s); err != nil {
-			return uuid.Nil, err
+			return uuid.Nil, uuid.Nil, err
 		}
 	} else {
-		at := e.ReceivedAt
-		if at.IsZero() && m.timestamp != nil {
-			if s, ok := new(faults).text("timestamp", m.timestamp); ok {
-				at, _ = parseTimestamp(s)
-			}
-		}
+		at := wireStandIn(m, e)
 		if at.IsZero() {
 			f.add("event_id", "is missing, and so is the producer_timestamp that could stand in for it")
-			return uuid.Nil, nil
+			return uuid.Nil, uuid.Nil, nil
 		}
 		if at.Before(firstIDTime) {
-			return uuid.Nil, fmt.Errorf("there is no event_id, and its stand-in is from %s, before 2020", at.Format(time.RFC3339))
+			return uuid.Nil, uuid.Nil, fmt.Errorf("there is no event_id, and its stand-in is from %s, before 2020", at.Format(time.RFC3339))
 		}
-		id = derivedID(at, line)
+		id, plain = k.derivedIDs(at, line)
 	}
-	at := IDTime(id)
+	return id, plain, idTimeFault(IDTime(id), now)
+}
+
+// wireStandIn is the time that stands in for an id's: the producer's, or else the event's own; zero where neither is known.
+func wireStandIn(m *members, e *Event) time.Time {
+	if !e.ReceivedAt.IsZero() || m.timestamp == nil {
+		return e.ReceivedAt
+	}
+	s, ok := new(faults).text("timestamp", m.timestamp)
+	if !ok {
+		return time.Time{}
+	}
+	at, _ := parseTimestamp(s)
+	return at
+}
+
+// idTimeFault says why a time can't be an id's, by a clock that says now.
+func idTimeFault(at, now time.Time) error {
 	if at.Before(firstIDTime) {
-		return id, fmt.Errorf("is from %s, before 2020", at.Format(time.RFC3339))
+		return fmt.Errorf("is from %s, before 2020", at.Format(time.RFC3339))
 	}
 	if at.After(now.Add(wireAhead)) {
-		return id, fmt.Errorf("is from %s, in the future", at.Format(time.RFC3339))
+		return fmt.Errorf("is from %s, in the future", at.Format(time.RFC3339))
 	}
-	return id, nil
+	return nil
 }

@@ -1,0 +1,122 @@
+package event
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// appendCanonical appends a form of a JSON value that two values have in common exactly if PostgreSQL's jsonb calls
+// them equal: members are sorted, strings are what they mean, and numbers are decimals, which no float has rounded
+// (jsonb: 1 = 1.0 = 1e0, and -0 = 0). Each part says its kind and its length, so that no two values share a form.
+func appendCanonical(dst []byte, value jsontext.Value) ([]byte, error) {
+	dec := jsontext.NewDecoder(bytes.NewReader(value))
+	dst, err := canonicalNext(dst, dec)
+	if err != nil {
+		return nil, fmt.Errorf("canonical form: %w", err)
+	}
+	return dst, nil
+}
+
+func canonicalNext(dst []byte, dec *jsontext.Decoder) ([]byte, error) {
+	switch dec.PeekKind() {
+	case '{':
+		return canonicalObject(dst, dec)
+	case '[':
+		return canonicalArray(dst, dec)
+	case '0':
+		literal, err := dec.ReadValue()
+		if err != nil {
+			return nil, err
+		}
+		return canonicalNumber(append(dst, 'n'), literal), nil
+	}
+	token, err := dec.ReadToken()
+	if err != nil {
+		return nil, err
+	}
+	if kind := token.Kind(); kind != '"' {
+		return append(dst, bytes.ToUpper([]byte{byte(kind)})...), nil // T, F, N; n is a number's
+	}
+	return appendCounted(append(dst, 's'), token.String()), nil
+}
+
+func canonicalObject(dst []byte, dec *jsontext.Decoder) ([]byte, error) {
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, err
+	}
+	type member struct {
+		name  string
+		value []byte
+	}
+	var members []member
+	for dec.PeekKind() != '}' {
+		name, err := dec.ReadToken()
+		if err != nil {
+			return nil, err
+		}
+		m := member{name: name.String()}
+		if m.value, err = canonicalNext(nil, dec); err != nil {
+			return nil, err
+		}
+		members = append(members, m)
+	}
+	slices.SortFunc(members, func(a, b member) int { return bytes.Compare([]byte(a.name), []byte(b.name)) })
+	dst = appendCount(append(dst, 'o'), len(members))
+	for _, m := range members {
+		dst = append(appendCounted(dst, m.name), m.value...)
+	}
+	_, err := dec.ReadToken()
+	return dst, err
+}
+
+func canonicalArray(dst []byte, dec *jsontext.Decoder) ([]byte, error) {
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, err
+	}
+	elements, n := []byte(nil), 0
+	for ; dec.PeekKind() != ']'; n++ {
+		var err error
+		if elements, err = canonicalNext(elements, dec); err != nil {
+			return nil, err
+		}
+	}
+	_, err := dec.ReadToken()
+	return append(appendCount(append(dst, 'a'), n), elements...), err
+}
+
+// canonicalNumber appends a valid JSON number as its sign, its digits from the first to the last that is not 0, and the
+// exponent of the last one: -1.50e3 is -15e2, and zero is 0e0.
+func canonicalNumber(dst, literal []byte) []byte {
+	mantissa, negative := bytes.CutPrefix(literal, []byte("-"))
+	exponent := 0
+	if at := bytes.IndexAny(mantissa, "eE"); at >= 0 {
+		exponent, _ = strconv.Atoi(string(mantissa[at+1:])) // checkNumber has bounded it
+		mantissa = mantissa[:at]
+	}
+	whole, fraction, _ := bytes.Cut(mantissa, []byte("."))
+	digits := slices.Concat(whole, fraction)
+	exponent -= len(fraction)
+	last := bytes.TrimRight(digits, "0")
+	exponent += len(digits) - len(last)
+	last = bytes.TrimLeft(last, "0")
+	if len(last) == 0 {
+		return appendCounted(dst, "0e0")
+	}
+	number := make([]byte, 0, len(last)+8)
+	if negative {
+		number = append(number, '-')
+	}
+	number = append(append(number, last...), 'e')
+	return appendCounted(dst, strconv.AppendInt(number, int64(exponent), 10))
+}
+
+func appendCount(dst []byte, n int) []byte { return binary.BigEndian.AppendUint64(dst, uint64(n)) } //nolint:gosec // a length
+
+func appendCounted[T string | []byte](dst []byte, s T) []byte {
+	return append(appendCount(dst, len(s)), s...)
+}
