@@ -132,6 +132,7 @@ func (c *Consumer) drain(take, life context.Context) error {
 	defer end()
 	next := c.lookAfterPartitions(take)
 	helpers.Go(func() { c.keepPartitions(life, next) })
+	helpers.Go(func() { c.keepHorizon(life) })
 	helpers.Go(func() { c.watchVitals(life) })
 	helpers.Go(func() { broker.Watch(life, c.broker, DepthInterval, c.brokerMetrics) })
 	outlet := broker.NewOutlet(c.broker)

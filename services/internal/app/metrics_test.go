@@ -64,7 +64,8 @@ func TestTheProducerShowsTheQueue(t *testing.T) {
 		return metric(t, consumer, "trailpost_database_up") == 1 &&
 			metric(t, consumer, "trailpost_database_size_bytes") > 1<<20 &&
 			metric(t, consumer, "trailpost_partitions_end_timestamp_seconds") > now+60*86400 &&
-			exported(t, consumer, "trailpost_default_partition_rows")
+			exported(t, consumer, "trailpost_default_partition_rows") &&
+			metric(t, consumer, "trailpost_horizon_noted_timestamp_seconds") > now-600
 	})
 	for sample, want := range map[string]float64{
 		"trailpost_broker_up":                                         1,
@@ -101,7 +102,8 @@ func TestMetricsAreDocumented(t *testing.T) {
 	eventually(t, "the queue's depth and the database are known", func() bool {
 		return exported(t, producer, `trailpost_queue_consumers{queue="log_queue"}`) &&
 			exported(t, consumer, `trailpost_queue_consumers{queue="log_queue"}`) &&
-			exported(t, consumer, "trailpost_database_size_bytes") && exported(t, consumer, "trailpost_default_partition_rows")
+			exported(t, consumer, "trailpost_database_size_bytes") && exported(t, consumer, "trailpost_default_partition_rows") &&
+			exported(t, consumer, "trailpost_horizon_noted_timestamp_seconds")
 	})
 	var all documented
 	for name, service := range map[string]*service{"producer": producer, "consumer": consumer} {

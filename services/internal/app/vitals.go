@@ -23,6 +23,7 @@ type vitals struct {
 	size          *prometheus.GaugeVec // without labels
 	partitionsEnd *prometheus.GaugeVec
 	defaultRows   *prometheus.GaugeVec
+	horizon       *prometheus.GaugeVec
 }
 
 func newVitals(reg prometheus.Registerer) *vitals {
@@ -43,8 +44,12 @@ func newVitals(reg prometheus.Registerer) *vitals {
 			Name: "trailpost_default_partition_rows",
 			Help: "Rows in the default partition of the trail, which should be empty: their month's partition was missing when they came.",
 		}, nil),
+		horizon: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "trailpost_horizon_noted_timestamp_seconds",
+			Help: "Unix time at which the trail's horizon last moved, as noted in the database each minute, in seconds; when it stands still, a transaction has been open since then, followers see nothing newer, and read again from there after a restore.",
+		}, nil),
 	}
-	reg.MustRegister(v.up, v.size, v.partitionsEnd, v.defaultRows)
+	reg.MustRegister(v.up, v.size, v.partitionsEnd, v.defaultRows, v.horizon)
 	return v
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -107,7 +108,9 @@ func upTo(t *testing.T, v uint) fs.FS {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if name[5] <= byte('0'+v) {
+		if n, err := strconv.ParseUint(name[:6], 10, 0); err != nil {
+			t.Fatal(err)
+		} else if uint(n) <= v {
 			files[name] = &fstest.MapFile{Data: content}
 		}
 	}

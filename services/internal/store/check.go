@@ -9,19 +9,20 @@ import (
 )
 
 // SchemaVersion is the oldest schema that this package works with. Newer ones only add.
-const SchemaVersion uint = 9
+const SchemaVersion uint = 10
 
 var (
 	// ErrSchemaOld is a database that has not been migrated as far as SchemaVersion.
 	ErrSchemaOld = errors.New("the database's schema is too old")
-	// ErrRestored is a trail that came from another cluster's dump: its rows' tx would not rise.
-	ErrRestored = errors.New("the database was restored from another cluster's dump")
+	// ErrRestored is a trail that is not at home in its database yet: it came with a dump, or has no origin. The tx of its
+	// rows would not rise.
+	ErrRestored = errors.New("the trail is not at home in this database")
 	// ErrOwnerRole is a role that could change the trail.
 	ErrOwnerRole = errors.New("the database role could change or delete stored events")
 )
 
 // Check refuses, before anything is consumed, what a consumer must not run on: a schema older than SchemaVersion
-// (ErrSchemaOld), a trail that is not at home on this cluster yet (ErrRestored) and, unless allowOwner, a role that may UPDATE, DELETE or TRUNCATE the trail or become one that may
+// (ErrSchemaOld), a trail that is not at home in this database yet (ErrRestored) and, unless allowOwner, a role that may UPDATE, DELETE or TRUNCATE the trail or become one that may
 // (ErrOwnerRole). Other errors are the database's: Classify them.
 func Check(ctx context.Context, cfg Config, allowOwner bool) error {
 	err := ask(ctx, cfg, func(conn *pgx.Conn) error {
@@ -61,13 +62,19 @@ func checkVersion(ctx context.Context, conn *pgx.Conn) error {
 }
 
 func checkOrigin(ctx context.Context, conn *pgx.Conn) error {
-	var elsewhere bool
-	err := conn.QueryRow(ctx, `
-		SELECT EXISTS (SELECT FROM public.trail_origin o, pg_control_system() c WHERE o.system_identifier <> c.system_identifier)`).Scan(&elsewhere)
-	if err == nil && elsewhere {
-		return fmt.Errorf("%w; run `migrate up`", ErrRestored)
+	var why *string
+	if err := conn.QueryRow(ctx, "SELECT public.trail_elsewhere()").Scan(&why); err != nil {
+		return err
 	}
-	return err
+	return elsewhere(why)
+}
+
+// elsewhere makes an error of what trail_elsewhere (migration 10) says.
+func elsewhere(why *string) error {
+	if why == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %s; run `migrate up`", ErrRestored, *why)
 }
 
 // checkRole asks for every role that this one is or can SET ROLE to: its own rights are not the end of what it may do.
@@ -106,6 +113,16 @@ func checkCreateRole(ctx context.Context, conn *pgx.Conn) error {
 		return err
 	}
 	return fmt.Errorf("%w: %s has CREATEROLE, and can make itself a member of the owner", ErrOwnerRole, me)
+}
+
+// askHome is ask where nothing may be done before the trail is at home: else it is ErrRestored.
+func askHome(ctx context.Context, cfg Config, f func(*pgx.Conn) error) error {
+	return ask(ctx, cfg, func(conn *pgx.Conn) error {
+		if err := checkOrigin(ctx, conn); err != nil {
+			return err
+		}
+		return f(conn)
+	})
 }
 
 // ask does f on a connection of its own.

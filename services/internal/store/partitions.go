@@ -9,9 +9,10 @@ import (
 
 // EnsurePartitions makes the partitions of the months from the last to the third from now where they are missing, and
 // moves events that waited for theirs in the default partition. Call it at the start and then every few hours, from
-// any number of consumers. On a busy system it may fail with 55P03, which is Transient: come again.
+// any number of consumers. On a busy system it may fail with 55P03, which is Transient: come again. In a database that the
+// trail is not at home in it fails with ErrRestored.
 func EnsurePartitions(ctx context.Context, cfg Config) error {
-	err := ask(ctx, cfg, func(conn *pgx.Conn) error {
+	err := askHome(ctx, cfg, func(conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, "SELECT public.ensure_partitions()")
 		return err
 	})

@@ -47,7 +47,9 @@ func TestTheTrailOnlyGrows(t *testing.T) {
 			SELECT gen_random_uuid(), 1, 'x', now(), now(), 1`,
 		"DELETE FROM review_sessions", "TRUNCATE review_sessions", "UPDATE review_sessions SET session_id = 99",
 		"DELETE FROM users", "TRUNCATE users", "UPDATE users SET username = 'x'",
-		"UPDATE trail_origin SET system_identifier = 1", "DELETE FROM trail_origin",
+		"UPDATE trail_origin SET system_identifier = 1", "UPDATE trail_origin SET safe_tx = 1", "DELETE FROM trail_origin",
+		"SELECT * FROM trail_origin FOR UPDATE", "INSERT INTO trail_epochs VALUES (2, 'x', 0)", "DELETE FROM trail_epochs",
+		"SELECT record_epoch()", "SELECT adopt_cluster()",
 		"UPDATE schema_migrations SET version = 99",
 		"CREATE TABLE mine ()", "CREATE TEMPORARY TABLE mine ()", "SELECT pg_terminate_backend(pg_backend_pid()) FROM pg_authid",
 	)
@@ -68,10 +70,11 @@ func TestTheTrailOnlyGrows(t *testing.T) {
 		}
 	}
 	for _, conn := range []*pgx.Conn{writer, reader} {
-		for _, table := range []string{"log_events", "log_events_with_user", "review_sessions", "users", "trail_origin", "schema_migrations"} {
+		for _, table := range []string{"log_events", "log_events_with_user", "review_sessions", "users", "trail_origin", "trail_epochs", "schema_migrations"} {
 			exec(t, conn, "SELECT * FROM "+table+" LIMIT 1")
 		}
 		exec(t, conn, "SELECT default_partition_rows()")
+		exec(t, conn, "SELECT note_horizon(), trail_resume(NULL)")
 	}
 	if n := rows(t, reader); n != 10 {
 		t.Errorf("%d rows, want 10", n)
@@ -158,6 +161,7 @@ func TestCheck(t *testing.T) {
 		}
 	})
 	exec(t, admin, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO "+quoted) // NOINHERIT has nothing of its group's
+	exec(t, admin, "GRANT EXECUTE ON FUNCTION trail_elsewhere TO "+quoted)
 	if err := Check(ctx, config(db, login), false); err != nil {
 		t.Errorf("a login of its own: %v", err)
 	}

@@ -141,14 +141,17 @@ func (w *Writer) transact(ctx context.Context, b *batch) error {
 // Every statement here, and the foreign keys' own, finds rows by their keys. PostgreSQL keeps the plans as long as the
 // connection, and one that it makes while the month's partition is empty would read all of it when it is full, until
 // somebody runs ANALYZE: so other ways than by index are off.
+//
+// The last column says why nothing may be stored here: a restore may have come since Check.
 const sessionSettings = `
 	SELECT set_config('enable_seqscan', 'off', false),
 		set_config('enable_hashjoin', 'off', false),
 		set_config('enable_mergejoin', 'off', false),
 		CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
-			THEN set_config('synchronous_commit', 'on', false) END`
+			THEN set_config('synchronous_commit', 'on', false) END,
+		public.trail_elsewhere()`
 
-// connect makes sure of a connection.
+// connect makes sure of a connection, to a database that the trail is at home in: to another it is ErrRestored.
 func (w *Writer) connect(ctx context.Context) error {
 	if w.conn != nil && !w.conn.IsClosed() {
 		return nil
@@ -157,7 +160,12 @@ func (w *Writer) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := conn.Exec(ctx, sessionSettings); err != nil {
+	var set, why *string
+	err = conn.QueryRow(ctx, sessionSettings, pgx.QueryExecModeSimpleProtocol).Scan(&set, &set, &set, &set, &why) // one round trip
+	if err == nil {
+		err = elsewhere(why)
+	}
+	if err != nil {
 		return errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 	}
 	w.conn = conn

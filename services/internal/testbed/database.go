@@ -96,8 +96,11 @@ func (s *Servers) Database(t testing.TB) DB {
 		t.Fatal(err)
 	}
 	s.dropAtEnd(t, db)
-	// a clone has the template's tables and not its grants on the database itself
+	// a clone has the template's tables and not its grants on the database itself, and the trail is at home in the template
 	if err := s.roles(context.Background(), db.Name); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Postgres.Exec(context.Background(), db.Name, "SELECT adopt_cluster()"); err != nil {
 		t.Fatal(err)
 	}
 	return db

@@ -198,7 +198,19 @@ func (s *Servers) Recertify(ctx context.Context, certificate, key []byte) error 
 	return s.pair.Recertify(ctx, certificate, key)
 }
 
-func privateServers(t testing.TB, options servers.Options) *Servers {
+// PrivatePostgres are PrivateServers whose RabbitMQ is not started.
+func PrivatePostgres(t testing.TB) *Servers {
+	t.Helper()
+	s := unstarted(t, servers.Options{})
+	if err := s.Postgres.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	showLog(t, "PostgreSQL", s.Postgres)
+	return s
+}
+
+// unstarted opens a pair of the test's own, and starts nothing.
+func unstarted(t testing.TB, options servers.Options) *Servers {
 	t.Helper()
 	s, err := open(options)
 	if err != nil {
@@ -210,6 +222,12 @@ func privateServers(t testing.TB, options servers.Options) *Servers {
 			t.Errorf("closing the test's servers: %v", err)
 		}
 	})
+	return s
+}
+
+func privateServers(t testing.TB, options servers.Options) *Servers {
+	t.Helper()
+	s := unstarted(t, options)
 	if err := s.pair.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}

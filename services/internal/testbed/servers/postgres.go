@@ -28,8 +28,13 @@ type Postgres struct {
 	Superuser Login
 	bin       string // folder of its programs, "" when they are in a container
 	st        *state
+	data      string // its data folder, "" when it is in a container
 	put       put
 }
+
+// DataFolder is where a server from packages keeps its cluster: while it is stopped, it can be copied and put back. "" for
+// one in a container.
+func (p *Postgres) DataFolder() string { return p.data }
 
 // postgresSettings keep the server small. What costs durability is not among them.
 var postgresSettings = []string{
@@ -90,7 +95,7 @@ func postgresProcess(s *state, temporary string, lock *os.File) (*Postgres, erro
 		return nil, err
 	}
 	p := newPostgres(s)
-	p.bin = bin
+	p.bin, p.data = bin, data
 	proc := &process{
 		dir: dir, account: acct, env: cleanEnv(dir), logs: []string{filepath.Join(dir, "server.log")},
 		argv:       append([]string{filepath.Join(bin, "postgres"), "-D", data}, postgresArgs("127.0.0.1", s.Postgres.Port)...),
