@@ -71,7 +71,7 @@ test-new: bin/withservers readme-commands ## the tests that use servers again, o
 
 # `make test` has a short schedule of them.
 .PHONY: faults
-faults: ## every fault alone, FAULTSTIME (default 3m) of a random schedule, and the builds that the judge must convict
+faults: ## every fault alone, FAULTSTIME (default 3m) of a random schedule, and the mutants that the judge must convict
 	hack/install-packages
 	$(GO) test -count=1 -v -timeout 2h ./services/internal/faults -faults.all -faults.duration=$(FAULTSTIME) $(TESTFLAGS)
 

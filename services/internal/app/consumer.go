@@ -33,9 +33,10 @@ type Consumer struct {
 	probes        *telemetry.ProbeServer
 	tracing       *tracing.Tracing // nil: off
 
-	// AfterCommit, if not nil, is called between each batch's commit and its
-	// ack. Tests end the process there.
-	AfterCommit func()
+	// Joints of tests, set before Run; nil and 0 in the product.
+	AfterCommit  func()                        // called between each batch's commit and its ack: the process is ended there
+	AroundStore  func(drain.Store) drain.Store // what stands in for each worker's store
+	StoreTimeout time.Duration                 // see [drain.Options]
 }
 
 // NewConsumer listens for probes; nothing is answered or stored before Run.
@@ -147,24 +148,29 @@ func (c *Consumer) drain(take, life context.Context) error {
 	if tracer := c.tracing.Tracer(); tracer != nil {
 		traced = &drain.Tracing{Tracer: tracer, Queue: c.broker.TracedQueue()}
 	}
+	around := c.AroundStore
+	if around == nil {
+		around = func(s drain.Store) drain.Store { return s }
+	}
 	results := make(chan error)
 	for i := range c.cfg.Consumer.Workers {
 		worker := drain.NewWorker(drain.Options{
 			Open: func(ctx context.Context, changed func(error)) (drain.Session, error) {
 				return source.Open(ctx, changed)
 			},
-			Store:       observed{store.NewWriter(c.database), c.vitals},
-			Outlet:      outlet,
-			DeadQueue:   c.broker.DeadQueue(),
-			BatchSize:   c.cfg.Consumer.BatchSize,
-			Linger:      c.cfg.Consumer.Linger,
-			Tracing:     traced,
-			RetryDelay:  max(c.cfg.Consumer.RetryDelay, 10*time.Millisecond),
-			Grace:       time.Duration(c.cfg.Consumer.RetryAttempts) * c.cfg.Consumer.RetryDelay,
-			Health:      c.health,
-			Metrics:     c.drainMetrics,
-			Logger:      c.log.With("worker", i+1),
-			AfterCommit: c.AfterCommit,
+			Store:        around(observed{store.NewWriter(c.database), c.vitals}),
+			StoreTimeout: c.StoreTimeout,
+			Outlet:       outlet,
+			DeadQueue:    c.broker.DeadQueue(),
+			BatchSize:    c.cfg.Consumer.BatchSize,
+			Linger:       c.cfg.Consumer.Linger,
+			Tracing:      traced,
+			RetryDelay:   max(c.cfg.Consumer.RetryDelay, 10*time.Millisecond),
+			Grace:        time.Duration(c.cfg.Consumer.RetryAttempts) * c.cfg.Consumer.RetryDelay,
+			Health:       c.health,
+			Metrics:      c.drainMetrics,
+			Logger:       c.log.With("worker", i+1),
+			AfterCommit:  c.AfterCommit,
 		})
 		go func() { results <- worker.Run(take, work) }()
 	}

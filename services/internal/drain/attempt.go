@@ -127,7 +127,7 @@ func (a *attempt) persist(ctx context.Context, events []event.Event, redelivered
 const storeTimeout = time.Minute
 
 func (a *attempt) once(ctx context.Context, events []event.Event, redelivered bool) ([]store.Outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, a.opts.StoreTimeout)
 	defer cancel()
 	return a.opts.Store.Store(ctx, events, redelivered)
 }

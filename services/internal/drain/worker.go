@@ -54,6 +54,8 @@ type Options struct {
 	// RetryDelay is the longest wait between attempts to store, and Grace is
 	// how long trouble may last before readiness goes off.
 	RetryDelay, Grace time.Duration
+	// StoreTimeout is how long one attempt to store may take; 0: a minute.
+	StoreTimeout time.Duration
 
 	Tracing *Tracing // nil: no spans
 	Health  *Health
@@ -75,6 +77,9 @@ type Worker struct {
 func NewWorker(opts Options) *Worker {
 	if opts.Now == nil {
 		opts.Now = time.Now
+	}
+	if opts.StoreTimeout == 0 {
+		opts.StoreTimeout = storeTimeout
 	}
 	return &Worker{opts: opts}
 }

@@ -144,6 +144,6 @@ func consumerTimeout(w *world, r *rand.Rand) (func() error, error) {
 
 // fewerConsumers: the broker has given up a worker of the four.
 func fewerConsumers(w *world, _ mark) bool {
-	n, err := w.consumersOnQueue()
+	_, n, err := w.onQueue()
 	return err == nil && n < 4
 }

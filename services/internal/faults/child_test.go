@@ -18,6 +18,7 @@ type child struct {
 	binary  string
 	dir     string
 	environ []string
+	mutant  string // name of what it is instead of the product
 	log     tail
 
 	cmd   *exec.Cmd // nil: not running
@@ -28,7 +29,7 @@ type child struct {
 func (c *child) start() error {
 	cmd := exec.Command(c.binary)
 	cmd.Dir = c.dir
-	cmd.Env = append(append(os.Environ(), c.environ...), roleVariable+"="+c.role)
+	cmd.Env = append(append(os.Environ(), c.environ...), roleVariable+"="+c.role, mutantVariable+"="+c.mutant)
 	cmd.Stderr = &c.log
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

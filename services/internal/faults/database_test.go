@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trailpost/trailpost/services/internal/schema"
+	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
 // databaseFaults are PostgreSQL's own.
@@ -27,7 +28,7 @@ func databaseFaults() []fault {
 		{hop: "database", kind: "immediate shutdown and start", felt: logged(cantStore), needs: aProcess, begin: stopped(syscall.SIGQUIT)},
 		{hop: "database", kind: "killed and started", felt: logged(cantStore),
 			begin: func(w *world, _ *rand.Rand) (func() error, error) {
-				return func() error { return w.servers.Postgres.Start(context.Background()) }, w.servers.Postgres.Kill()
+				return func() error { return w.postgres().Start(context.Background()) }, w.postgres().Kill()
 			}},
 		{hop: "database", kind: "pg_terminate_backend", felt: logged(cantStore), begin: terminated},
 		{hop: "database", kind: "pg_cancel_backend", felt: logged("57014"), begin: cancelled},
@@ -44,7 +45,7 @@ func databaseFaults() []fault {
 			"ALTER TABLE review_sessions RENAME TO away", "ALTER TABLE away RENAME TO review_sessions")},
 		{hop: "database", kind: "migrations down and up", begin: migrations},
 		{hop: "database", kind: "vacuum full", begin: execPair("VACUUM FULL review_sessions", "VACUUM ANALYZE")},
-		{hop: "database", kind: "disk full", felt: logged("53100"), needs: rootAndProcess, begin: fullDisk},
+		{hop: "database", kind: "disk full", felt: logged("53100"), needs: aDisk, begin: fullDisk},
 	}
 }
 
@@ -54,9 +55,17 @@ func execPair(broken, mended string) func(*world, *rand.Rand) (func() error, err
 	}
 }
 
+// postgres is the server that takes writes.
+func (w *world) postgres() *testbed.PostgresServer {
+	if w.replicas != nil {
+		return w.replicas.primary
+	}
+	return w.servers.Postgres
+}
+
 // postmaster is the server's process.
 func (w *world) postmaster() (pid int, err error) {
-	conn, err := w.servers.Postgres.Connect(context.Background(), "postgres")
+	conn, err := w.postgres().Connect(context.Background(), "postgres")
 	if err != nil {
 		return 0, err
 	}
@@ -73,7 +82,7 @@ func (w *world) postmaster() (pid int, err error) {
 // clients that never leave, so a fast one follows.
 func stopped(how syscall.Signal) func(*world, *rand.Rand) (func() error, error) {
 	return func(w *world, _ *rand.Rand) (func() error, error) {
-		start := func() error { return w.servers.Postgres.Start(context.Background()) }
+		start := func() error { return w.postgres().Start(context.Background()) }
 		pid, err := w.postmaster()
 		if err != nil {
 			return start, err
@@ -85,7 +94,7 @@ func stopped(how syscall.Signal) func(*world, *rand.Rand) (func() error, error) 
 			// Until it takes no more connections.
 			for err == nil {
 				var conn *pgx.Conn
-				if conn, err = w.servers.Postgres.Connect(context.Background(), "postgres"); err == nil {
+				if conn, err = w.postgres().Connect(context.Background(), "postgres"); err == nil {
 					err = conn.Close(context.Background())
 				}
 			}
@@ -94,7 +103,7 @@ func stopped(how syscall.Signal) func(*world, *rand.Rand) (func() error, error) 
 			}
 		}
 		select {
-		case <-w.servers.Postgres.Done():
+		case <-w.postgres().Done():
 			return start, nil
 		case <-time.After(patience):
 			return start, errors.New("PostgreSQL does not end")
@@ -137,8 +146,8 @@ func alteredDatabase(broken, mended string) func(*world, *rand.Rand) (func() err
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
 			return errors.Join(
-				w.servers.Postgres.Exec(ctx, "postgres", "ALTER DATABASE "+pgx.Identifier{w.db.Name}.Sanitize()+" "+what),
-				w.servers.Postgres.Exec(ctx, "postgres", "SELECT pg_terminate_backend(pid)"+theirs, w.db.Name, w.db.Writer.Name))
+				w.postgres().Exec(ctx, "postgres", "ALTER DATABASE "+pgx.Identifier{w.db.Name}.Sanitize()+" "+what),
+				w.postgres().Exec(ctx, "postgres", "SELECT pg_terminate_backend(pid)"+theirs, w.db.Name, w.db.Writer.Name))
 		}
 		return func() error { return change(mended) }, change(broken)
 	}
@@ -151,7 +160,7 @@ func (w *world) session(statements ...string) (end func() error, err error) {
 	defer cancel()
 	end = func() error { return nil }
 	err = insist(func() error {
-		conn, err := w.servers.Postgres.Connect(ctx, w.db.Name)
+		conn, err := w.postgres().Connect(ctx, w.db.Name)
 		if err != nil {
 			return err
 		}
@@ -186,7 +195,7 @@ func lockTimeout(w *world, r *rand.Rand) (func() error, error) {
 
 // missingPartition takes the default partition away, and this month's.
 func missingPartition(w *world, _ *rand.Rand) (func() error, error) {
-	conn, err := w.servers.Postgres.Connect(context.Background(), w.db.Name)
+	conn, err := w.postgres().Connect(context.Background(), w.db.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +225,10 @@ func missingPartition(w *world, _ *rand.Rand) (func() error, error) {
 
 // migrations takes the newest migration back and applies it again, a few times.
 func migrations(w *world, _ *rand.Rand) (func() error, error) {
-	owner := w.db.ConnConfig(w.db.Owner)
+	owner, err := w.postgres().LoginConfig(w.db.Name, w.db.Owner)
+	if err != nil {
+		return nil, err
+	}
 	end := func() error { return insist(func() error { return schema.Up(context.Background(), owner) }) }
 	for range 3 {
 		if err := insist(func() error { return schema.Down(context.Background(), owner, 1) }); err != nil {
@@ -231,7 +243,7 @@ func migrations(w *world, _ *rand.Rand) (func() error, error) {
 
 // trailSize is what the trail takes on disk, bytes.
 func (w *world) trailSize() (bytes int64, err error) {
-	conn, err := w.servers.Postgres.Connect(context.Background(), w.db.Name)
+	conn, err := w.postgres().Connect(context.Background(), w.db.Name)
 	if err != nil {
 		return 0, err
 	}

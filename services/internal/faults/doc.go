@@ -16,10 +16,12 @@
 //	go test ./services/internal/faults -run TestRandomFaults -faults.seed=7 -faults.duration=3m -v
 //
 // Without a flag the schedule takes a quarter of a minute, and the faults that take
-// long stay out of it. `make faults` runs everything. TestTheJudgeConvicts (with
-// -faults.all) runs the schedule against two builds that break a promise on purpose,
-// which must be found out. They are made with go's -overlay: no hook for them is in
-// the source.
+// long stay out of it. `make faults` runs everything.
+//
+// TestTheJudgeConvicts has services that break a promise on purpose, each in a scene that
+// brings it to light, where it must be found out. Such a mutant is this test binary whose
+// store or publisher is a decorator of the product's (app.Consumer.AroundStore,
+// producer.AroundPublisher); with -faults.all the random schedule must convict it, too.
 //
 // Clocks do not jump here: it would be the machine's own. What a wrong clock can do to
 // an event's id is tested where the rule is, in package event.

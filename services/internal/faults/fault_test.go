@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -74,8 +75,8 @@ const (
 	sessionLost = "broker session lost"
 )
 
-// all is every fault.
-func all() (faults []fault) {
+// alone is every fault of one PostgreSQL.
+func alone() (faults []fault) {
 	faults = append(faults, networkFaults()...)
 	faults = append(faults, requestFaults()...)
 	faults = append(faults, brokerFaults()...)
@@ -91,12 +92,24 @@ func aProcess(w *world) string {
 	return ""
 }
 
-// rootAndProcess: the fault makes a file system for the server.
-func rootAndProcess(w *world) string {
-	if os.Geteuid() != 0 {
+// aDisk: the fault makes a file system for the server.
+func aDisk(w *world) string {
+	switch {
+	case os.Geteuid() != 0:
 		return "only root may mount a file system"
+	case w.replicas != nil:
+		return "the standby would have its files on it as well"
 	}
 	return aProcess(w)
+}
+
+// only tells whether -faults.only allows a fault.
+func only(f *fault) bool {
+	found, err := regexp.MatchString(*onlyFlag, f.String())
+	if err != nil {
+		panic(err) // the flag is no regular expression
+	}
+	return found
 }
 
 // possible tells whether a fault can be had, and says why not.
@@ -131,7 +144,7 @@ func (w *world) hold(f *fault, since mark) error {
 // The list is what README says: at least 40 faults, and no name twice.
 func TestEachFaultHasAName(t *testing.T) {
 	names := make(map[string]bool)
-	for _, f := range all() {
+	for _, f := range append(alone(), standbyFaults()...) {
 		if names[f.String()] {
 			t.Errorf("%s is there twice", &f)
 		}

@@ -29,10 +29,18 @@ func TestFaults(t *testing.T) {
 	if !*allFlag {
 		return // the random schedule has them too; `make faults` has each alone
 	}
-	w := newWorld(t, self(t))
 	seed := seedOf(t)
-	for _, f := range all() {
-		if !w.possible(&f) {
+	w := newWorld(t, services(t))
+	w.each(t, seed, alone())
+	if w.servers.Local() {
+		w = newReplicatedWorld(t, services(t))
+		w.each(t, seed, standbyFaults())
+	}
+}
+
+func (w *world) each(t *testing.T, seed uint64, faults []fault) {
+	for _, f := range faults {
+		if !only(&f) || !w.possible(&f) {
 			continue
 		}
 		t.Run(f.String(), func(t *testing.T) {

@@ -98,6 +98,12 @@ func (h *hop) both(kind string, attributes map[string]any) error {
 // cut closes all connections, and refuses new ones until heal.
 func (h *hop) cut() { within(h.proxy.Stop) }
 
+// lead has the way end elsewhere; it stays cut until heal.
+func (h *hop) lead(upstream string) {
+	h.cut()
+	h.proxy = newProxy(h.name, h.proxy.Listen, upstream)
+}
+
 // heal ends all connections, and lets new ones through unhindered.
 func (h *hop) heal() error {
 	h.cut()

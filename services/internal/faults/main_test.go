@@ -16,18 +16,27 @@ import (
 	"github.com/trailpost/trailpost/services/internal/app"
 	"github.com/trailpost/trailpost/services/internal/app/producer"
 	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/drain"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
 var (
 	seedFlag     = flag.Uint64("faults.seed", 0, "seed of the random schedule; 0: another one each time")
 	durationFlag = flag.Duration("faults.duration", 15*time.Second, "length of the random schedule; from 2m on with faults that take long")
+	onlyFlag     = flag.String("faults.only", "", "regular expression of the faults to have, by hop/kind")
+	servicesFlag = flag.String("faults.services", "", "this package's test binary of another commit, whose services are to run; hack/faults-binary makes it")
 	traceFlag    = flag.Bool("faults.trace", false, "print each fault of the schedule when it begins")
-	allFlag      = flag.Bool("faults.all", false, "every fault alone, and the builds that the judge must convict")
+	allFlag      = flag.Bool("faults.all", false, "every fault alone, and the mutants in the random schedule")
 )
 
-// roleVariable makes the test binary a producer or a consumer.
-const roleVariable = "TRAILPOST_TEST_ROLE"
+// roleVariable makes the test binary a producer or a consumer. The two others are told
+// to it alone: what it is instead of the product, and a shorter time for an attempt to
+// store.
+const (
+	roleVariable         = "TRAILPOST_TEST_ROLE"
+	mutantVariable       = "TRAILPOST_TEST_MUTANT"
+	storeTimeoutVariable = "TRAILPOST_TEST_STORE_TIMEOUT"
+)
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleVariable); role != "" {
@@ -49,12 +58,17 @@ func serve(role string) error {
 	}()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	broken := mutantNamed(os.Getenv(mutantVariable))
 	if role == "producer" {
 		cfg, err := app.Load(config.ForProducer)
 		if err != nil {
 			return err
 		}
-		p, err := producer.New(cfg, app.Logger(cfg, role))
+		var options []producer.Option
+		if broken.publisher != nil {
+			options = append(options, producer.AroundPublisher(broken.publisher))
+		}
+		p, err := producer.New(cfg, app.Logger(cfg, role), options...)
 		if err != nil {
 			return err
 		}
@@ -68,6 +82,15 @@ func serve(role string) error {
 	c, err := app.NewConsumer(cfg, app.Logger(cfg, role))
 	if err != nil {
 		return err
+	}
+	if text := os.Getenv(storeTimeoutVariable); text != "" {
+		if c.StoreTimeout, err = time.ParseDuration(text); err != nil {
+			return err
+		}
+	}
+	if broken.store != nil {
+		database := app.Database(cfg)
+		c.AroundStore = func(s drain.Store) drain.Store { return broken.store(s, database) }
 	}
 	fmt.Println(c.Addr())
 	return c.Run(ctx)

@@ -36,7 +36,7 @@ func seedOf(t *testing.T) uint64 {
 // Faults by the dozen, two at a time, chosen by the seed.
 func TestRandomFaults(t *testing.T) {
 	seed := seedOf(t)
-	w := newWorld(t, self(t))
+	w := newWorld(t, services(t))
 	counts, v := w.random(seed, *durationFlag, patience+*durationFlag/4)
 	t.Logf("\n%s", table(counts, v))
 	w.report(t, v)
@@ -47,8 +47,13 @@ func TestRandomFaults(t *testing.T) {
 func (w *world) random(seed uint64, duration, limit time.Duration) (counts map[string]int, v ledger.Verdict) {
 	w.t.Helper()
 	lanes := [2][]fault{append(networkFaults(), requestFaults()...), append(append(brokerFaults(), databaseFaults()...), processFaults()...)}
+	if w.replicas != nil {
+		lanes[1] = append(lanes[1], standbyFaults()...)
+	}
 	for i := range lanes {
-		lanes[i] = slices.DeleteFunc(lanes[i], func(f fault) bool { return f.alone || f.long && duration < longSchedule || !w.possible(&f) })
+		lanes[i] = slices.DeleteFunc(lanes[i], func(f fault) bool {
+			return f.alone || f.long && duration < longSchedule || !only(&f) || !w.possible(&f)
+		})
 	}
 	// One event in a hundred uses another's id, and one refusal in twenty is a client's last word.
 	stop := w.load(func(c *ledger.Client) {
@@ -88,7 +93,15 @@ func (w *world) random(seed uint64, duration, limit time.Duration) (counts map[s
 	if err := stop(); err != nil {
 		w.t.Error(err)
 	}
-	return counts, w.settledWithin(w.client.Ledger, limit)
+	v = w.settledWithin(w.client.Ledger, limit)
+	if w.replicas == nil || v.Lost > 0 {
+		return counts, v
+	}
+	// What was stored is on both, or it would not have been acked.
+	if err := w.replicas.failOver(context.Background(), crash); err != nil {
+		w.t.Fatal(err)
+	}
+	return counts, w.settledWithin(w.client.Ledger, soon)
 }
 
 func joinEnd(err error, end func() error) error {

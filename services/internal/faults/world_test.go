@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -37,6 +38,8 @@ type world struct {
 
 	request, publish, consume, store *hop
 
+	replicas  *replicas // nil: one PostgreSQL, servers.Postgres
+	mutant    mutant    // what the services are; the product in the zero one
 	producer  *child
 	consumers []*child
 	client    *ledger.Client
@@ -46,6 +49,18 @@ type world struct {
 // or one that breaks a promise.
 func newWorld(t testing.TB, binary string) *world {
 	t.Helper()
+	return makeWorld(t, binary, false)
+}
+
+// newReplicatedWorld is newWorld whose PostgreSQL has a synchronous standby, where that
+// can be had.
+func newReplicatedWorld(t testing.TB, binary string) *world {
+	t.Helper()
+	return makeWorld(t, binary, true)
+}
+
+func makeWorld(t testing.TB, binary string, replicated bool) *world {
+	t.Helper()
 	servers := testbed.OwnServers(t)
 	w := &world{t: t, servers: servers, db: servers.Database(t), vhost: servers.Vhost(t)}
 	rabbit := net.JoinHostPort(w.vhost.Host, strconv.Itoa(w.vhost.Port))
@@ -53,7 +68,12 @@ func newWorld(t testing.TB, binary string) *world {
 	w.request = newHop(t, "request", "127.0.0.1:"+port)
 	w.publish = newHop(t, "publish", rabbit)
 	w.consume = newHop(t, "consume", rabbit)
-	w.store = newHop(t, "store", net.JoinHostPort(w.db.Host, strconv.Itoa(int(w.db.Port))))
+	database := w.servers.Postgres.Address()
+	if replicated && w.servers.Local() {
+		w.replicas = newReplicas(t, w.servers.Postgres)
+		database = w.replicas.address.addr()
+	}
+	w.store = newHop(t, "store", database)
 	w.client = w.newClient()
 
 	// The pauses are short, so that much happens in a minute.
@@ -68,6 +88,9 @@ func newWorld(t testing.TB, binary string) *world {
 		"CONSUMER_HOST=127.0.0.1", "CONSUMER_PORT=0", "CONSUMER_BATCH_SIZE=200",
 		"CONSUMER_RETRY_ATTEMPTS=1", "CONSUMER_RETRY_DELAY=0.2",
 		"LOG_LEVEL=WARNING",
+	}
+	if w.replicas != nil {
+		environ = append(environ, storeTimeoutVariable+"=2s")
 	}
 	w.producer = &child{role: "producer", binary: binary, dir: t.TempDir(), environ: append(environ, "RABBITMQ_PORT="+w.publish.port())}
 	for range 2 {
@@ -93,6 +116,19 @@ func newWorld(t testing.TB, binary string) *world {
 	// before comes back without a leader for them (seen with 3.10.8).
 	time.Sleep(2 * time.Second)
 	return w
+}
+
+// become has the services be others from now on.
+func (w *world) become(m mutant) {
+	w.t.Helper()
+	w.mutant = m
+	for _, c := range w.children() {
+		c.mutant = m.name
+		if err := errors.Join(c.kill(), c.start()); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	w.ready()
 }
 
 func (w *world) children() []*child { return append([]*child{w.producer}, w.consumers...) }
@@ -158,7 +194,7 @@ func readyz(client *http.Client, addr string) error {
 func (w *world) exec(sql string, args ...any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	return insist(func() error { return w.servers.Postgres.Exec(ctx, w.db.Name, sql, args...) })
+	return insist(func() error { return w.postgres().Exec(ctx, w.db.Name, sql, args...) })
 }
 
 // insist does again what PostgreSQL stopped to break a deadlock: the load goes on
@@ -224,7 +260,7 @@ func (w *world) settledWithin(l *ledger.Ledger, limit time.Duration) (v ledger.V
 func (w *world) arrived(l *ledger.Ledger) (n int, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	conn, err := w.servers.Postgres.Connect(ctx, w.db.Name)
+	conn, err := w.postgres().Connect(ctx, w.db.Name)
 	if err != nil {
 		return 0, err
 	}
@@ -257,7 +293,7 @@ func (w *world) judge(l *ledger.Ledger) (v ledger.Verdict, err error) {
 }
 
 func (w *world) rows(ctx context.Context, l *ledger.Ledger) (all []ledger.Event, err error) {
-	conn, err := w.servers.Postgres.Connect(ctx, w.db.Name)
+	conn, err := w.postgres().Connect(ctx, w.db.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -311,14 +347,15 @@ func (w *world) purge() {
 	}
 }
 
-// consumersOnQueue is how many workers consume, as the broker sees it.
-func (w *world) consumersOnQueue() (n int, err error) {
+// onQueue is how many messages wait for a consumer, and how many workers consume, as the
+// broker sees it.
+func (w *world) onQueue() (waiting, consumers int, err error) {
 	err = w.onChannel(func(ch *amqp.Channel) error {
 		q, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
-		n = q.Consumers
+		waiting, consumers = q.Messages, q.Consumers
 		return err
 	})
-	return n, err
+	return waiting, consumers, err
 }
 
 // onChannel asks the broker for something on a connection of its own: rabbitmqctl takes a second of a core.
@@ -333,6 +370,15 @@ func (w *world) onChannel(ask func(*amqp.Channel) error) error {
 		return err
 	}
 	return ask(ch)
+}
+
+// services is the test binary whose services run: this one, unless a flag says another.
+func services(t testing.TB) string {
+	t.Helper()
+	if *servicesFlag != "" {
+		return *servicesFlag
+	}
+	return self(t)
 }
 
 // self is this test binary.

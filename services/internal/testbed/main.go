@@ -236,6 +236,22 @@ func privateServers(t testing.TB, options servers.Options) *Servers {
 	return s
 }
 
+// Beside makes a PostgreSQL beside another; see [servers.Postgres.Beside]. It is gone at the end of the test.
+func Beside(t testing.TB, of *PostgresServer, name string, settings ...string) *PostgresServer {
+	t.Helper()
+	p, err := of.Beside(name, settings...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Discard(context.Background()); err != nil {
+			t.Errorf("removing a server of the test's: %v", err)
+		}
+	})
+	showLog(t, fmt.Sprintf("PostgreSQL %s at %s", name, p.Address()), p)
+	return p
+}
+
 // logger is a server that logs.
 type logger interface {
 	Mark() servers.Mark

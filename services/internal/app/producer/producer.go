@@ -36,8 +36,16 @@ type Producer struct {
 	tracing   *tracing.Tracing       // nil: off
 }
 
+// Option changes what New wires.
+type Option func(*ingest.Config)
+
+// AroundPublisher has what around returns stand in for the publisher. It is a joint of tests.
+func AroundPublisher(around func(ingest.Publisher) ingest.Publisher) Option {
+	return func(c *ingest.Config) { c.Publisher = around(c.Publisher) }
+}
+
 // New listens; nothing is answered before Run.
-func New(cfg *config.Config, log *slog.Logger) (*Producer, error) {
+func New(cfg *config.Config, log *slog.Logger, options ...Option) (*Producer, error) {
 	brokerConfig, err := app.Broker(cfg, "trailpost-producer", log)
 	if err != nil {
 		return nil, err
@@ -54,7 +62,7 @@ func New(cfg *config.Config, log *slog.Logger) (*Producer, error) {
 	p.publisher.Register(registry)
 	registry.MustRegister(telemetry.NewCertificateCollector(append(app.BrokerCertificates(cfg),
 		telemetry.Certificate{Name: "server", File: cfg.Producer.TLSCertFile})...))
-	if err := p.listen(registry); err != nil {
+	if err := p.listen(registry, options); err != nil {
 		traces.Shutdown(context.Background())
 		return nil, err
 	}
@@ -63,7 +71,7 @@ func New(cfg *config.Config, log *slog.Logger) (*Producer, error) {
 
 // listen makes the servers. Whoever asks for metrics elsewhere does not find them
 // where events are taken.
-func (p *Producer) listen(registry *prometheus.Registry) (err error) {
+func (p *Producer) listen(registry *prometheus.Registry, options []Option) (err error) {
 	cfg := p.cfg.Producer
 	serve := ingest.Config{
 		Publisher:      p.publisher,
@@ -77,6 +85,9 @@ func (p *Producer) listen(registry *prometheus.Registry) (err error) {
 		TrustedProxies: cfg.TrustedProxies.Prefixes(),
 		MemoryBudget:   int64(cfg.MemoryBudget),
 		RequestTimeout: cfg.RequestTimeout,
+	}
+	for _, change := range options {
+		change(&serve)
 	}
 	if cfg.APIKeysFile != "" {
 		if p.keys, err = apikey.Open(cfg.APIKeysFile, p.log, apikey.NewMetrics(registry)); err != nil {

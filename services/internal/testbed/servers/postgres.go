@@ -30,6 +30,7 @@ type Postgres struct {
 	st        *state
 	data      string // its data folder, "" when it is in a container
 	put       put
+	beside    *beside // nil: one of a pair
 }
 
 // DataFolder is where a server from packages keeps its cluster: while it is stopped, it can be copied and put back. "" for
@@ -40,7 +41,7 @@ func (p *Postgres) DataFolder() string { return p.data }
 var postgresSettings = []string{
 	"max_connections=200",
 	"shared_buffers=128MB",
-	"max_wal_senders=0", // no replicas, no backups
+	"max_wal_senders=6", // base backups and standbys; see standby.go
 	"wal_level=replica", // what production writes, so that it costs what it costs there
 	"jit=off",
 	"dynamic_shared_memory_type=mmap", // files in the data folder: a killed server leaves those of /dev/shm behind for good
@@ -84,7 +85,7 @@ func postgresProcess(s *state, temporary string, lock *os.File) (*Postgres, erro
 		return nil, err
 	}
 	dir := filepath.Join(s.Data, "postgres")
-	data := filepath.Join(dir, "data")
+	data := dataFolder(dir)
 	// a newer package must not meet older data
 	major, err := os.ReadFile(filepath.Join(data, "PG_VERSION"))
 	if err != nil && !os.IsNotExist(err) {
@@ -96,12 +97,8 @@ func postgresProcess(s *state, temporary string, lock *os.File) (*Postgres, erro
 	}
 	p := newPostgres(s)
 	p.bin, p.data = bin, data
-	proc := &process{
-		dir: dir, account: acct, env: cleanEnv(dir), logs: []string{filepath.Join(dir, "server.log")},
-		argv:       append([]string{filepath.Join(bin, "postgres"), "-D", data}, postgresArgs("127.0.0.1", s.Postgres.Port)...),
-		stopSignal: syscall.SIGINT, // "fast": ends sessions, writes a checkpoint
-		temporary:  temporary, lock: lock,
-	}
+	proc := newPostgresProcess(dir, bin, s.Postgres.Port)
+	proc.account, proc.temporary, proc.lock = acct, temporary, lock
 	p.engine = proc
 	if s.TLS != nil {
 		proc.argv = append(proc.argv, s.TLS.postgresArgs(dir)...)
@@ -128,6 +125,17 @@ func postgresProcess(s *state, temporary string, lock *os.File) (*Postgres, erro
 	}
 	return p, nil
 }
+
+// newPostgresProcess is a server in a folder, without who watches and owns it.
+func newPostgresProcess(dir, bin string, port int) *process {
+	return &process{
+		dir: dir, env: cleanEnv(dir), logs: []string{filepath.Join(dir, "server.log")},
+		argv:       append([]string{filepath.Join(bin, "postgres"), "-D", dataFolder(dir)}, postgresArgs("127.0.0.1", port)...),
+		stopSignal: syscall.SIGINT, // "fast": ends sessions, writes a checkpoint
+	}
+}
+
+func dataFolder(dir string) string { return filepath.Join(dir, "data") }
 
 // initCluster runs initdb beside the place and moves the result there, so that a
 // run that was cut short leaves nothing that looks like a cluster.

@@ -1,0 +1,102 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/trailpost/trailpost/services/internal/testbed"
+)
+
+// replicas are a primary and its synchronous standby, instead of the one PostgreSQL:
+//
+//	consumers ─▶ store ─▶ address ─▶ primary ◀─ link ◀─ standby
+//
+// Its methods are used by one goroutine.
+type replicas struct {
+	address *hop // the database's, as an operator keeps it: leads to the primary
+	link    *hop // from the standby to the primary
+
+	primary, standby *testbed.PostgresServer
+}
+
+// standbyName is whom commits wait for, whichever server it is.
+const standbyName = "standby"
+
+// replicaSettings are the two servers'.
+var replicaSettings = []string{
+	"synchronous_standby_names = '" + standbyName + "'", // at every moment: what was acked is always on both
+	"wal_log_hints = on",                  // for pg_rewind
+	"wal_keep_size = 512MB",               // more than is written while the link is cut
+	"wal_retrieve_retry_interval = 200ms", // the link comes back often
+}
+
+// replicaTimeout bounds what the servers do for a fault.
+const replicaTimeout = 3 * time.Minute
+
+// newReplicas makes them from the shared server, with what it has. It is left as it was.
+func newReplicas(t testing.TB, of *testbed.PostgresServer) *replicas {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), replicaTimeout)
+	defer cancel()
+	server := func() *testbed.PostgresServer { return testbed.Beside(t, of, standbyName, replicaSettings...) }
+	rep := &replicas{primary: server(), standby: server()}
+	rep.address = newHop(t, "address", rep.primary.Address())
+	rep.link = newHop(t, "link", rep.primary.Address())
+	if err := rep.primary.Restore(ctx, of); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(rep.primary.Start(ctx), rep.rebuild(ctx, false)); err != nil {
+		t.Fatal(err)
+	}
+	return rep
+}
+
+// rebuild makes the server that does not run the standby again.
+func (rep *replicas) rebuild(ctx context.Context, rewind bool) error {
+	if err := rep.link.heal(); err != nil {
+		return err
+	}
+	make := rep.standby.StandBy
+	if rewind {
+		make = rep.standby.Rewind
+	}
+	if err := make(ctx, rep.primary, rep.link.addr()); err != nil {
+		return err
+	}
+	return rep.whole(ctx)
+}
+
+// whole heals the link, starts what does not run and waits until commits reach both.
+func (rep *replicas) whole(ctx context.Context) error {
+	err := errors.Join(rep.link.heal(), rep.primary.Start(ctx), rep.standby.Start(ctx))
+	if err != nil {
+		return err
+	}
+	return rep.primary.AwaitSync(ctx, standbyName)
+}
+
+// failOver has the standby take the primary's place, as an operator does it: nobody
+// reaches the old primary, and it ends, before the standby becomes the new one. What was
+// committed is on both, whatever became of the link: commits waited for the standby.
+func (rep *replicas) failOver(ctx context.Context, end func(*testbed.PostgresServer) error) error {
+	rep.address.cut()
+	if err := end(rep.primary); err != nil {
+		return err
+	}
+	rep.link.cut()
+	if err := rep.standby.Promote(ctx); err != nil {
+		return err
+	}
+	rep.primary, rep.standby = rep.standby, rep.primary
+	rep.link.lead(rep.primary.Address())
+	rep.address.lead(rep.primary.Address())
+	return rep.address.heal()
+}
+
+// crash ends a server as a power cut does.
+func crash(p *testbed.PostgresServer) error { return p.Kill() }
+
+// shutDown ends a server in its own way: its standby gets all that it has.
+func shutDown(p *testbed.PostgresServer) error { return p.Stop(context.Background()) }
