@@ -28,7 +28,8 @@ func TestBackupAndRestore(t *testing.T) {
 	before := n.newClient(t, n.openDoor(t))
 	before.Pour(t.Context(), nil, ledger.Pace{Events: 20_000, PerSecond: 10_000, Batch: 100})
 	n.compare(t, before.Ledger)
-	_, cursor := n.follow(t, 0)
+	copied := map[string]int64{}
+	epoch, _ := n.follow(t, "", copied)
 
 	const cronJob, claim = "trailpost-postgresql-backup", "trailpost-postgresql-backup"
 	n.runFrom(t, cronJob, "backup")
@@ -71,22 +72,42 @@ func TestBackupAndRestore(t *testing.T) {
 	after := n.newClient(t, before.URL)
 	after.Pour(t.Context(), nil, ledger.Pace{Events: 1_000, PerSecond: 1_000, Batch: 100})
 	n.compare(t, after.Ledger)
-	if found, _ := n.follow(t, cursor); found != after.Accepted() {
-		t.Errorf("one who followed the trail finds %d events after the restore, want %d", found, after.Accepted())
+	if _, told := n.follow(t, epoch, copied); !told || len(copied) != 20_000+after.Accepted() {
+		t.Errorf("one who followed the trail was told of a new epoch: %v, and has %d events, want %d", told, len(copied), 20_000+after.Accepted())
 	}
 }
 
-// follow reads as one who follows the trail does: how many events are new since the
-// cursor and final, and where to go on.
-func (n *namespace) follow(t *testing.T, cursor int64) (found int, next int64) {
+// follow brings a copy up to date as docs/following.md says: from where the epoch says, or from the last row on. The copy has
+// the events' tx by their ids. It returns the epoch, and whether it is a new one.
+func (n *namespace) follow(t *testing.T, known string, copied map[string]int64) (epoch string, told bool) {
 	t.Helper()
-	err := n.query(t.Context(), t, func(r pgx.Rows) error { return r.Scan(&found, &next) }, `
-		WITH horizon AS MATERIALIZED (SELECT trail_horizon() AS tx)
-		SELECT (SELECT count(*) FROM log_events WHERE tx >= $1 AND tx < horizon.tx), horizon.tx FROM horizon`, cursor)
+	var from, horizon int64
+	err := n.query(t.Context(), t, func(r pgx.Rows) error { return r.Scan(&epoch, &from, &told, &horizon) },
+		"SELECT epoch, coalesce(from_tx, 0), from_tx IS NOT NULL, trail_horizon() FROM trail_resume($1)", known)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return found, next
+	if !told {
+		for _, tx := range copied {
+			from = max(from, tx)
+		}
+	}
+	for id, tx := range copied {
+		if told && tx >= from {
+			delete(copied, id)
+		}
+	}
+	err = n.query(t.Context(), t, func(r pgx.Rows) error {
+		var id string
+		var tx int64
+		err := r.Scan(&id, &tx)
+		copied[id] = tx
+		return err
+	}, "SELECT event_id::text, tx FROM log_events WHERE tx >= $1 AND tx < $2", from, horizon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return epoch, told
 }
 
 // runFrom is `kubectl create job --from=cronjob/…`, and waits until the Job is done.

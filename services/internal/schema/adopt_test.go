@@ -2,8 +2,9 @@ package schema_test
 
 import (
 	"errors"
+	"strings"
+	"sync"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -12,87 +13,197 @@ import (
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-// follow reads as one who follows the trail does: what is new since the cursor and final, and where to go on.
-func follow(t *testing.T, reader *pgx.Conn, cursor int64) (found int, next int64) {
-	t.Helper()
-	err := reader.QueryRow(t.Context(), `
-		WITH horizon AS MATERIALIZED (SELECT trail_horizon() AS tx)
-		SELECT (SELECT count(*) FROM log_events WHERE tx >= $1 AND tx < horizon.tx), horizon.tx FROM horizon`, cursor).Scan(&found, &next)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return found, next
-}
-
-// followUntil follows until want more events were found. An open transaction of any database of the cluster, a test's
-// beside this one too, holds the horizon back.
-func followUntil(t *testing.T, reader *pgx.Conn, cursor int64, want int) {
-	t.Helper()
-	found := 0
-	for deadline := time.Now().Add(time.Minute); found < want; {
-		if time.Now().After(deadline) {
-			t.Fatalf("found %d up to %d, want %d", found, cursor, want)
-		}
-		more, next := follow(t, reader, cursor)
-		if next < cursor {
-			t.Fatalf("the horizon went back from %d to %d", cursor, next)
-		}
-		found, cursor = found+more, next
-		time.Sleep(10 * time.Millisecond)
-	}
-	if found != want {
-		t.Errorf("found %d up to %d, want %d", found, cursor, want)
-	}
-}
-
 const addEvent = `INSERT INTO log_events (event_id, session_id, event_type, "timestamp", received_at)
 	SELECT (left(event_id_floor(now())::text, 14) || '7000-8000-' || lpad(to_hex((random() * 1e12)::bigint), 12, '0'))::uuid, session_id, 'user_action', now(), now() FROM review_sessions LIMIT 1`
 
-// A trail that was dumped on a cluster with far greater transaction ids, and restored here: the consumer refuses to add
-// to it until `migrate up` has made it at home; then whoever followed it goes on, and misses nothing.
-func TestFollowingGoesOnAfterARestore(t *testing.T) {
-	db := testbed.Postgres(t)
-	admin, writer, reader := db.Connect(t, db.Admin), db.Connect(t, db.Writer), db.Connect(t, db.Reader)
-	exec(t, admin, "WITH u AS (INSERT INTO users (username) VALUES ('ada') RETURNING user_id) INSERT INTO review_sessions (session_id, user_id) SELECT 1, user_id FROM u")
-	exec(t, writer, addEvent)
-	followUntil(t, reader, 0, 1)
+const addSession = "WITH u AS (INSERT INTO users (username) VALUES ('ada') RETURNING user_id) INSERT INTO review_sessions (session_id, user_id) SELECT 1, user_id FROM u"
 
+func ask[T any](t *testing.T, conn *pgx.Conn, question string, args ...any) (answer T) {
+	t.Helper()
+	if err := conn.QueryRow(t.Context(), question, args...).Scan(&answer); err != nil {
+		t.Fatalf("%s: %v", question, err)
+	}
+	return answer
+}
+
+func check(t *testing.T, db testbed.DB) error {
+	t.Helper()
+	return store.Check(t.Context(), store.Config{Host: db.Host, Port: db.Port, Database: db.Name, User: db.Writer.Name, Password: db.Writer.Password}, false)
+}
+
+// A trail that is not at home, for each reason that there is: nothing may be added, noted or followed until `migrate up` has
+// made it at home, with tx above all that it has or had, in months that were detached too.
+func TestATrailThatIsNotAtHome(t *testing.T) {
+	for name, tc := range map[string]struct{ leave, says string }{
+		"another cluster":        {"UPDATE trail_origin SET system_identifier = system_identifier + 1", "it comes from the cluster "},
+		"another database":       {"UPDATE trail_origin SET database_oid = 1", "it comes from the database with the OID 1, "},
+		"no origin":              {"DELETE FROM trail_origin", "trail_origin is empty"},
+		"ids that were set back": {"UPDATE trail_origin SET safe_tx = 1000000000000", "transaction ids have been set back"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := testbed.Postgres(t)
+			admin, writer, reader := db.Connect(t, db.Admin), db.Connect(t, db.Writer), db.Connect(t, db.Reader)
+			exec(t, admin, addSession)
+			exec(t, writer, addEvent)
+			const far = int64(2_000_000_000_000)
+			exec(t, admin, "UPDATE log_events SET tx = 2000000000000")
+			exec(t, admin, `ALTER TABLE log_events DETACH PARTITION `+ask[string](t, admin, "SELECT tableoid::regclass::text FROM log_events"))
+			exec(t, writer, addEvent) // into the default partition
+			before := ask[string](t, reader, "SELECT epoch FROM trail_resume(NULL)")
+			exec(t, admin, tc.leave)
+
+			if err := check(t, db); !errors.Is(err, store.ErrRestored) || !strings.Contains(err.Error(), tc.says) {
+				t.Fatalf("the consumer's check: %v, want ErrRestored, %s", err, tc.says)
+			}
+			for _, statement := range []string{"SELECT note_horizon()", "SELECT trail_resume(NULL)"} {
+				for _, conn := range []*pgx.Conn{writer, reader} {
+					if _, err := conn.Exec(t.Context(), statement); store.SQLState(err) != "55000" || !strings.Contains(err.Error(), tc.says) {
+						t.Errorf("%s: %v, want 55000 (object_not_in_prerequisite_state), %s", statement, err, tc.says)
+					}
+				}
+			}
+			if _, err := writer.Exec(t.Context(), "SELECT adopt_cluster()"); store.SQLState(err) != "42501" {
+				t.Errorf("the writer adopts the cluster: %v", err)
+			}
+			for range 2 { // the second has nothing to do
+				if err := schema.Up(t.Context(), owner(db)); err != nil {
+					t.Fatal(err)
+				}
+				if err := check(t, db); err != nil {
+					t.Fatal(err)
+				}
+			}
+			exec(t, writer, addEvent)
+			if tx := ask[int64](t, reader, "SELECT max(tx) FROM log_events"); tx <= far {
+				t.Errorf("the next event has tx %d, a detached one %d", tx, far)
+			}
+			// A month that comes back brings its own default of tx along, which nobody's insert through log_events uses.
+			if horizon := ask[int64](t, reader, "SELECT trail_horizon()"); horizon <= far {
+				t.Errorf("the horizon is %d, a detached event has %d", horizon, far)
+			}
+			exec(t, writer, "SELECT note_horizon()")
+			if after := ask[string](t, reader, "SELECT epoch FROM trail_resume($1)", before); after != before {
+				t.Errorf("the epoch was %s and is %s on the same server", before, after)
+			}
+		})
+	}
+}
+
+// A transaction that began before adopt_cluster and stores afterwards is above what there was, too.
+func TestAdoptingBesideAnOpenTransaction(t *testing.T) {
+	db := testbed.Postgres(t)
+	admin, early, writer := db.Connect(t, db.Admin), db.Connect(t, db.Writer), db.Connect(t, db.Writer)
+	exec(t, admin, addSession)
+	exec(t, writer, addEvent)
+	exec(t, early, "BEGIN")
+	exec(t, early, "SELECT pg_current_xact_id()")
+	for range 50 {
+		exec(t, writer, "SELECT pg_current_xact_id()")
+	}
 	const far = int64(1_000_000_000_000)
 	exec(t, admin, "UPDATE log_events SET tx = 1000000000000")
 	exec(t, admin, "UPDATE trail_origin SET system_identifier = system_identifier + 1")
-	check := func() error {
-		return store.Check(t.Context(), store.Config{Host: db.Host, Port: db.Port, Database: db.Name, User: db.Writer.Name, Password: db.Writer.Password}, false)
+	if err := schema.Up(t.Context(), owner(db)); err != nil {
+		t.Fatal(err)
 	}
-	if err := check(); !errors.Is(err, store.ErrRestored) {
-		t.Fatalf("the consumer's check: %v, want ErrRestored", err)
+	exec(t, early, addEvent)
+	exec(t, early, "COMMIT")
+	if n := ask[int64](t, writer, "SELECT count(*) FROM log_events WHERE tx > $1", far); n != 1 {
+		t.Error("what an older transaction has stored is below what was there")
 	}
-	if _, err := writer.Exec(t.Context(), "SELECT adopt_cluster()"); err == nil {
-		t.Error("the writer may adopt the cluster")
-	}
-	for range 2 { // the second has nothing to do
-		if err := schema.Up(t.Context(), owner(db)); err != nil {
-			t.Fatal(err)
-		}
-		if err := check(); err != nil {
-			t.Fatal(err)
-		}
-	}
+}
 
-	// Above the restored ones there are none. A transaction of another test that began before is still below the horizon.
-	found, cursor := follow(t, reader, far+1)
-	for deadline := time.Now().Add(time.Minute); cursor <= far && time.Now().Before(deadline); found, cursor = follow(t, reader, far+1) {
-		time.Sleep(50 * time.Millisecond) // between two looks
+// The note moves as transactions end, never beyond one that is open, and never back. A new epoch's row has it as it was
+// found; of many at once, one moves it.
+func TestTheNoteAndTheEpochs(t *testing.T) {
+	db := testbed.Postgres(t)
+	admin, writer, reader := db.Connect(t, db.Admin), db.Connect(t, db.Writer), db.Connect(t, db.Reader)
+	exec(t, admin, addSession)
+	noted := func() int64 { t.Helper(); return ask[int64](t, reader, "SELECT safe_tx FROM trail_origin") }
+	note := func() int64 { t.Helper(); exec(t, writer, "SELECT note_horizon()"); return noted() }
+	moves := func(what string, above int64) int64 {
+		t.Helper()
+		// Another test's transaction may hold the horizon back.
+		eventually(t, what, func() bool { return note() > above })
+		return noted()
 	}
-	if found != 0 || cursor <= far {
-		t.Errorf("found %d events and the horizon %d above the restored ones, want none and one above %d", found, cursor, far)
-	}
+	first := moves("the note moves", 0)
+	second := moves("the note moves again, by nothing but its own transactions", first)
+
 	open := db.Connect(t, db.Writer)
 	exec(t, open, "BEGIN")
 	exec(t, open, addEvent)
-	exec(t, writer, addEvent)
-	if found, next := follow(t, reader, cursor); found != 0 {
-		t.Errorf("found %d below %d while an older transaction is open", found, next)
+	tx := ask[int64](t, open, "SELECT pg_current_xact_id()::text::bigint")
+	for range 3 {
+		exec(t, writer, addEvent)
+		if n := note(); n > tx || n < second {
+			t.Errorf("noted %d beside transaction %d, after %d", n, tx, second)
+		}
 	}
 	exec(t, open, "COMMIT")
-	followUntil(t, reader, cursor, 2)
+	third := moves("the note passes what has ended", tx)
+
+	// One who is at it keeps nobody waiting.
+	exec(t, open, "BEGIN")
+	exec(t, open, "SELECT note_horizon()")
+	exec(t, writer, "SET statement_timeout = '20s'")
+	exec(t, writer, "SELECT note_horizon()")
+	exec(t, open, "COMMIT")
+
+	// Epochs: the row of this one goes, as if it were new; a later one of its kind is what a restart makes.
+	here := ask[string](t, reader, "SELECT epoch FROM trail_resume(NULL)")
+	exec(t, admin, "UPDATE trail_epochs SET epoch = 'an/earlier/one'")
+	third = max(third, noted())
+	var wg sync.WaitGroup
+	for range 8 {
+		conn := db.Connect(t, db.Reader)
+		wg.Go(func() {
+			if _, err := conn.Exec(t.Context(), "SELECT note_horizon(), trail_resume('an/earlier/one')"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := ask[int64](t, reader, "SELECT count(*) FROM trail_epochs"); n != 2 {
+		t.Errorf("%d epochs, want 2", n)
+	}
+	if found := ask[int64](t, reader, "SELECT safe_tx FROM trail_epochs WHERE epoch = $1", here); found != third {
+		t.Errorf("the new epoch found %d, want %d, as it was", found, third)
+	}
+	moves("the note moves in the new epoch", third)
+	for known, want := range map[string]int64{"an/earlier/one": third, "none that was": 0} {
+		if from := ask[int64](t, reader, "SELECT from_tx FROM trail_resume($1)", known); from != want {
+			t.Errorf("coming from %q: from_tx %d, want %d", known, from, want)
+		}
+	}
+	// A known epoch writes nothing.
+	exec(t, reader, "SET default_transaction_read_only = on")
+	if from := ask[*int64](t, reader, "SELECT from_tx FROM trail_resume($1)", here); from != nil {
+		t.Errorf("in the same epoch: from_tx %d, want null", *from)
+	}
+}
+
+// A database of before version 10 is at home where it is, and its epochs begin.
+func TestEpochsOfAnOlderDatabase(t *testing.T) {
+	db := testbed.EmptyPostgres(t)
+	if err := schema.Up(t.Context(), owner(db), schema.WithFiles(upTo(t, 9))); err != nil {
+		t.Fatal(err)
+	}
+	admin, writer := db.Connect(t, db.Admin), db.Connect(t, db.Writer)
+	exec(t, admin, addSession)
+	exec(t, writer, addEvent)
+	before := ask[int64](t, admin, "SELECT tx FROM log_events")
+	if err := schema.Up(t.Context(), owner(db)); err != nil {
+		t.Fatal(err)
+	}
+	if err := check(t, db); err != nil {
+		t.Error(err)
+	}
+	if tx := ask[int64](t, admin, "SELECT tx FROM log_events"); tx != before {
+		t.Errorf("tx was %d and is %d", before, tx)
+	}
+	exec(t, writer, "SELECT note_horizon()")
+	if from := ask[int64](t, writer, "SELECT from_tx FROM trail_resume(NULL)"); from != 0 {
+		t.Errorf("from_tx %d, want 0", from)
+	}
 }
