@@ -3,6 +3,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"log/slog"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -13,6 +16,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/deadletter"
+	"github.com/trailpost/trailpost/services/internal/event"
 )
 
 func deadLetters() *cobra.Command {
@@ -24,13 +28,15 @@ func deadLetters() *cobra.Command {
 	return c
 }
 
-// letterBroker is the broker's configuration for the subcommands.
-func letterBroker() (broker.Config, error) {
-	cfg, err := app.Load(config.ForLetters)
+// letters is what the subcommands have in common.
+func letters() (cfg *config.Config, queue broker.Config, log *slog.Logger, err error) {
+	cfg, err = app.Load(config.ForLetters)
 	if err != nil {
-		return broker.Config{}, err
+		return nil, queue, nil, err
 	}
-	return app.Broker(cfg, "trailpost-dead-letters", app.Logger(cfg, "dead-letters"))
+	log = app.Logger(cfg, "dead-letters")
+	queue, err = app.Broker(cfg, "trailpost-dead-letters", log)
+	return cfg, queue, log, err
 }
 
 func list() *cobra.Command {
@@ -47,17 +53,18 @@ func list() *cobra.Command {
 		if output != "table" && output != "json" {
 			return fmt.Errorf("--output must be table or json, not %q", output)
 		}
-		cfg, err := letterBroker()
+		cfg, queue, _, err := letters()
 		if err != nil {
 			return err
 		}
+		key := event.NewKey(cfg.Service.IdentityKeyBytes())
 		if output == "json" {
 			lines := json.NewEncoder(cmd.OutOrStdout())
-			return deadletter.List(cmd.Context(), cfg, func(e deadletter.Entry) error { return lines.Encode(e) })
+			return deadletter.List(cmd.Context(), queue, key, func(e deadletter.Entry) error { return lines.Encode(e) })
 		}
 		table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
 		fmt.Fprintln(table, "EVENT ID\tREASON\tSQLSTATE\tFIRST TIME\tLAST TIME\tTYPE\tSESSION\tREPLAYS")
-		err = deadletter.List(cmd.Context(), cfg, func(e deadletter.Entry) error {
+		err = deadletter.List(cmd.Context(), queue, key, func(e deadletter.Entry) error {
 			_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%.40q\t%d\t%d\n", orDash(e.EventID), e.Reason, orDash(e.SQLState),
 				stamp(e.FirstTime), stamp(e.LastTime), e.EventType, e.SessionID, e.Replays)
 			return err
@@ -76,12 +83,15 @@ func replay() *cobra.Command {
 		Use:   "replay",
 		Short: "Puts dead events back on the queue: all that were there when it started, or the chosen ones.",
 		Long: "Puts dead events back on the queue: all that were there when it started, or the chosen ones.\n\n" +
-			"An event leaves the dead-letter queue only when the broker holds its replay for good.",
+			"An event leaves the dead-letter queue only when the broker holds its replay for good. Then the queue is looked through until " +
+			"no letter that was replayed is in it, nor in anybody's hands, for up to a minute. Where that can't be seen, the replay " +
+			"says so and fails: another one stores nothing twice.",
 		Args: cobra.NoArgs,
 	}, config.ForLetters)
 	c.Flags().StringVar(&opts.ID, "id", "", "only the event with this event_id")
 	c.Flags().StringVar(&opts.Reason, "reason", "", "only events that died of this reason")
-	c.Flags().BoolVar(&opts.NewID, "new-id", false, "give each event a fresh event_id, and keep the former one in a header: for an id that was reused")
+	c.Flags().BoolVar(&opts.NewID, "new-id", false, "give each event another event_id, and keep the former one in a header: for an id that was reused, or can't be one. "+
+		"It is derived from the former one and the event under IDENTITY_KEY: the same event gets the same one again")
 	c.Flags().BoolVar(&opts.DryRun, "dry-run", false, "show what would be replayed, and change nothing")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		if opts.ID != "" {
@@ -91,29 +101,58 @@ func replay() *cobra.Command {
 			}
 			opts.ID = id.String()
 		}
-		cfg, err := letterBroker()
+		cfg, queue, log, err := letters()
 		if err != nil {
 			return err
 		}
-		replayed, left := 0, 0
-		err = deadletter.Replay(cmd.Context(), cfg, opts, func(r deadletter.Replayed) error {
-			if r.Left != nil {
-				left++
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\tleft: %v\n", orDash(r.EventID), r.Reason, r.Left)
-				return err
+		opts.Key = app.IdentityKey(cfg, log)
+		opts.Progress = progress(cmd.ErrOrStderr())
+		var sum summary
+		err = deadletter.Replay(cmd.Context(), queue, opts, func(r deadletter.Replayed) error {
+			what := r.NewID
+			switch {
+			case r.Left != nil:
+				sum.left++
+				what = "left: " + r.Left.Error()
+			case r.Unproven:
+				sum.unproven++
+				what = strings.TrimPrefix(r.NewID+"\treplayed, maybe not removed", "\t")
+				fallthrough
+			default:
+				sum.replayed++
 			}
-			replayed++
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\t%s\n", orDash(r.EventID), r.Reason, r.NewID)
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\t%s\n", orDash(r.EventID), r.Reason, what)
 			return err
 		})
-		verb := "replayed"
-		if opts.DryRun {
-			verb = "would be replayed"
-		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "%d %s, %d left\n", replayed, verb, left)
+		fmt.Fprintln(cmd.ErrOrStderr(), sum.text(opts.DryRun))
 		return err
 	}
 	return c
+}
+
+// summary counts events.
+type summary struct{ replayed, unproven, left int }
+
+func (s summary) text(dryRun bool) string {
+	verb := "replayed"
+	if dryRun {
+		verb = "would be replayed"
+	}
+	if s.unproven > 0 {
+		verb += fmt.Sprintf(", of which %d could not be confirmed removed (run replay again)", s.unproven)
+	}
+	return fmt.Sprintf("%d %s, %d left", s.replayed, verb, s.left)
+}
+
+// progress says now and then how far a long replay is.
+func progress(w io.Writer) func(events int) {
+	said := time.Now()
+	return func(events int) {
+		if time.Since(said) > 5*time.Second {
+			said = time.Now()
+			fmt.Fprintf(w, "%d so far; they are listed when their letters are known to be gone\n", events)
+		}
+	}
 }
 
 func orDash(s string) string {

@@ -65,6 +65,11 @@ func TestLocal(t *testing.T) {
 		}
 	}
 
+	key := shell(t, read+`cat "$IDENTITY_KEY_FILE"; stat -c %a "$IDENTITY_KEY_FILE"`)
+	if len(key) != 64+1+len("600\n") || !strings.HasSuffix(key, "\n600\n") || !strings.Contains(first.log(), "derived under the identity key") {
+		t.Errorf("the identity key's file holds %d bytes, with its mode: %q\n%s", len(key), key[min(len(key), 64):], first.log())
+	}
+
 	second := start(t, home)
 	if err := second.wait(t); err == nil || !strings.Contains(second.log(), "another process uses this folder") {
 		t.Errorf("a second one in the same home: %v\n%s", err, second.log())
@@ -74,6 +79,9 @@ func TestLocal(t *testing.T) {
 	_ = first.wait(t)
 	third := start(t, home)
 	third.awaitCard(t)
+	if again := shell(t, read+`cat "$IDENTITY_KEY_FILE"; stat -c %a "$IDENTITY_KEY_FILE"`); again != key {
+		t.Error("another start has another identity key")
+	}
 	if out := shell(t, read+`psql -Atc 'SELECT count(*) FROM log_events'`); out != "1\n" {
 		t.Errorf("rows after a crash: %s", out)
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -47,6 +49,9 @@ func (l *local) settle(pair *servers.Pair) (*place, error) {
 		"DATABASE_USER": p.Writer.Name, "DATABASE_PASSWORD": p.Writer.Password,
 		"RABBITMQ_HOST": mq.Host, "RABBITMQ_PORT": strconv.Itoa(mq.Port), "RABBITMQ_VHOST": "/",
 		"RABBITMQ_USER": mq.User.Name, "RABBITMQ_PASSWORD": mq.User.Password,
+	}
+	if p.settings["IDENTITY_KEY_FILE"], err = keepIdentityKey(l.home); err != nil {
+		return nil, err
 	}
 	if p.producer, err = l.address(p, "PRODUCER", 8001); err != nil {
 		return nil, err
@@ -104,13 +109,25 @@ func loadLogins(name string) (*place, error) {
 	return p, servers.WriteFile(name, append(b, '\n'), 0o600)
 }
 
-// about are the settings that say where servers are, how to reach them and as
-// whom: with or without values of ours, the environment's are not for us.
+// keepIdentityKey returns the file of the home's identity key, which is made once: the ids in the trail are derived under it.
+func keepIdentityKey(home string) (string, error) {
+	name := filepath.Join(home, "identity-key")
+	if _, err := os.Stat(name); !os.IsNotExist(err) {
+		return name, err
+	}
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	return name, servers.WriteFile(name, []byte(hex.EncodeToString(key)+"\n"), 0o600)
+}
+
+// about are the settings that say where servers are, how to reach them, as
+// whom, and what belongs to the data: with or without values of ours, the environment's are not for us.
 var about = []string{
 	"DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_USER", "DATABASE_PASSWORD",
 	"RABBITMQ_HOST", "RABBITMQ_PORT", "RABBITMQ_VHOST", "RABBITMQ_USER", "RABBITMQ_PASSWORD",
 	"DATABASE_SSLMODE", "DATABASE_SSLROOTCERT", "DATABASE_SSLCERT", "DATABASE_SSLKEY", "DATABASE_PASSWORD_FILE",
 	"RABBITMQ_TLS", "RABBITMQ_CACERTFILE", "RABBITMQ_CERTFILE", "RABBITMQ_KEYFILE", "RABBITMQ_SERVER_NAME", "RABBITMQ_PASSWORD_FILE",
+	"IDENTITY_KEY", "IDENTITY_KEY_FILE",
 }
 
 // environment is the given one with the settings of this place.

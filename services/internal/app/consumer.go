@@ -13,6 +13,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/drain"
+	"github.com/trailpost/trailpost/services/internal/event"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
 	"github.com/trailpost/trailpost/services/internal/tracing"
@@ -20,10 +21,11 @@ import (
 
 // Consumer takes events off the queue and stores them.
 type Consumer struct {
-	cfg      *config.Config
-	broker   broker.Config
-	database store.Config
-	log      *slog.Logger
+	cfg         *config.Config
+	broker      broker.Config
+	database    store.Config
+	identityKey event.Key
+	log         *slog.Logger
 
 	brokerMetrics *broker.Metrics
 	drainMetrics  *drain.Metrics
@@ -52,7 +54,7 @@ func NewConsumer(cfg *config.Config, log *slog.Logger) (*Consumer, error) {
 	log = traces.Logger(log)
 	registry := telemetry.NewRegistry()
 	c := &Consumer{
-		cfg: cfg, tracing: traces, broker: brokerConfig, database: Database(cfg), log: log,
+		cfg: cfg, tracing: traces, identityKey: IdentityKey(cfg, log), broker: brokerConfig, database: Database(cfg), log: log,
 		brokerMetrics: broker.NewMetrics(registry, broker.Consuming),
 		health:        drain.NewHealth(),
 		vitals:        newVitals(registry),
@@ -162,6 +164,7 @@ func (c *Consumer) drain(take, life context.Context) error {
 			StoreTimeout: c.StoreTimeout,
 			Outlet:       outlet,
 			DeadQueue:    c.broker.DeadQueue(),
+			IdentityKey:  c.identityKey,
 			BatchSize:    c.cfg.Consumer.BatchSize,
 			Linger:       c.cfg.Consumer.Linger,
 			Tracing:      traced,

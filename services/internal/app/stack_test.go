@@ -24,6 +24,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/deadletter"
+	"github.com/trailpost/trailpost/services/internal/event"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
@@ -280,7 +281,7 @@ func (s *stack) waitRows(n int) {
 func (s *stack) letters() []deadletter.Entry {
 	s.t.Helper()
 	var all []deadletter.Entry
-	err := deadletter.List(context.Background(), s.broker(), func(e deadletter.Entry) error {
+	err := deadletter.List(context.Background(), s.broker(), event.Key{}, func(e deadletter.Entry) error {
 		all = append(all, e)
 		return nil
 	})

@@ -11,16 +11,28 @@ import (
 
 // Browser takes messages off a queue one by one. What it took and did not ack
 // goes back when it is closed, or its process killed.
+//
+// An ack is no more than sent. A quorum queue applies some 33 of those that are under
+// way when their channel closes, and the others come back (RabbitMQ 3.10.8 and
+// 4.3): its side of the channel keeps what it could not send yet, and dies with it. No
+// answer on the channel tells, not even tx.commit-ok. Whoever must know that a
+// message is gone closes the Browser and looks with a new one.
 type Browser struct {
 	conn  *connection
 	ch    *amqp.Channel
 	queue string
 	held  int // messages taken and not acked
+	acked bool
 }
 
-// returnTimeout is how long Close waits for the broker to put back what was
-// taken.
-const returnTimeout = 5 * time.Second
+const (
+	// returnTimeout is how long Close waits for the broker to apply acks, and to
+	// put back what was taken.
+	returnTimeout = 5 * time.Second
+	// othersTimeout is how long what others hold may take to be settled, so that it
+	// isn't taken for something that lasts.
+	othersTimeout = time.Second
+)
 
 // OpenBrowser connects to browse a queue, which must exist.
 func OpenBrowser(ctx context.Context, cfg Config, queue string) (*Browser, error) {
@@ -42,6 +54,23 @@ func (b *Browser) Ready() (int, error) {
 	return status.Messages, err
 }
 
+// Alone tells whether nobody else has a message of the queue in hand, as far as the
+// broker tells: a quorum queue counts a consumer for each that was taken (by basic.get, too; seen
+// on 3.10.8 and 4.3), until its settlement is applied. So it also tells that a Browser
+// that was closed before has nothing in hand any more, nor acks of this one under way. A classic queue
+// counts real consumers alone, and applies a channel's acks before its end.
+func (b *Browser) Alone() (bool, error) {
+	for deadline := time.Now().Add(othersTimeout); ; time.Sleep(5 * time.Millisecond) {
+		status, err := queueStatus(b.ch, b.queue)
+		if err != nil || status.Consumers <= b.held {
+			return err == nil, err
+		}
+		if time.Now().After(deadline) {
+			return false, nil
+		}
+	}
+}
+
 // Get takes the next message; ok is false when there is none.
 func (b *Browser) Get() (d Delivery, ok bool, err error) {
 	raw, ok, err := b.ch.Get(b.queue, false)
@@ -55,26 +84,29 @@ func (b *Browser) Get() (d Delivery, ok bool, err error) {
 	return newDelivery(&raw), true, nil
 }
 
-// Ack removes one message that was taken.
+// Ack asks for the removal of one message that was taken.
 func (b *Browser) Ack(tag uint64) error {
 	if err := b.ch.Ack(tag, false); err != nil {
 		return fmt.Errorf("ack a message of %q: %w", b.queue, err)
 	}
 	b.held--
+	b.acked = true
 	return nil
 }
 
 // Close gives back what was taken and not acked, and waits until it can be
 // taken again: who lists and then replays must find what was listed.
-func (b *Browser) Close() error {
-	// Nacked, since that does not count as a failed delivery (since 4.3), and
-	// a lost channel does.
-	err := b.ch.Nack(0, true, true)
-	if err == nil && b.held > 0 {
-		err = b.awaitReturn()
+func (b *Browser) Close() (err error) {
+	if b.acked {
+		err = b.awaitSettled(b.held, 0)
 	}
-	// The channel's closing is waited for, so that acks that were sent before
-	// have arrived.
+	if held := b.held; err == nil && held > 0 {
+		// Nacked, since that does not count as a failed delivery (since 4.3), and
+		// a lost channel does.
+		if err = b.ch.Nack(0, true, true); err == nil {
+			err = b.awaitSettled(0, held)
+		}
+	}
 	if closing := b.ch.Close(); err == nil {
 		err = closing
 	}
@@ -82,14 +114,25 @@ func (b *Browser) Close() error {
 	return err
 }
 
-// awaitReturn asks for the queue's depth until it holds as much as was given
-// back. Others may take from it meanwhile, so it gives up without an error.
-func (b *Browser) awaitReturn() error {
-	for deadline := time.Now().Add(returnTimeout); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		n, err := b.Ready()
-		if err != nil || n >= b.held {
+// awaitSettled waits until the broker counts at most so many messages in hands, and has at least so
+// many ready. Others may have some in hand for as long as they like, and take what is ready: so it gives
+// up, without an error, when nothing changes any more.
+func (b *Browser) awaitSettled(inHand, ready int) error {
+	var last QueueStatus
+	began := time.Now()
+	changed := began
+	for time.Since(changed) < returnTimeout && time.Since(began) < 10*returnTimeout {
+		status, err := queueStatus(b.ch, b.queue)
+		if err != nil || status.Consumers <= inHand && status.Messages >= ready {
 			return err
 		}
+		if status != last {
+			last, changed = status, time.Now()
+		}
+		if status.Messages >= ready && time.Since(changed) > othersTimeout {
+			return nil
+		}
+		time.Sleep(5 * time.Millisecond)
 	}
 	return nil
 }

@@ -40,8 +40,8 @@ func TestMain(m *testing.M) {
 	testbed.Main(m)
 }
 
-// work lists or replays, says so line by line, and stops in the middle of the
-// first line that it is told to stop at.
+// work lists or replays, says so line by line, and stops in the middle: after 40 entries, or
+// after the first replays that are safe.
 func work(role string) error {
 	var cfg broker.Config
 	if err := json.Unmarshal([]byte(os.Getenv(brokerVariable)), &cfg); err != nil {
@@ -56,9 +56,14 @@ func work(role string) error {
 		return nil
 	}
 	if role == "list" {
-		return deadletter.List(context.Background(), cfg, func(e deadletter.Entry) error { return stand(e.EventID) })
+		return deadletter.List(context.Background(), cfg, event.Key{}, func(e deadletter.Entry) error { return stand(e.EventID) })
 	}
-	return deadletter.Replay(context.Background(), cfg, deadletter.ReplayOptions{}, func(r deadletter.Replayed) error { return stand(r.EventID) })
+	progress := func(events int) {
+		for range events {
+			_ = stand("replayed")
+		}
+	}
+	return deadletter.Replay(context.Background(), cfg, deadletter.ReplayOptions{Progress: progress}, func(deadletter.Replayed) error { return nil })
 }
 
 type fixture struct {
@@ -123,7 +128,7 @@ func (f *fixture) drain(queue string) (all []amqp.Delivery) {
 
 func (f *fixture) list() (all []deadletter.Entry) {
 	f.Helper()
-	err := deadletter.List(f.Context(), f.cfg, func(e deadletter.Entry) error {
+	err := deadletter.List(f.Context(), f.cfg, event.Key{}, func(e deadletter.Entry) error {
 		all = append(all, e)
 		return nil
 	})
@@ -399,7 +404,7 @@ func TestANewIDKeepsTheFormerOne(t *testing.T) {
 func TestListWithoutAQueueSaysSo(t *testing.T) {
 	f := setUp(t)
 	f.cfg.Queue = "other"
-	err := deadletter.List(t.Context(), f.cfg, func(deadletter.Entry) error { return errors.New("an entry of nothing") })
+	err := deadletter.List(t.Context(), f.cfg, event.Key{}, func(deadletter.Entry) error { return errors.New("an entry of nothing") })
 	if err == nil || !strings.Contains(err.Error(), "other.dead") {
 		t.Error(err)
 	}

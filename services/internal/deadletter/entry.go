@@ -2,6 +2,7 @@ package deadletter
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,19 +28,19 @@ type Entry struct {
 	Bytes     int       `json:"bytes"`
 	Group     int       `json:"group,omitempty"` // events of the message, if it is a group
 
-	line  []byte
-	event *event.Event // nil where it can't be read
+	line    []byte
+	plainID string // the id that it would have without an identity key; "" where EventID is that
 }
 
 // entries takes a message of the dead-letter queue apart.
-func entries(d *broker.Delivery, now time.Time) []Entry {
+func entries(d *broker.Delivery, key event.Key, now time.Time) []Entry {
 	common := commonOf(d)
 	if lines, err := d.Lines(); d.IsGroup() && err == nil && len(lines) > 0 {
 		all := make([]Entry, len(lines))
 		for i, line := range lines {
 			all[i] = common
 			all[i].Group = len(lines)
-			all[i].read(line, now)
+			all[i].read(line, key, now)
 		}
 		return all
 	}
@@ -47,7 +48,7 @@ func entries(d *broker.Delivery, now time.Time) []Entry {
 		common.EventID = d.MessageID
 		common.EventType = d.Type
 	}
-	common.read(d.Body, now)
+	common.read(d.Body, key, now)
 	return []Entry{common}
 }
 
@@ -90,15 +91,18 @@ func (e *Entry) byBroker(d *broker.Delivery) {
 }
 
 // read reads the event itself, as far as it can be read.
-func (e *Entry) read(line []byte, now time.Time) {
+func (e *Entry) read(line []byte, key event.Key, now time.Time) {
 	e.line, e.Bytes = line, len(line)
-	read, err := event.ParseWire(line, now)
+	// Of a copy, since reading changes it, and the id of an event without one is that of its bytes.
+	read, err := key.ParseWire(slices.Clone(line), now)
 	if err != nil {
 		if wire := new(event.WireError); errors.As(err, &wire) && wire.ID != uuid.Nil {
 			e.EventID = wire.ID.String()
 		}
 		return
 	}
-	e.event = &read
 	e.EventID, e.EventType, e.SessionID = read.ID.String(), read.Type, read.SessionID
+	if read.PlainID != uuid.Nil {
+		e.plainID = read.PlainID.String()
+	}
 }

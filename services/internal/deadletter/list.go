@@ -5,11 +5,13 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/event"
 )
 
 // List calls show for every dead event that waits when it starts, and leaves
-// all of them there. Messages in another list's hands are not seen.
-func List(ctx context.Context, cfg broker.Config, show func(Entry) error) (err error) {
+// all of them there. Messages in another list's hands are not seen. The key is the consumers', for the ids of events
+// that have none.
+func List(ctx context.Context, cfg broker.Config, key event.Key, show func(Entry) error) (err error) {
 	b, err := broker.OpenBrowser(ctx, cfg, cfg.DeadQueue())
 	if err != nil {
 		return err
@@ -31,7 +33,7 @@ func List(ctx context.Context, cfg broker.Config, show func(Entry) error) (err e
 		if err != nil || !ok {
 			return err
 		}
-		for _, e := range entries(&d, time.Now()) {
+		for _, e := range entries(&d, key, time.Now()) {
 			if err := show(e); err != nil {
 				return err
 			}

@@ -2,11 +2,10 @@ package deadletter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/event"
@@ -17,10 +16,16 @@ import (
 type ReplayOptions struct {
 	ID     string // event_id
 	Reason string
-	// NewID gives each event a fresh id, and keeps the former one in a
-	// header: for an event whose id was reused.
+	// NewID gives each event another id, and keeps the former one in a
+	// header: for an event whose id was reused, or is none. The id is derived (see
+	// [event.Key.Renew]), so that a letter that is replayed twice is one event.
 	NewID  bool
-	DryRun bool // changes nothing
+	DryRun bool      // changes nothing
+	Key    event.Key // the consumers' identity key
+	// Progress, if not nil, hears now and then how many events' replays the broker holds for good.
+	Progress func(events int)
+
+	confirmTimeout time.Duration // 0: confirmTimeout; tests have less time
 }
 
 // Replayed is what became of a chosen event.
@@ -30,6 +35,8 @@ type Replayed struct {
 	// Left says why it stayed in the dead-letter queue; nil if it was put
 	// back on the queue.
 	Left error
+	// Unproven says that it was put back on the queue, and its letter may be there still.
+	Unproven bool
 }
 
 // replayWindow is how many messages are taken before their replays are
@@ -39,38 +46,75 @@ const replayWindow = 100
 // Replay puts the chosen ones of the dead events that wait when it starts back
 // on the queue. A letter is removed only when the broker holds its replay for
 // good, so an end at any moment loses nothing; it may leave an event both dead
-// and replayed. report hears of every chosen event, after it is safe.
-func Replay(ctx context.Context, cfg broker.Config, opts ReplayOptions, report func(Replayed) error) (err error) {
-	b, err := broker.OpenBrowser(ctx, cfg, cfg.DeadQueue())
+// and replayed, which another replay does not store twice. report hears of every chosen event at the end, when it
+// is proven that the letter is gone; the error is ErrUnproven where it is not.
+func Replay(ctx context.Context, cfg broker.Config, opts ReplayOptions, report func(Replayed) error) error {
+	if opts.confirmTimeout == 0 {
+		opts.confirmTimeout = confirmTimeout
+	}
+	r := replay{cfg: cfg, opts: opts, acked: map[fingerprint]int{}}
+	err := r.all(ctx)
+	unproven := confirm(ctx, cfg, r.acked, opts.confirmTimeout)
+	for _, one := range r.done {
+		one.Unproven = unproven != nil && one.Left == nil && !opts.DryRun
+		if err := report(one); err != nil {
+			return err
+		}
+	}
+	return errors.Join(err, unproven)
+}
+
+// replay is a replay under way.
+type replay struct {
+	cfg     broker.Config
+	opts    ReplayOptions
+	browser *broker.Browser
+	outlet  *broker.Outlet
+
+	// What waits for flush.
+	toQueue, toDead []broker.Message
+	acks            []ack
+	chosen          []Replayed
+
+	done  []Replayed          // chosen ones that were flushed
+	acked map[fingerprint]int // letters, of which some may come back
+}
+
+// ack is a letter to remove.
+type ack struct {
+	tag    uint64
+	letter fingerprint
+}
+
+// all goes through the letters.
+func (r *replay) all(ctx context.Context) (err error) {
+	r.browser, err = broker.OpenBrowser(ctx, r.cfg, r.cfg.DeadQueue())
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if closing := b.Close(); err == nil {
+		if closing := r.browser.Close(); err == nil {
 			err = closing
 		}
 	}()
-	outlet := broker.NewOutlet(cfg)
-	defer outlet.Close()
-	n, err := b.Ready()
+	r.outlet = broker.NewOutlet(r.cfg)
+	defer r.outlet.Close()
+	n, err := r.browser.Ready()
 	if err != nil {
 		return err
 	}
-	r := replay{cfg: cfg, opts: opts, browser: b, outlet: outlet, report: report}
 	for range n {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		d, ok, err := b.Get()
+		d, ok, err := r.browser.Get()
 		if err != nil {
 			return err
 		}
 		if !ok {
 			break
 		}
-		if err := r.message(&d, time.Now()); err != nil {
-			return err
-		}
+		r.message(&d, time.Now())
 		if len(r.acks) >= replayWindow {
 			if err := r.flush(ctx); err != nil {
 				return err
@@ -80,28 +124,14 @@ func Replay(ctx context.Context, cfg broker.Config, opts ReplayOptions, report f
 	return r.flush(ctx)
 }
 
-// replay is a replay under way.
-type replay struct {
-	cfg     broker.Config
-	opts    ReplayOptions
-	browser *broker.Browser
-	outlet  *broker.Outlet
-	report  func(Replayed) error
-
-	// What waits for flush.
-	toQueue, toDead []broker.Message
-	acks            []uint64
-	chosen          []Replayed
-}
-
 func (r *replay) wants(e *Entry) bool {
-	return (r.opts.ID == "" || r.opts.ID == e.EventID) && (r.opts.Reason == "" || r.opts.Reason == e.Reason)
+	return (r.opts.ID == "" || r.opts.ID == e.EventID || r.opts.ID == e.plainID) && (r.opts.Reason == "" || r.opts.Reason == e.Reason)
 }
 
 // message decides about a letter. One of which nothing is chosen stays in
 // hand, unacked, until the end gives it back.
-func (r *replay) message(d *broker.Delivery, now time.Time) error {
-	all := entries(d, now)
+func (r *replay) message(d *broker.Delivery, now time.Time) {
+	all := entries(d, r.opts.Key, now)
 	var leave, stay []Replayed
 	for _, e := range all {
 		one := Replayed{Entry: e}
@@ -110,7 +140,7 @@ func (r *replay) message(d *broker.Delivery, now time.Time) error {
 			continue
 		}
 		if r.opts.NewID {
-			if err := one.renew(); err != nil {
+			if err := one.renew(r.opts.Key, now); err != nil {
 				one.Left = err
 				stay = append(stay, one)
 				r.chosen = append(r.chosen, one)
@@ -121,13 +151,13 @@ func (r *replay) message(d *broker.Delivery, now time.Time) error {
 		r.chosen = append(r.chosen, one)
 	}
 	if len(leave) == 0 || r.opts.DryRun {
-		return nil
+		return
 	}
-	r.acks = append(r.acks, d.Tag)
+	r.acks = append(r.acks, ack{d.Tag, fingerprintOf(d)})
 	// A whole group goes back as one, unless the queue's readers can't read groups.
 	if len(stay) == 0 && !r.opts.NewID && r.cfg.QueueType != broker.Classic {
 		r.toQueue = append(r.toQueue, whole(d, all))
-		return nil
+		return
 	}
 	for _, one := range leave {
 		r.toQueue = append(r.toQueue, one.message(d))
@@ -135,10 +165,9 @@ func (r *replay) message(d *broker.Delivery, now time.Time) error {
 	for _, one := range stay {
 		r.toDead = append(r.toDead, one.letter(d))
 	}
-	return nil
 }
 
-// flush makes the replays safe, removes their letters and reports.
+// flush makes the replays safe, and asks for the removal of their letters.
 func (r *replay) flush(ctx context.Context) error {
 	if err := r.outlet.Publish(ctx, r.cfg.Queue, r.toQueue); err != nil {
 		return err
@@ -146,34 +175,33 @@ func (r *replay) flush(ctx context.Context) error {
 	if err := r.outlet.Publish(ctx, r.cfg.DeadQueue(), r.toDead); err != nil {
 		return err
 	}
-	for _, tag := range r.acks {
-		if err := r.browser.Ack(tag); err != nil {
+	for _, a := range r.acks {
+		r.acked[a.letter]++ // even where sending fails, it may have been sent
+		if err := r.browser.Ack(a.tag); err != nil {
 			return err
 		}
 	}
 	for _, one := range r.chosen {
-		if err := r.report(one); err != nil {
-			return err
-		}
+		one.line = nil // there may be many
+		r.done = append(r.done, one)
 	}
 	r.toQueue, r.toDead, r.acks, r.chosen = nil, nil, nil, nil
+	if r.opts.Progress != nil {
+		r.opts.Progress(len(r.done))
+	}
 	return nil
 }
 
-// renew gives the event a fresh id. Its time stays what it was.
-func (one *Replayed) renew() error {
-	if one.event == nil {
-		return fmt.Errorf("it can't be read as an event, so it can't get a new id")
-	}
-	id, err := uuid.NewV7()
+// renew gives the event another id. Its time stays what it was.
+func (one *Replayed) renew(key event.Key, now time.Time) error {
+	renewed, err := key.Renew(one.line, one.FirstTime, now)
 	if err != nil {
-		return fmt.Errorf("mint an event id: %w", err)
+		return fmt.Errorf("it can't get a new id: %w", err)
 	}
-	one.FormerID = one.EventID
-	one.NewID = id.String()
-	renewed := *one.event
-	renewed.ID = id
-	one.line = event.AppendWire(nil, &renewed)
+	one.FormerID = renewed.FormerID
+	one.NewID = renewed.ID.String()
+	one.EventType = renewed.Type
+	one.line = event.AppendWire(nil, &renewed.Event)
 	return nil
 }
 

@@ -15,9 +15,9 @@ const maxBatchBytes = 8 << 20
 type batch struct {
 	messages    []message
 	events      []event.Event
-	count       int // events and letters
-	bytes       int // of the messages' bodies
-	redelivered bool
+	count       int       // events and letters
+	bytes       int       // of the messages' bodies
+	redelivered bool      // or replayed: some of it may be stored already
 	began       time.Time // when its first message was received
 }
 
@@ -31,7 +31,7 @@ func (b *batch) add(m message) {
 	b.messages = append(b.messages, m)
 	b.count += m.count()
 	b.bytes += len(m.Body)
-	b.redelivered = b.redelivered || m.Redelivered
+	b.redelivered = b.redelivered || m.before()
 }
 
 // fits tells whether b may have m, too.

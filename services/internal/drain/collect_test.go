@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/deadletter"
 	"github.com/trailpost/trailpost/services/internal/event"
 )
 
@@ -110,7 +111,7 @@ func TestCarriedHeadersAreTheMessages(t *testing.T) {
 	for tag := range uint64(3) {
 		d := delivery(tag, int(tag)+1, 0)
 		d.Headers = map[string]any{"tag": tag}
-		b.add(read(d, time.Now(), nil))
+		b.add(read(d, event.Key{}, time.Now(), nil))
 	}
 	var got []uint64
 	for i := range b.events {
@@ -138,5 +139,23 @@ func TestALateBatchWaitsLongerForMore(t *testing.T) {
 	}
 	if got := w.linger(&batch{}); got != 2*time.Millisecond {
 		t.Errorf("of dead letters alone: %s", got)
+	}
+}
+
+// A replay may be of what is stored already, as a redelivery may.
+func TestAReplayMayBeStoredAlready(t *testing.T) {
+	for _, tc := range []struct {
+		d    broker.Delivery
+		want bool
+	}{
+		{broker.Delivery{}, false},
+		{broker.Delivery{Redelivered: true}, true},
+		{broker.Delivery{Headers: map[string]any{deadletter.HeaderReplays: int64(1)}}, true},
+	} {
+		b := new(batch)
+		b.add(read(tc.d, event.Key{}, time.Now(), nil))
+		if b.redelivered != tc.want {
+			t.Errorf("%+v: %t", tc.d, b.redelivered)
+		}
 	}
 }

@@ -29,7 +29,7 @@ func FuzzRead(f *testing.F) {
 			d.Headers = map[string]any{broker.HeaderEvents: events}
 		}
 		d.Body = slices.Clone(body)
-		m := read(d, now, nil)
+		m := read(d, event.Key{}, now, nil)
 		if m.count() == 0 {
 			t.Fatal("nothing came of it")
 		}
@@ -42,7 +42,7 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 		d.Body = slices.Clone(body)
-		again := read(d, now, nil)
+		again := read(d, event.Key{}, now, nil)
 		if !slices.EqualFunc(m.events, again.events, func(a, b event.Event) bool { return a.ID == b.ID && bytes.Equal(a.Payload, b.Payload) }) ||
 			!slices.EqualFunc(m.letters, again.letters, func(a, b deadletter.Letter) bool { return a.Reason == b.Reason && bytes.Equal(a.Body, b.Body) }) {
 			t.Fatalf("read %+v, and then %+v", m, again)

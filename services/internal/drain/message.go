@@ -25,14 +25,21 @@ type message struct {
 
 func (m *message) count() int { return len(m.events) + len(m.letters) }
 
+// before tells whether events of the message may be in the trail already: it comes again, or it is a replay of what was
+// delivered once.
+func (m *message) before() bool {
+	_, replayed := m.Headers[deadletter.HeaderReplays]
+	return m.Redelivered || replayed
+}
+
 func (m *message) alone() bool { return m.Returns >= aloneAfter }
 
 // read takes a delivery apart. Whatever is in it ends as an event or in a
 // letter. The events are in room if they fit.
-func read(d broker.Delivery, now time.Time, room []event.Event) message {
+func read(d broker.Delivery, key event.Key, now time.Time, room []event.Event) message {
 	m := message{Delivery: d, events: room[:0]}
 	if !d.IsGroup() {
-		m.line(d.Body, now)
+		m.line(d.Body, key, now)
 		return m
 	}
 	lines, err := d.Lines()
@@ -46,7 +53,7 @@ func read(d broker.Delivery, now time.Time, room []event.Event) message {
 	}
 	m.events = slices.Grow(m.events, len(lines))
 	for _, line := range lines {
-		m.line(line, now)
+		m.line(line, key, now)
 	}
 	if n, ok := d.Events(); ok && n != int64(len(lines)) {
 		m.whole(deadletter.ReasonGroupCount, fmt.Sprintf("the header %s says %d, and there are %d lines", broker.HeaderEvents, n, len(lines)))
@@ -55,8 +62,8 @@ func read(d broker.Delivery, now time.Time, room []event.Event) message {
 }
 
 // line reads one event.
-func (m *message) line(line []byte, now time.Time) {
-	e, err := event.ParseWire(line, now)
+func (m *message) line(line []byte, key event.Key, now time.Time) {
+	e, err := key.ParseWire(line, now)
 	if err == nil {
 		m.events = append(m.events, e)
 		return

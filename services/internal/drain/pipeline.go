@@ -149,7 +149,7 @@ func (p *pipeline) receive(take context.Context, first bool, deadline time.Time)
 	if err != nil || !ok {
 		return m, false, err
 	}
-	m = read(d, p.opts.Now(), p.taken)
+	m = read(d, p.opts.IdentityKey, p.opts.Now(), p.taken)
 	p.taken = m.events
 	return m, true, p.session.Saw(m.count())
 }

@@ -48,6 +48,8 @@ type Options struct {
 	Store     Store
 	Outlet    Outlet
 	DeadQueue string
+	// IdentityKey is what ids of events without one are derived under.
+	IdentityKey event.Key
 
 	BatchSize int           // most events of a batch
 	Linger    time.Duration // how long a batch waits for more

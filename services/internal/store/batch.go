@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
@@ -19,6 +20,7 @@ type batch struct {
 	// repeats are the others.
 	repeats  []int
 	outcomes []Outcome
+	again    bool // some of it may be stored, under former ids, too
 }
 
 func newBatch(events []event.Event) *batch {
@@ -109,6 +111,51 @@ func (b *batch) compare(ctx context.Context, tx pgx.Tx, which []int) error {
 		return nil
 	}
 	first, last := b.bounds()
+	compared := 0
+	err := b.find(ctx, tx, which, b.ids(which), first, last, func(i int, same bool) {
+		compared++
+		b.outcomes[i] = Reused
+		if same {
+			b.outcomes[i] = Duplicate
+		}
+	})
+	if err == nil && compared != len(which) {
+		return errVanished
+	}
+	return err
+}
+
+// dropFormer takes out of the batch what is stored under the id that it had before there was an identity key.
+func (b *batch) dropFormer(ctx context.Context, tx pgx.Tx) error {
+	var which []int
+	var ids []pgtype.UUID
+	for _, i := range slices.Concat(b.firsts, b.repeats) {
+		if plain := b.events[i].PlainID; plain != uuid.Nil {
+			which = append(which, i)
+			ids = append(ids, pgtype.UUID{Bytes: plain, Valid: true})
+		}
+	}
+	if len(which) == 0 {
+		return nil
+	}
+	byID := func(x, y pgtype.UUID) int { return bytes.Compare(x.Bytes[:], y.Bytes[:]) }
+	stored := map[int]bool{}
+	err := b.find(ctx, tx, which, ids, slices.MinFunc(ids, byID), slices.MaxFunc(ids, byID), func(i int, same bool) {
+		if same {
+			stored[i] = true
+			b.outcomes[i] = Duplicate
+		}
+	})
+	b.firsts = slices.DeleteFunc(b.firsts, func(i int) bool { return stored[i] })
+	b.repeats = slices.DeleteFunc(b.repeats, func(i int) bool { return stored[i] })
+	return err
+}
+
+// find calls found for each of the events of which a row has the id at its place in ids, between first and last: whether it
+// is the same event.
+func (b *batch) find(ctx context.Context, tx pgx.Tx, which []int, ids []pgtype.UUID, first, last pgtype.UUID, found func(i int, same bool)) error {
+	columns := b.columns(which)
+	columns[0] = ids
 	// received_at and received_from are left out: they are the producer's, and may be others at each attempt of a
 	// client, whose key was replaced, say.
 	rows, err := tx.Query(ctx, `
@@ -125,29 +172,19 @@ func (b *batch) compare(ctx context.Context, tx pgx.Tx, which []int) error {
 				WHERE e.event_id = sent.event_id AND e.event_id BETWEEN $9 AND $10
 				OFFSET 0
 			) AS there`,
-		append(b.columns(which), b.payloads(which), first, last)...)
+		append(columns, b.payloads(which), first, last)...)
 	if err != nil {
 		return err
 	}
 	var (
-		n, compared int
-		same        bool
+		n    int
+		same bool
 	)
 	_, err = pgx.ForEachRow(rows, []any{&n, &same}, func() error {
-		compared++
-		b.outcomes[which[n-1]] = Reused
-		if same {
-			b.outcomes[which[n-1]] = Duplicate
-		}
+		found(which[n-1], same)
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	if compared != len(which) {
-		return errVanished
-	}
-	return nil
+	return err
 }
 
 // bounds are the smallest and the largest id. A statement that says them reads no other month's partition: PostgreSQL

@@ -76,7 +76,8 @@ func (w *Writer) Path() Path { return w.path }
 // all of it may be: a retry finds the events and calls them Duplicate.) Classify tells what to do; with class Data some
 // event of the batch can't be stored, and the others can.
 //
-// redelivered says that the batch may have been stored before. It is a hint about speed; nothing depends on it.
+// redelivered says that the batch may have been stored before. It is a hint about speed, but for events with a PlainID:
+// those alone are looked for under that, too.
 //
 // Store has no time limit but ctx's. Set one: a network that swallows packets answers nothing.
 func (w *Writer) Store(ctx context.Context, events []event.Event, redelivered bool) ([]Outcome, error) {
@@ -87,6 +88,7 @@ func (w *Writer) Store(ctx context.Context, events []event.Event, redelivered bo
 		return nil, fmt.Errorf("storing: %w", err)
 	}
 	b := newBatch(events)
+	b.again = redelivered
 
 	w.path = PathCopy
 	if redelivered || w.wary > 0 {
@@ -123,6 +125,11 @@ const uniqueViolation = "23505"
 func (w *Writer) transact(ctx context.Context, b *batch) error {
 	// READ COMMITTED, whatever the role's default: each statement must see what those before it have waited for.
 	return pgx.BeginTxFunc(ctx, w.conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		if b.again {
+			if err := b.dropFormer(ctx, tx); err != nil || len(b.firsts) == 0 {
+				return err
+			}
+		}
 		switch w.path {
 		case PathCopy:
 			return b.copyAll(ctx, tx)

@@ -357,3 +357,35 @@ func Example_outcome() {
 	// transient trouble data
 	// copy look insert
 }
+
+// An event whose id was derived under a key may be stored under the plain one, since before there was a key. It is looked for
+// there when it comes again, and only what is the same event is found.
+func TestStoredBeforeThereWasAKey(t *testing.T) {
+	db := testbed.Postgres(t)
+	reader := db.Connect(t, db.Reader)
+	w := newWriter(t, db)
+	before := newEvents(3)
+	store(t, w, false, before...)
+	keyed := func(e event.Event) event.Event {
+		e.PlainID, e.ID = e.ID, idAt(event.IDTime(e.ID))
+		return e
+	}
+	same, other := keyed(before[0]), keyed(before[1])
+	other.Payload = []byte(`{"n": "another"}`)
+	fresh := keyed(newEvent(1, "user_action"))
+	if o := store(t, w, true, same, other, same, fresh, newEvent(1, "user_action")); !slices.Equal(o, []Outcome{Duplicate, Stored, Duplicate, Stored, Stored}) {
+		t.Errorf("again: %v", o)
+	}
+	if o := store(t, w, true, same, same); !slices.Equal(o, []Outcome{Duplicate, Duplicate}) {
+		t.Errorf("nothing else: %v", o)
+	}
+	if o := store(t, w, true, other, fresh); !all(o, Duplicate) {
+		t.Errorf("the new ones again: %v", o)
+	}
+	if n := rows(t, reader); n != 6 {
+		t.Errorf("%d rows, want 6", n)
+	}
+	if n := value[int](t, reader, "SELECT count(*) FROM log_events WHERE event_id = $1", same.ID); n != 0 {
+		t.Error("it is there under both ids")
+	}
+}

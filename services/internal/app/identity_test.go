@@ -1,0 +1,104 @@
+package app_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/deadletter"
+	"github.com/trailpost/trailpost/services/internal/event"
+)
+
+const identitySetting = "IDENTITY_KEY=00112233445566778899aabbccddeeffffeeddccbbaa99887766554433221100"
+
+// python are events as the Python service wrote them: without an id.
+func python(n int) (bodies [][]byte) {
+	now := time.Now().UTC().Format("2006-01-02T15:04:05.000000")
+	for i := range n {
+		bodies = append(bodies, fmt.Appendf(nil, `{"session_id": 7, "event_type": "user_action", "payload": {"n": %d}, "timestamp": %q, "producer_timestamp": %q}`, i, now, now))
+	}
+	return bodies
+}
+
+// bury puts messages on the dead-letter queue.
+func (s *stack) bury(messages ...broker.Message) {
+	s.t.Helper()
+	outlet := broker.NewOutlet(s.broker())
+	defer outlet.Close()
+	if err := outlet.Publish(context.Background(), "log_queue.dead", messages); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// 60 letters that are replayed twice under new ids, since their removal was lost, are 60 rows.
+func TestSixtyReplayedTwiceAreSixtyRows(t *testing.T) {
+	s := newStack(t, identitySetting)
+	consumer := s.consumer()
+	var letters []broker.Message
+	for i := range 60 {
+		e, _, err := new(event.Door).Parse(fmt.Appendf(nil, `{"session_id":1,"event_type":"user_action","payload":{"n":%d}}`, i), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		letter := deadletter.Letter{ID: e.ID, Type: e.Type, Body: event.AppendWire(nil, &e), ContentType: broker.ContentEvent, Reason: deadletter.ReasonIDReused}
+		letters = append(letters, letter.Message(time.Now()))
+	}
+	for range 2 {
+		s.bury(letters...)
+		if n := len(s.replay(deadletter.ReplayOptions{NewID: true})); n < 60 {
+			t.Errorf("%d replayed", n)
+		}
+	}
+	eventually(t, "the second replay is through", func() bool {
+		return s.rows("")+int(metric(t, consumer, "trailpost_events_duplicate_total")) >= 120
+	})
+	if n := s.rows(""); n != 60 {
+		t.Errorf("%d rows, want 60", n)
+	}
+	s.waitLetters(0)
+}
+
+// The day that an installation gets its key: what was stored before and comes again, redelivered or as a raw letter, is no
+// second row.
+func TestTheDayOfTheKey(t *testing.T) {
+	s := newStack(t)
+	bodies := python(4)
+	log := s.logged()
+	old := s.consumer()
+	for _, body := range bodies[:2] {
+		s.publish(amqp.Publishing{ContentType: "application/json", Body: body})
+	}
+	s.waitRows(2)
+	if !strings.Contains(log.String(), "IDENTITY_KEY is not set") {
+		t.Error("nobody is told that there is no key")
+	}
+	if err := old.stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	s.environ = append(s.environ, identitySetting)
+	consumer := s.consumer()
+	if !strings.Contains(log.String(), "derived under the identity key") || strings.Contains(log.String(), "00112233") {
+		t.Errorf("the log:\n%s", log.String())
+	}
+	s.bury(broker.Message{ContentType: "application/json", Body: bodies[0]}, broker.Message{ContentType: "application/json", Body: bodies[2]})
+	if n := len(s.replay(deadletter.ReplayOptions{})); n != 2 {
+		t.Errorf("%d replayed", n)
+	}
+	s.waitRows(3)
+	eventually(t, "the one from before is a duplicate", func() bool { return metric(t, consumer, "trailpost_events_duplicate_total") == 1 })
+	s.publish(amqp.Publishing{ContentType: "application/json", Body: bodies[3]})
+	s.waitRows(4)
+	plain, err := event.ParseWire(bodies[3], time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := s.rows("event_id = $1", plain.ID); n != 0 {
+		t.Error("a new one is stored under the plain id")
+	}
+}
