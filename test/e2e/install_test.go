@@ -33,16 +33,21 @@ func TestInstall(t *testing.T) {
 	n.knowsItsMemory(t, "producer")
 	n.knowsItsMemory(t, "consumer")
 
+	n.looksAtPolicies(t)
+	n.dropsFromAllQueues(t)
 	c := n.newClient(t, n.openDoor(t))
 	c.Pour(t.Context(), nil, ledger.Pace{Events: 2000, PerSecond: 2000, Batch: 100})
 	n.compare(t, c.Ledger)
-	passwords := n.passwords(t)
+	passwords, identity := n.passwords(t), n.secret(t, "trailpost-identity-key")
 
 	r.uninstall(t)
 	n.holdsOnlyWhatStays(t)
 	r.install(t)
 	if got := n.passwords(t); !maps.Equal(got, passwords) {
 		t.Error("a password is another after the release came back")
+	}
+	if got := n.secret(t, "trailpost-identity-key"); !maps.Equal(got, identity) {
+		t.Error("the identity key is another after the release came back")
 	}
 	n.compare(t, c.Ledger) // with the reader's password of the Secret, over TCP
 	c.Pour(t.Context(), nil, ledger.Pace{Events: 500, PerSecond: 2000, Batch: 100})
@@ -135,7 +140,7 @@ func (n *namespace) holdsOnlyWhatStays(t *testing.T) {
 	for name := range strings.FieldsSeq(left) {
 		switch {
 		case strings.HasPrefix(name, "persistentvolumeclaim/"):
-		case slices.Contains([]string{"secret/trailpost-database", "secret/trailpost-postgresql", "secret/trailpost-rabbitmq", "secret/trailpost-producer-keys"}, name):
+		case slices.Contains([]string{"secret/trailpost-database", "secret/trailpost-postgresql", "secret/trailpost-rabbitmq", "secret/trailpost-producer-keys", "secret/trailpost-identity-key"}, name):
 		case name == "pod/"+selfTestPod: // helm leaves a test's pod for its log
 		case name == "configmap/kube-root-ca.crt", name == "serviceaccount/default", name == "service/e2e-door": // not ours
 		default:

@@ -45,12 +45,23 @@ spec:
   {{- end }}
 {{- end -}}
 
+{{/* A URL's port: its own, or its scheme's. */}}
+{{- define "trailpost.urlPort" -}}
+{{- $url := urlParse . -}}
+{{- regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (eq $url.scheme "https" | ternary "443" "80") -}}
+{{- end -}}
+
+{{/* AMQP, and the management API where it is asked. */}}
 {{- define "trailpost.networkPolicy.toRabbitMQ" -}}
-{{ include "trailpost.networkPolicy.toServer" (dict "root" . "name" "rabbitmq" "own" .Values.rabbitmq.enabled "port" (include "trailpost.rabbitmq.port" .) "addresses" .Values.networkPolicy.externalRabbitmq) }}
+{{- $server := dict "root" . "name" "rabbitmq" "own" .Values.rabbitmq.enabled "addresses" .Values.networkPolicy.externalRabbitmq -}}
+{{ include "trailpost.networkPolicy.toServer" (merge (dict "port" (include "trailpost.rabbitmq.port" .)) $server) }}
+{{- with include "trailpost.rabbitmq.managementUrl" . }}
+{{ include "trailpost.networkPolicy.toServer" (merge (dict "port" (include "trailpost.urlPort" .)) $server) }}
+{{- end }}
 {{- end -}}
 
 {{- define "trailpost.networkPolicy.toCollector" -}}
-{{ include "trailpost.networkPolicy.toServer" (dict "root" . "name" "" "own" false "port" (include "trailpost.tracing.port" .) "addresses" .Values.networkPolicy.collector) }}
+{{ include "trailpost.networkPolicy.toServer" (dict "root" . "name" "" "own" false "port" (include "trailpost.urlPort" .Values.tracing.endpoint) "addresses" .Values.networkPolicy.collector) }}
 {{- end -}}
 
 {{- define "trailpost.networkPolicy.toDatabase" -}}

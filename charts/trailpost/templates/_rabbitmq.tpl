@@ -19,6 +19,16 @@ variables; passwords and certificates are files.
 {{- end -}}
 {{- end -}}
 
+{{/* Where the services ask which policies the queues are under, or "". */}}
+{{- define "trailpost.rabbitmq.managementUrl" -}}
+{{- if not .Values.rabbitmq.enabled -}}
+{{- default "" .Values.externalRabbitmq.managementUrl -}}
+{{- else if .Values.rabbitmq.management.enabled -}}
+{{- $tls := include "rabbitmq.tls" .Subcharts.rabbitmq -}}
+{{- printf "%s://%s:%s" (empty $tls | ternary "http" "https") (include "trailpost.rabbitmq.host" .) (include "rabbitmq.managementPort" .Subcharts.rabbitmq) -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The Secret with the keys producer-password and consumer-password. */}}
 {{- define "trailpost.rabbitmq.secretName" -}}
 {{- if .Values.rabbitmq.enabled -}}
@@ -39,6 +49,10 @@ RABBITMQ_USER: {{ $own | ternary .component (get $external.users .component) | q
 RABBITMQ_PASSWORD_FILE: /etc/trailpost/rabbitmq/password
 RABBITMQ_QUEUE_NAME: {{ include "trailpost.rabbitmq.queue" .root | quote }}
 RABBITMQ_QUEUE_TYPE: {{ $own | ternary "existing" $external.queueType | quote }}
+{{- with include "trailpost.rabbitmq.managementUrl" .root }}
+RABBITMQ_MANAGEMENT_URL: {{ . | quote }}
+{{- end }}
+RABBITMQ_ALLOW_LOSSY_POLICIES: {{ default false .root.Values.allowLossyPolicies | quote }}
 {{- if and $own .root.Values.global.tls.enabled }}
 RABBITMQ_TLS: "true"
 RABBITMQ_CACERTFILE: /etc/trailpost/rabbitmq/ca.crt

@@ -53,9 +53,3 @@ OTEL_EXPORTER_OTLP_CERTIFICATE: /etc/trailpost/tracing/ca.crt
   mountPath: /etc/trailpost/tracing
   readOnly: true
 {{- end -}}
-
-{{/* The endpoint's port: its own, or its scheme's. */}}
-{{- define "trailpost.tracing.port" -}}
-{{- $url := urlParse .Values.tracing.endpoint -}}
-{{- regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (eq $url.scheme "https" | ternary "443" "80") -}}
-{{- end -}}

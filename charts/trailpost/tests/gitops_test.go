@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,7 +44,7 @@ func TestGitOpsHasNoPasswords(t *testing.T) {
 			continue
 		}
 		for key := range as[corev1.Secret](t, o).Data {
-			if strings.Contains(key, "password") || strings.Contains(key, "cookie") || strings.Contains(key, "client-key") {
+			if strings.Contains(key, "password") || strings.Contains(key, "cookie") || strings.Contains(key, "client-key") || strings.Contains(key, "identity-key") {
 				t.Errorf("%s has %s", o.id(), key)
 			}
 		}
@@ -57,7 +58,7 @@ func TestSecretsOutliveTheRelease(t *testing.T) {
 			continue
 		}
 		for key := range as[corev1.Secret](t, o).Data {
-			if (strings.HasSuffix(key, "-password") || key == "erlang-cookie" || key == "client-key") && o.Annotations["helm.sh/resource-policy"] != "keep" {
+			if (strings.HasSuffix(key, "-password") || key == "erlang-cookie" || strings.HasSuffix(key, "-key")) && o.Annotations["helm.sh/resource-policy"] != "keep" {
 				t.Errorf("%s has %s and goes with the release", o.id(), key)
 			}
 		}
@@ -90,7 +91,7 @@ func TestOnlySecretsLookUp(t *testing.T) {
 		if err != nil {
 			continue // a folder
 		}
-		if strings.Contains(string(text), "lookup ") && filepath.Base(file) != "_database.tpl" && filepath.Base(file) != "keys-secret.yaml" {
+		if strings.Contains(string(text), "lookup ") && !slices.Contains([]string{"_database.tpl", "keys-secret.yaml", "identity-secret.yaml"}, filepath.Base(file)) {
 			t.Errorf("%s looks things up", file)
 		}
 	}

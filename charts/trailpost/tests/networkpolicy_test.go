@@ -69,6 +69,8 @@ func TestPoliciesLetTheTrailThrough(t *testing.T) {
 	}{
 		{"producer", "rabbitmq", 5672, true},
 		{"consumer", "rabbitmq", 5672, true},
+		{"producer", "rabbitmq", 15672, true},
+		{"consumer", "rabbitmq", 15672, true},
 		{"consumer", "postgresql", 5432, true},
 		{"migrate", "postgresql", 5432, true},
 		{"partitions", "postgresql", 5432, true},
@@ -77,6 +79,8 @@ func TestPoliciesLetTheTrailThrough(t *testing.T) {
 		{"test", "producer", 8002, false},
 		{"producer", "postgresql", 5432, false},
 		{"migrate", "rabbitmq", 5672, false},
+		{"migrate", "rabbitmq", 15672, false},
+		{"producer", "rabbitmq", 15692, false},
 		{"partitions", "rabbitmq", 5672, false},
 		{"consumer", "producer", 8001, false},
 	} {

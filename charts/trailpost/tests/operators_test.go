@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -91,10 +92,12 @@ func TestOperatorsValuesNameWhatIsThere(t *testing.T) {
 		"RABBITMQ_PORT":       "5671",
 		"RABBITMQ_QUEUE_TYPE": "existing",
 		"RABBITMQ_TLS":        "true",
-		"DATABASE_HOST":       postgresql.Name + "-rw",
-		"DATABASE_NAME":       initdb.Database,
-		"DATABASE_USER":       postgresql.Spec.Managed.Roles[0].Name,
-		"DATABASE_SSLMODE":    "verify-full",
+		// whose certificate has the Service's name (make-secrets, components/cert-manager)
+		"RABBITMQ_MANAGEMENT_URL": "https://" + rabbitmq.Name + ":15671",
+		"DATABASE_HOST":           postgresql.Name + "-rw",
+		"DATABASE_NAME":           initdb.Database,
+		"DATABASE_USER":           postgresql.Spec.Managed.Roles[0].Name,
+		"DATABASE_SSLMODE":        "verify-full",
 	} {
 		if settings[name] != want {
 			t.Errorf("%s is %q, want %q", name, settings[name], want)
@@ -122,6 +125,8 @@ func TestOperatorsValuesNameWhatIsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	identity := as[appsv1.Deployment](t, find(t, ours, "Deployment/trailpost-producer")).Spec.Template.Spec
+	known = append(known, secretOf(t, identity, "identity"))
 	for secret, role := range logins {
 		if !strings.Contains(string(script), "\nlogin "+secret+" "+role+"\n") {
 			t.Errorf("k8s/make-secrets makes no %s for %s", secret, role)
@@ -135,6 +140,9 @@ func TestOperatorsValuesNameWhatIsThere(t *testing.T) {
 	used := map[string]bool{}
 	for _, p := range pods(t, ours) {
 		for _, volume := range p.spec.Volumes {
+			if volume.Name == "identity" {
+				used[volume.Secret.SecretName] = true
+			}
 			if volume.Projected == nil {
 				continue
 			}
@@ -338,7 +346,10 @@ func TestOperatorsPoliciesLetTheTrailThrough(t *testing.T) {
 		{"producer", "postgresql", 5432, false},
 		{"migrate", "rabbitmq", 5671, false},
 		{"rabbitmq", "postgresql", 5432, false},
-		{"consumer", "rabbitmq", 15671, false},
+		{"producer", "rabbitmq", 15671, true},
+		{"consumer", "rabbitmq", 15671, true},
+		{"migrate", "rabbitmq", 15671, false},
+		{"consumer", "rabbitmq", 15672, false},
 	} {
 		from, fromOK := named[way.from]
 		to, toOK := named[way.to]

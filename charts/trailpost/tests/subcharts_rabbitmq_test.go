@@ -8,6 +8,7 @@ import (
 	"maps"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -33,6 +34,7 @@ type definitions struct {
 	Policies []struct {
 		Pattern    string         `json:"pattern"`
 		ApplyTo    string         `json:"apply-to"`
+		Priority   int            `json:"priority"`
 		Definition map[string]any `json:"definition"`
 	} `json:"policies"`
 	Queues []struct {
@@ -150,7 +152,8 @@ func TestUsersHaveTheLeastRights(t *testing.T) {
 		t.Errorf("rights are %v", got)
 	}
 	for _, u := range d.Users {
-		if want := map[string]int{"admin": 1}[u.Name]; len(u.Tags) != want {
+		// management: to see their queues, and the policies that these are under, over HTTP; no more than their rights allow.
+		if want := map[string]string{"admin": "administrator", "producer": "management", "consumer": "management"}[u.Name]; !slices.Equal(u.Tags, []string{want}) {
 			t.Errorf("%s has the tags %v", u.Name, u.Tags)
 		}
 		if u.PasswordHash != "@"+u.Name+"-password@" {
@@ -159,19 +162,32 @@ func TestUsersHaveTheLeastRights(t *testing.T) {
 	}
 }
 
-func TestQueuePolicy(t *testing.T) {
-	for args, want := range map[string]map[string]any{
-		"logLevel=info": {"delivery-limit": 1000.0, "consumer-timeout": 21600000.0},
+// Each queue has a policy of its own above those that somebody makes for all queues, and it has nothing that drops.
+func TestQueuePolicies(t *testing.T) {
+	dead := func(timeout float64) map[string]any {
+		return map[string]any{"overflow": "reject-publish", "delivery-limit": 2000000000.0, "consumer-timeout": timeout}
+	}
+	for args, want := range map[string][]map[string]any{
+		"logLevel=info": {{"overflow": "reject-publish", "delivery-limit": 1000.0, "consumer-timeout": 21600000.0}, dead(21600000)},
 		"queue.maxLengthBytes=8589934592,queue.deliveryLimit=50,queue.consumerTimeoutSeconds=60": {
-			"delivery-limit": 50.0, "consumer-timeout": 60000.0, "max-length-bytes": 8589934592.0},
+			{"overflow": "reject-publish", "delivery-limit": 50.0, "consumer-timeout": 60000.0, "max-length-bytes": 8589934592.0}, dead(60000)},
+		"queue.name=a.b+c": {{"overflow": "reject-publish", "delivery-limit": 1000.0, "consumer-timeout": 21600000.0}, dead(21600000)},
 	} {
-		policies := rabbitDefinitions(t, "--set", args).Policies
-		if len(policies) != 1 || !reflect.DeepEqual(policies[0].Definition, want) {
-			t.Errorf("%s: policies are %v", args, policies)
+		d := rabbitDefinitions(t, "--set", args)
+		if len(d.Policies) != 2 {
+			t.Fatalf("%s: policies are %v", args, d.Policies)
 		}
-		// The dead letters have no policy: nothing may delete them.
-		if p := regexp.MustCompile(policies[0].Pattern); !p.MatchString("log_queue") || p.MatchString("log_queue.dead") {
-			t.Errorf("the policy applies to %s", p)
+		name := d.Queues[1].Name
+		for i, queue := range []string{name, name + ".dead"} {
+			p := d.Policies[i]
+			if !reflect.DeepEqual(p.Definition, want[i]) || p.Priority != 100 || p.ApplyTo != "quorum_queues" {
+				t.Errorf("%s: the policy of %s is %v", args, queue, p)
+			}
+			for _, other := range []string{name, name + ".dead", name + ".deadly", "axb+c", "axb+c.dead", "log_queueXdead"} {
+				if got := regexp.MustCompile(p.Pattern).MatchString(other); got != (other == queue) {
+					t.Errorf("%s: the policy of %s applies to %s: %v", args, queue, other, got)
+				}
+			}
 		}
 	}
 }

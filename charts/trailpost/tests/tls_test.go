@@ -133,6 +133,9 @@ func TestTLSIsOnEveryHop(t *testing.T) {
 							t.Errorf("%s speaks AMQP in the clear: %v", p.of, env)
 						}
 						verified(p, c, env["RABBITMQ_CACERTFILE"], way.rabbitmq, host)
+						if want := "https://" + host + ":15671"; env["RABBITMQ_MANAGEMENT_URL"] != want {
+							t.Errorf("%s asks %s for policies, want %s", p.of, env["RABBITMQ_MANAGEMENT_URL"], want)
+						}
 					}
 					if host, ok := env["DATABASE_HOST"]; ok {
 						asked["PostgreSQL"]++
@@ -228,7 +231,7 @@ func TestPoliciesFollowTLS(t *testing.T) {
 		named[p.of] = p
 	}
 	for _, from := range []string{"Deployment/trailpost-producer", "Deployment/trailpost-consumer"} {
-		for port, open := range map[int32]bool{5671: true, 5672: false} {
+		for port, open := range map[int32]bool{5671: true, 5672: false, 15671: true, 15672: false} {
 			if out, in := reaches(t, all, named[from], named["StatefulSet/trailpost-rabbitmq"], port); out != open || in != open {
 				t.Errorf("%s to RabbitMQ's port %d: out %t, in %t", from, port, out, in)
 			}

@@ -3,6 +3,7 @@
 ENVIRONMENT: {{ .Values.environment | quote }}
 LOG_LEVEL: {{ .Values.logLevel | quote }}
 {{ include "trailpost.rabbitmq.settings" (dict "root" . "component" "consumer") }}
+{{ include "trailpost.identity.settings" . }}
 {{ include "trailpost.database.settings" . }}
 DATABASE_USER: {{ .Values.database.users.writer | quote }}
 DATABASE_PASSWORD_FILE: /etc/trailpost/database/writer-password
@@ -20,6 +21,7 @@ CONSUMER_SHUTDOWN_TIMEOUT: {{ printf "%vs" .Values.consumer.shutdownTimeoutSecon
 
 {{- define "trailpost.consumer.mounts" -}}
 {{ include "trailpost.rabbitmq.mount" . }}
+{{ include "trailpost.identity.mount" . }}
 {{ include "trailpost.database.mount" . }}
 {{- if include "trailpost.tracing.files" . }}
 {{ include "trailpost.tracing.mount" . }}

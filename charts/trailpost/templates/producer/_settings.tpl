@@ -3,6 +3,7 @@
 ENVIRONMENT: {{ .Values.environment | quote }}
 LOG_LEVEL: {{ .Values.logLevel | quote }}
 {{ include "trailpost.rabbitmq.settings" (dict "root" . "component" "producer") }}
+{{ include "trailpost.identity.settings" . }}
 RABBITMQ_EVENTS_PER_MESSAGE: {{ .Values.producer.eventsPerMessage | quote }}
 RABBITMQ_CONFIRM_TIMEOUT: {{ printf "%vs" .Values.producer.confirmTimeoutSeconds | quote }}
 PRODUCER_PORT: "8001"
