@@ -75,6 +75,14 @@ faults: ## every fault alone, FAULTSTIME (default 3m) of a random schedule, and 
 	hack/install-packages
 	$(GO) test -count=1 -v -timeout 2h ./services/internal/faults -faults.all -faults.duration=$(FAULTSTIME) $(TESTFLAGS)
 
+# `make test` has two of the runs, and a smaller table.
+.PHONY: followers
+followers: ## docs/following.md through 100 random runs of crashes and restores, and what its pages read of 10 million rows
+	hack/install-packages
+	hack/need psql postgresql-client
+	$(GO) test -count=1 -v -timeout 4h ./services/internal/followers -followers.runs=100 -followers.rows=10000000 \
+	  -followers.o=../../../docs/measurements/followers.txt $(TESTFLAGS)
+
 .PHONY: fuzz
 fuzz: bin/withservers ## each fuzz target for FUZZTIME (default 30s)
 	hack/install-packages
@@ -100,7 +108,7 @@ soak: ## 2,000 events a second for half an hour, after which memory, goroutines 
 bin/withservers:
 	@$(GO) build -o $@ ./services/internal/testbed/cmd/withservers
 
-# The examples of README and docs/retention.md are run by tests.
+# The examples of README, docs/retention.md and docs/following.md are run by tests.
 .PHONY: readme-commands
 readme-commands:
 	@hack/need curl

@@ -37,6 +37,12 @@ var (
 	readerLogin = Login{Name: "trailpost_reader_login", Password: `reader p@ss:w/rd?#%&"'$é`}
 )
 
+// On is the same database on a copy of its server.
+func (db DB) On(server *PostgresServer) DB {
+	db.Host, db.Port, db.server = server.Host, server.Port, server
+	return db
+}
+
 // DSN is the URL of the database for a login.
 func (db DB) DSN(l Login) string { return db.server.DSN(db.Name, l) }
 
