@@ -110,7 +110,7 @@ func connectionName(service string) string {
 func Database(cfg *config.Config) store.Config {
 	d := cfg.Database
 	return store.Config{
-		Host: d.Host, Port: d.Port, Database: d.Name, User: d.User, Password: d.Password.Reveal(),
+		Host: d.Host, Ports: d.Port.List(), Database: d.Name, User: d.User, Password: d.Password.Reveal(),
 		SSLMode: d.SSLMode, SSLRootCert: d.SSLRootCert, SSLCert: d.SSLCert, SSLKey: d.SSLKey,
 		ConnectTimeout: d.ConnectTimeout, ApplicationName: "trailpost-consumer",
 	}

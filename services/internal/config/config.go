@@ -32,8 +32,8 @@ type Service struct {
 
 // Database is PostgreSQL. The TLS settings are libpq's.
 type Database struct {
-	Host           string        `env:"DATABASE_HOST" envDefault:"localhost" help:"PostgreSQL host, or the directory of its socket."`
-	Port           uint16        `env:"DATABASE_PORT" envDefault:"5432" min:"1" max:"65535" help:"PostgreSQL port."`
+	Host           string        `env:"DATABASE_HOST" envDefault:"localhost" help:"PostgreSQL host, or the directory of its socket; or several with commas between, of which the first is used that takes writes."`
+	Port           Ports         `env:"DATABASE_PORT" envDefault:"5432" help:"PostgreSQL port; or one for each of several hosts, with commas between."`
 	Name           string        `env:"DATABASE_NAME" envDefault:"code_reviewer_logs" help:"Database name."`
 	User           string        `env:"DATABASE_USER" envDefault:"logging_service_user" for:"consumer,roles" help:"The consumer's role: it inserts and selects, and can't change the trail."`
 	Password       Secret        `env:"DATABASE_PASSWORD" for:"consumer,roles" required:"consumer,roles" help:"Password of DATABASE_USER."`
@@ -41,7 +41,7 @@ type Database struct {
 	SSLRootCert    string        `env:"DATABASE_SSLROOTCERT" file:"readable" help:"File of the certificate authorities that may sign the server's certificate."`
 	SSLCert        string        `env:"DATABASE_SSLCERT" file:"readable" help:"File of the client certificate."`
 	SSLKey         string        `env:"DATABASE_SSLKEY" file:"readable" help:"File of the client certificate's key."`
-	ConnectTimeout time.Duration `env:"DATABASE_CONNECT_TIMEOUT" envDefault:"10s" min:"100ms" max:"5m" help:"Longest time to wait for a connection."`
+	ConnectTimeout time.Duration `env:"DATABASE_CONNECT_TIMEOUT" envDefault:"10s" min:"100ms" max:"5m" help:"Longest time to wait for a connection to one host."`
 }
 
 // RabbitMQ is the broker and the queue. The TLS settings are named as RabbitMQ's own.

@@ -54,6 +54,8 @@ func (f field) want() string {
 	switch f.value.Interface().(type) {
 	case uint16:
 		return fmt.Sprintf("a port from %s to %s", from, to)
+	case Ports:
+		return "a port from 1 to 65535, or several with commas between"
 	case int:
 		return fmt.Sprintf("a whole number from %s to %s", from, to)
 	case ByteSize:

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -66,6 +67,13 @@ func (l *loader) checkRabbitMQ(r *RabbitMQ) {
 
 func (l *loader) checkDatabase(cfg *Config) {
 	l.checkPair("DATABASE_SSLCERT", "DATABASE_SSLKEY")
+	hosts := strings.Split(cfg.Database.Host, ",")
+	if slices.ContainsFunc(hosts, func(host string) bool { return strings.TrimSpace(host) == "" }) && !l.blamed("DATABASE_HOST") {
+		l.blame("DATABASE_HOST", "must be a host, or several with commas between")
+	}
+	if ports := len(cfg.Database.Port.List()); ports > 1 && ports != len(hosts) && !l.blamed("DATABASE_PORT") {
+		l.blame("DATABASE_PORT", "must be one port, or as many as DATABASE_HOST has hosts")
+	}
 	for name, value := range map[string]string{
 		"DATABASE_NAME":         cfg.Database.Name,
 		"DATABASE_USER":         cfg.Database.User,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/schema"
+	"github.com/trailpost/trailpost/services/internal/store"
 )
 
 // command is the command line. environ and dir are where settings come from.
@@ -108,9 +109,9 @@ func down(s source) *cobra.Command {
 			}
 			logged := schema.WithLogger(logger(cmd, cfg))
 			if all {
-				return schema.DownAll(cmd.Context(), owner, logged)
+				return store.Explain(schema.DownAll(cmd.Context(), owner, logged))
 			}
-			return schema.Down(cmd.Context(), owner, n, logged)
+			return store.Explain(schema.Down(cmd.Context(), owner, n, logged))
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "take back every migration, and with them the trail")
@@ -166,7 +167,7 @@ func force(s source) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return schema.Force(cmd.Context(), owner, v)
+			return store.Explain(schema.Force(cmd.Context(), owner, v))
 		},
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/partitions"
+	"github.com/trailpost/trailpost/services/internal/store"
 )
 
 // months is the command partitions.
@@ -58,10 +59,10 @@ func (t *trail) do(cmd *cobra.Command, f func(*partitions.Session) error) (err e
 		Log: logger(cmd, cfg), MinAge: partitions.MinAge(cfg.Producer.EventIDMaxAge), Patience: t.patience,
 	})
 	if err != nil {
-		return err
+		return store.Explain(err)
 	}
 	defer func() { err = errors.Join(err, session.Close()) }()
-	return f(session)
+	return store.Explain(f(session))
 }
 
 func listMonths(t *trail) *cobra.Command {

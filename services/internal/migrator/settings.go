@@ -48,7 +48,7 @@ func rolesConfig(cfg *config.Config) (schema.RolesConfig, error) {
 func conn(cfg *config.Config, database, user string, password config.Secret) (*pgx.ConnConfig, error) {
 	db := cfg.Database
 	return store.Config{
-		Host: db.Host, Port: db.Port, Database: database, User: user, Password: password.Reveal(),
+		Host: db.Host, Ports: db.Port.List(), Database: database, User: user, Password: password.Reveal(),
 		SSLMode: db.SSLMode, SSLRootCert: db.SSLRootCert, SSLCert: db.SSLCert, SSLKey: db.SSLKey,
 		ConnectTimeout: db.ConnectTimeout, ApplicationName: "trailpost-migrate",
 	}.ConnConfig()

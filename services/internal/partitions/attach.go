@@ -23,6 +23,9 @@ func (s *Session) Attach(ctx context.Context, months ...Month) ([]Month, error) 
 		s.log.InfoContext(ctx, "Month attached", "month", m.String(), "table", m.Table())
 		done = append(done, m)
 	}
+	if err := s.settle(ctx); err != nil {
+		return done, fmt.Errorf("attaching: %w", err)
+	}
 	return done, nil
 }
 

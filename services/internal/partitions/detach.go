@@ -46,6 +46,9 @@ func (s *Session) Detach(ctx context.Context, age time.Duration) ([]Month, error
 		}
 		done = append(done, p.Month)
 	}
+	if err := s.settle(ctx); err != nil {
+		return done, fmt.Errorf("detaching: %w", err)
+	}
 	return done, nil
 }
 
@@ -71,8 +74,8 @@ func (s *Session) detach(ctx context.Context, m Month) error {
 // while it has its locks: nobody waits for a client that stalls.
 //
 // lock_timeout is for each lock, statement_timeout for all of them. With its locks, the rest takes milliseconds; where it doesn't, it gives way, too.
-// The log need not reach the disk, or a standby, while others wait: what comes after and does reach it brings this
-// along, and if nothing does, the month is attached again, and no event the less.
+// The log need not reach the disk, or a standby, while others wait: settle, or what else comes after and does reach it,
+// brings this along, and if nothing does, the month is attached again, and no event the less.
 const detachment = `
 SET LOCAL lock_timeout = '200ms';
 SET LOCAL statement_timeout = '200ms';

@@ -64,7 +64,7 @@ func (s *Session) dropEach(ctx context.Context, asked []Month, drop func(pgx.Tx,
 			s.tellDropped(ctx, m, r)
 			done = append(done, m)
 		}
-		return nil
+		return s.settle(ctx)
 	}()
 	if err != nil {
 		err = fmt.Errorf("dropping: %w", err)

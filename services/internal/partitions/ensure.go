@@ -17,6 +17,9 @@ func (s *Session) Ensure(ctx context.Context, monthsAhead int) (made int, err er
 		made += n
 		return s.requireAttached(ctx, monthsAhead)
 	})
+	if err == nil {
+		err = s.settle(ctx)
+	}
 	if err != nil {
 		return made, fmt.Errorf("making partitions: %w", err)
 	}

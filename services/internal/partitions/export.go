@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/trailpost/trailpost/services/internal/durable"
 )
 
 // Export writes detached months, those asked for or all, into a directory: a file and its manifest each. It returns
@@ -42,7 +44,7 @@ func (s *Session) frozen(ctx context.Context, m Month, f func(pgx.Tx) error) err
 	if err := s.work(ctx); err != nil {
 		return err
 	}
-	return pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
+	return durable.Tx(ctx, s.conn, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "LOCK TABLE ONLY "+qualified(m.Table())+" IN SHARE MODE"); err != nil {
 			return err
 		}

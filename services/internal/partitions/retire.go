@@ -23,6 +23,9 @@ func (s *Session) Retire(ctx context.Context, dir string, age time.Duration) ([]
 		}
 		done = append(done, p.Month)
 	}
+	if err := s.settle(ctx); err != nil {
+		return done, fmt.Errorf("retiring: %w", err)
+	}
 	return done, nil
 }
 

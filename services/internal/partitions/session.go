@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/trailpost/trailpost/services/internal/durable"
 )
 
 // LeastAge is the age below which no month is ever taken out: the default of EVENT_ID_MAX_AGE, and a day.
@@ -49,9 +51,10 @@ type Session struct {
 	locked   bool // whether it has workLock
 }
 
-// Open connects as the owner. Another role is ErrNotOwner.
+// Open connects as the owner. Another role is ErrNotOwner. Where no server takes writes it connects to one that doesn't:
+// List works there.
 func Open(ctx context.Context, cc *pgx.ConnConfig, opts Options) (*Session, error) {
-	conn, err := pgx.ConnectConfig(ctx, cc)
+	conn, err := durable.Connect(ctx, cc, durable.Options{Settings: settings, ReadOnlyToo: true, Log: opts.Log})
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +65,7 @@ func Open(ctx context.Context, cc *pgx.ConnConfig, opts Options) (*Session, erro
 	if s.patience == 0 {
 		s.patience = DefaultPatience
 	}
-	if err := s.prepare(ctx); err != nil {
+	if err := s.requireOwner(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -81,10 +84,7 @@ const settings = `
 	 WHERE name IN ('search_path', 'TimeZone', 'default_transaction_isolation', 'default_transaction_read_only',
 	       'statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout', 'idle_session_timeout')`
 
-func (s *Session) prepare(ctx context.Context) error {
-	if _, err := s.conn.Exec(ctx, settings); err != nil {
-		return err
-	}
+func (s *Session) requireOwner(ctx context.Context) error {
 	var (
 		me, owner *string
 		owns      bool
@@ -137,6 +137,10 @@ func (s *Session) work(ctx context.Context) error {
 	}
 	return nil
 }
+
+// settle waits until what this session has changed, and what it found to be done already, is as durable as the database is
+// set to make it. It comes at the end of all that says "done", and after the locks are free: a standby may be away.
+func (s *Session) settle(ctx context.Context) error { return durable.Settle(ctx, s.conn) }
 
 // now is the database's clock.
 func (s *Session) now(ctx context.Context) (now time.Time, err error) {

@@ -12,6 +12,8 @@ import (
 	"github.com/golang-migrate/migrate/v4/database"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/trailpost/trailpost/services/internal/durable"
 )
 
 // closeTimeout is how long a goodbye to the server may take.
@@ -30,20 +32,18 @@ type driver struct {
 
 // connect opens the session. Its timeouts are off, whatever the role's settings say: a migration takes what it takes,
 // and so does waiting for another process's.
-func connect(ctx context.Context, cc *pgx.ConnConfig) (*driver, error) {
-	conn, err := pgx.ConnectConfig(ctx, cc)
+func connect(ctx context.Context, cc *pgx.ConnConfig, o options) (*driver, error) {
+	conn, err := durable.Connect(ctx, cc, durable.Options{Settings: session, ReadOnlyToo: o.reads, Log: o.log})
 	if err != nil {
 		return nil, err
 	}
-	d := &driver{ctx: ctx, conn: conn}
-	// The functions and grants of the migrations are about public; a role's own search_path must not lead elsewhere.
-	const session = `SET search_path = public; SET statement_timeout = 0; SET lock_timeout = 0;
-		SET idle_in_transaction_session_timeout = 0`
-	if _, err := conn.PgConn().Exec(ctx, session).ReadAll(); err != nil {
-		return nil, errors.Join(err, d.Close())
-	}
-	return d, nil
+	return &driver{ctx: ctx, conn: conn}, nil
 }
+
+// session is about public, as the functions and grants of the migrations are: a role's own search_path must not lead
+// elsewhere.
+const session = `SET search_path = public; SET statement_timeout = 0; SET lock_timeout = 0;
+	SET idle_in_transaction_session_timeout = 0`
 
 // Lock waits until no other process migrates this database, without limit.
 func (d *driver) Lock() error {
@@ -142,7 +142,7 @@ func (d *driver) Drop() error {
 // transact does not hear the end of the driver's context: a step that has begun is finished.
 func (d *driver) transact(f func(context.Context, pgx.Tx) error) error {
 	ctx := context.WithoutCancel(d.ctx)
-	return pgx.BeginFunc(ctx, d.conn, func(tx pgx.Tx) error { return f(ctx, tx) })
+	return durable.Tx(ctx, d.conn, pgx.TxOptions{}, func(tx pgx.Tx) error { return f(ctx, tx) })
 }
 
 // createTable makes the table that golang-migrate's drivers share. The writer reads it to know whether it may start.

@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/trailpost/trailpost/services/internal/durable"
 )
 
 // The group roles. What they may do is in the migrations; who belongs to them is made by Roles.
@@ -52,7 +54,7 @@ func Roles(ctx context.Context, cfg RolesConfig) (err error) {
 	if err := cfg.validate(); err != nil {
 		return err
 	}
-	conn, err := pgx.ConnectConfig(ctx, cfg.Admin)
+	conn, err := durable.Connect(ctx, cfg.Admin, durable.Options{})
 	if err != nil {
 		return err
 	}
@@ -78,12 +80,16 @@ func Roles(ctx context.Context, cfg RolesConfig) (err error) {
 	if err := a.join(ctx, cfg.Reader.Name, ReaderGroup); err != nil {
 		return err
 	}
-	return a.actAs(ctx, cfg.Owner.Name, func() error {
+	err = a.actAs(ctx, cfg.Owner.Name, func() error {
 		if err := a.makeDatabase(ctx, cfg); err != nil {
 			return err
 		}
 		return grantDatabase(ctx, cfg)
 	})
+	if err != nil {
+		return err
+	}
+	return durable.Settle(ctx, conn)
 }
 
 func (cfg RolesConfig) validate() error {
@@ -208,7 +214,7 @@ func (a admin) makeDatabase(ctx context.Context, cfg RolesConfig) error {
 func grantDatabase(ctx context.Context, cfg RolesConfig) error {
 	cc := cfg.Admin.Copy()
 	cc.Database = cfg.Database
-	conn, err := pgx.ConnectConfig(ctx, cc)
+	conn, err := durable.Connect(ctx, cc, durable.Options{})
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trailpost/trailpost/migrations"
+	"github.com/trailpost/trailpost/services/internal/durable"
 )
 
 // DirtyError says that another tool died half-way through a migration of this database. Nothing here writes that flag.
@@ -40,9 +41,13 @@ func (e *RolesError) Error() string {
 type Option func(*options)
 
 type options struct {
-	log *slog.Logger
-	fs  fs.FS
+	log   *slog.Logger
+	fs    fs.FS
+	reads bool // and changes nothing
 }
+
+// reading is for what a standby can answer as well.
+func reading(o *options) { o.reads = true }
 
 // WithLogger tells log about each step.
 func WithLogger(log *slog.Logger) Option { return func(o *options) { o.log = log } }
@@ -110,7 +115,7 @@ func DownAll(ctx context.Context, cc *pgx.ConnConfig, opts ...Option) error {
 // Version returns the database's version, 0 for one without the schema. A dirty one is returned with a *DirtyError.
 func Version(ctx context.Context, cc *pgx.ConnConfig) (uint, error) {
 	var version uint
-	err := run(ctx, cc, nil, func(m *migrate.Migrate, _ *driver, _ options) error {
+	err := run(ctx, cc, []Option{reading}, func(m *migrate.Migrate, _ *driver, _ options) error {
 		v, dirty, err := m.Version()
 		version = v
 		switch {
@@ -180,13 +185,13 @@ func open(files fs.FS) source.Driver {
 	return src
 }
 
-// run connects, does f and disconnects, which gives the lock back.
+// run connects, does f, makes sure that it lasts, and disconnects, which gives the lock back.
 func run(ctx context.Context, cc *pgx.ConnConfig, opts []Option, f func(*migrate.Migrate, *driver, options) error) error {
 	o := options{log: slog.New(slog.DiscardHandler), fs: migrations.FS}
 	for _, set := range opts {
 		set(&o)
 	}
-	d, err := connect(ctx, cc)
+	d, err := connect(ctx, cc, o)
 	if err != nil {
 		return fmt.Errorf("migrating: %w", err)
 	}
@@ -200,6 +205,9 @@ func run(ctx context.Context, cc *pgx.ConnConfig, opts []Option, f func(*migrate
 	m.Log = stepLog{o.log}
 
 	err = f(m, d, o)
+	if err == nil && !o.reads {
+		err = durable.Settle(ctx, d.conn) // what was there already may be one that a run before was not sure of
+	}
 	if dirty, ok := errors.AsType[migrate.ErrDirty](err); ok {
 		return &DirtyError{Version: uint(dirty.Version)}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"github.com/trailpost/trailpost/services/internal/durable"
 	"github.com/trailpost/trailpost/services/internal/event"
 )
 
@@ -79,6 +80,8 @@ func (b *batch) lookThenCopy(ctx context.Context, tx pgx.Tx) error {
 		if err := b.copy(ctx, tx, fresh); err != nil {
 			return err
 		}
+	} else if err := durable.Mark(ctx, tx); err != nil {
+		return err
 	}
 	return b.compare(ctx, tx, append(known, b.repeats...))
 }
@@ -100,6 +103,11 @@ func (b *batch) insertNew(ctx context.Context, tx pgx.Tx) error {
 	inserted, err := collect(rows)
 	if err != nil {
 		return err
+	}
+	if len(inserted) == 0 {
+		if err := durable.Mark(ctx, tx); err != nil {
+			return err
+		}
 	}
 	_, known := b.split(inserted)
 	return b.compare(ctx, tx, append(known, b.repeats...))

@@ -127,7 +127,7 @@ func askHome(ctx context.Context, cfg Config, f func(*pgx.Conn) error) error {
 
 // ask does f on a connection of its own.
 func ask(ctx context.Context, cfg Config, f func(*pgx.Conn) error) error {
-	conn, err := dial(ctx, cfg)
+	conn, err := dial(ctx, cfg, "")
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/trailpost/trailpost/services/internal/durable"
 )
 
 // Class is what an error asks for.
@@ -18,7 +20,7 @@ type Class uint8
 
 const (
 	// Transient errors pass by themselves: retry for ever, quietly. The database is away, full, stopping, read-only,
-	// or chose this transaction to break a deadlock.
+	// without a standby that it is to wait for, or chose this transaction to break a deadlock.
 	Transient Class = iota
 	// Trouble needs a person, and retrying until one has come: a missing table, a refused password, a bug.
 	Trouble
@@ -60,7 +62,7 @@ func Classify(err error) Class {
 		is[*tls.CertificateVerificationError](err), is[tls.RecordHeaderError](err),
 		is[x509.UnknownAuthorityError](err), is[x509.HostnameError](err), is[x509.CertificateInvalidError](err):
 		return Trouble // though they wrap, or come wrapped in, errors that look transient: no retry renews a certificate
-	case errors.Is(err, errVanished),
+	case errors.Is(err, errVanished), errors.Is(err, durable.ErrUnconfirmed),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
 		is[net.Error](err), is[syscall.Errno](err), is[*pgconn.ConnectError](err), pgconn.SafeToRetry(err):

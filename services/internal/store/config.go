@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -10,8 +11,11 @@ import (
 
 // Config says where the database is and who asks. Every field may hold any characters.
 type Config struct {
-	Host     string // a name, an address, or the folder of a Unix socket
-	Port     uint16
+	// Host is a name, an address, or the folder of a Unix socket; or several with commas between, of which the first is
+	// used that takes writes.
+	Host     string
+	Port     uint16   // 0: PostgreSQL's
+	Ports    []uint16 // instead of Port: one, or one for each of several hosts
 	Database string
 	User     string
 	Password string
@@ -30,15 +34,12 @@ type Config struct {
 func (c Config) ConnConfig() (*pgx.ConnConfig, error) {
 	var dsn strings.Builder
 	for _, kv := range [][2]string{
-		{"host", c.Host}, {"dbname", c.Database}, {"user", c.User},
+		{"host", c.hosts()}, {"port", c.ports()}, {"dbname", c.Database}, {"user", c.User},
 		{"sslmode", c.SSLMode}, {"sslrootcert", c.SSLRootCert}, {"sslcert", c.SSLCert}, {"sslkey", c.SSLKey},
 	} {
 		if kv[1] != "" {
 			fmt.Fprintf(&dsn, "%s='%s' ", kv[0], dsnEscape.Replace(kv[1]))
 		}
-	}
-	if c.Port != 0 {
-		fmt.Fprintf(&dsn, "port=%d", c.Port)
 	}
 	cc, err := pgx.ParseConfig(dsn.String())
 	if err != nil {
@@ -52,6 +53,29 @@ func (c Config) ConnConfig() (*pgx.ConnConfig, error) {
 	cc.RuntimeParams["application_name"] = c.ApplicationName
 	cc.RuntimeParams["client_encoding"] = "UTF8" // whatever the role's settings say: events are UTF-8
 	return cc, nil
+}
+
+// hosts is Host as libpq has it: a space would be part of a name.
+func (c Config) hosts() string {
+	list := strings.Split(c.Host, ",")
+	for i := range list {
+		list[i] = strings.TrimSpace(list[i])
+	}
+	return strings.Join(list, ",")
+}
+
+func (c Config) ports() string {
+	if len(c.Ports) == 0 {
+		if c.Port == 0 {
+			return ""
+		}
+		return strconv.Itoa(int(c.Port))
+	}
+	list := make([]string, len(c.Ports))
+	for i, port := range c.Ports {
+		list[i] = strconv.Itoa(int(port))
+	}
+	return strings.Join(list, ",")
 }
 
 // dsnEscape is libpq's rule for values between single quotes (PostgreSQL documentation, 34.1.1.1).

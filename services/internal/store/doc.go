@@ -15,7 +15,8 @@
 //
 // An event whose id is there already is compared with what is there, in PostgreSQL, whose jsonb says when two payloads
 // are equal: the same event is a Duplicate, another is Reused. An event that is not stored changes nothing else either
-// (only in that last resort may its session have been made).
+// (only in that last resort may its session have been made). A batch of which nothing is new still makes its commit wait
+// as one that writes does: that a row can be seen says nothing of how durable it is (see package durable).
 //
 // # Sessions
 //
@@ -31,5 +32,6 @@
 // # Connections
 //
 // A Writer prepares its statements and makes its settings once a connection. It is meant for a connection to PostgreSQL
-// itself, or through a pooler in session mode: in transaction mode the settings would go to whoever comes next.
+// itself, or through a pooler in session mode: in transaction mode the settings would go to whoever comes next. It takes
+// no server that only reads, and after an error that is not about the batch itself it makes a new connection.
 package store

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/trailpost/trailpost/services/internal/durable"
 )
 
 // EnsurePartitions makes the partitions of the months from the last to the third from now where they are missing, and
@@ -13,8 +15,10 @@ import (
 // trail is not at home in it fails with ErrRestored.
 func EnsurePartitions(ctx context.Context, cfg Config) error {
 	err := askHome(ctx, cfg, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, "SELECT public.ensure_partitions()")
-		return err
+		if _, err := conn.Exec(ctx, "SELECT public.ensure_partitions()"); err != nil {
+			return err
+		}
+		return durable.Settle(ctx, conn)
 	})
 	if err != nil {
 		return fmt.Errorf("making partitions: %w", err)

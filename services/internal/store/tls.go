@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Explain adds to an error of connecting which setting, or whose certificate, is to be mended, where it is about TLS.
+// Explain adds to an error of connecting which setting, or whose certificate, is to be mended, where it is about TLS or a server that only reads.
 // The settings are named as the environment has them, which is how people know them.
 func Explain(err error) error {
 	switch {
@@ -26,6 +26,8 @@ func Explain(err error) error {
 		return fmt.Errorf("%w: the server does not speak TLS, and DATABASE_SSLMODE insists on it", err)
 	case refused(err):
 		return fmt.Errorf("%w: does the server want another client certificate than DATABASE_SSLCERT?", err)
+	case SQLState(err) == "25006": // read_only_sql_transaction
+		return fmt.Errorf("%w: DATABASE_HOST must lead to the primary, or name all servers, with commas between", err)
 	case SQLState(err) == "28000": // invalid_authorization_specification: no line of pg_hba.conf fits, above all
 		return fmt.Errorf("%w: does the server's pg_hba.conf ask for TLS (DATABASE_SSLMODE) or for a client certificate (DATABASE_SSLCERT, DATABASE_SSLKEY)?", err)
 	}

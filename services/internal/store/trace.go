@@ -2,9 +2,12 @@ package store
 
 import (
 	"context"
+	"net"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
@@ -49,18 +52,28 @@ func traceCopy(ctx context.Context, conn *pgx.Conn, n int) (context.Context, tra
 
 func startStatement(ctx context.Context, parent trace.Span, conn *pgx.Conn, operation, table string) (context.Context, trace.Span) {
 	cc := conn.Config()
+	host, port := serverOf(conn, cc)
 	ctx, span := tracing.Of(parent).Start(ctx, strings.TrimSpace(operation+" "+table),
 		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
 			semconv.DBSystemNamePostgreSQL,
 			semconv.DBNamespace(cc.Database),
 			semconv.DBOperationName(operation),
-			semconv.ServerAddress(cc.Host),
-			semconv.ServerPort(int(cc.Port)),
+			semconv.ServerAddress(host),
+			semconv.ServerPort(port),
 		))
 	if table != "" {
 		span.SetAttributes(semconv.DBCollectionName(table))
 	}
 	return ctx, span
+}
+
+// serverOf is the one host that is configured; of several, the address that the connection has.
+func serverOf(conn *pgx.Conn, cc *pgx.ConnConfig) (host string, port int) {
+	several := slices.ContainsFunc(cc.Fallbacks, func(f *pgconn.FallbackConfig) bool { return f.Host != cc.Host || f.Port != cc.Port })
+	if address, ok := conn.PgConn().Conn().RemoteAddr().(*net.TCPAddr); ok && several {
+		return address.IP.String(), address.Port
+	}
+	return cc.Host, int(cc.Port)
 }
 
 func endStatement(span trace.Span, err error) {

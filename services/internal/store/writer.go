@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/trailpost/trailpost/services/internal/durable"
 	"github.com/trailpost/trailpost/services/internal/event"
 )
 
@@ -70,11 +72,12 @@ func NewWriter(cfg Config) *Writer { return &Writer{cfg: cfg} }
 func (w *Writer) Path() Path { return w.path }
 
 // Store puts a batch into the trail in one transaction and returns, for each event in turn, what became of it. When it
-// returns no error, all of that is committed and durable.
+// returns no error, all of that is committed, and as durable as the database is set to make it: what is there already,
+// too (see package durable).
 //
-// When it returns an error, nothing is stored as far as one can know. (If the connection broke after COMMIT was sent,
-// all of it may be: a retry finds the events and calls them Duplicate.) Classify tells what to do; with class Data some
-// event of the batch can't be stored, and the others can.
+// When it returns an error, nothing is stored as far as one can know. (If the connection broke after COMMIT was sent, or
+// somebody cancelled COMMIT's wait for a synchronous standby, all of it may be: a retry finds the events and calls them
+// Duplicate.) Classify tells what to do; with class Data some event of the batch can't be stored, and the others can.
 //
 // redelivered says that the batch may have been stored before. It is a hint about speed, but for events with a PlainID:
 // those alone are looked for under that, too.
@@ -103,9 +106,28 @@ func (w *Writer) Store(ctx context.Context, events []event.Event, redelivered bo
 		err = w.transact(ctx, b)
 	}
 	if err != nil {
+		if !aboutTheBatch(err) {
+			w.drop(ctx)
+		}
 		return nil, fmt.Errorf("storing: %w", err)
 	}
 	return b.outcomes, nil
+}
+
+// aboutTheBatch tells whether an error says nothing against the connection: the batch's data, and other writers. After any
+// other the next batch has a new connection, since only a new one may lead to another server (a standby that this one has
+// met by the address of the primary stays a standby), have another role's settings, know a table's new form, or be
+// without what a pooler has mixed up. It costs a few milliseconds where somebody waits before trying again anyway; a list
+// of what a new connection cures would always lack one.
+func aboutTheBatch(err error) bool {
+	return Classify(err) == Data || Contended(err) || SQLState(err) == uniqueViolation || errors.Is(err, errVanished)
+}
+
+// drop ends the connection. What that says is of no interest.
+func (w *Writer) drop(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = w.Close(ctx)
 }
 
 // Close ends the connection. A Store after it connects anew.
@@ -124,10 +146,13 @@ const uniqueViolation = "23505"
 // batch never finds itself in this one's transaction.
 func (w *Writer) transact(ctx context.Context, b *batch) error {
 	// READ COMMITTED, whatever the role's default: each statement must see what those before it have waited for.
-	return pgx.BeginTxFunc(ctx, w.conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+	return durable.Tx(ctx, w.conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 		if b.again {
-			if err := b.dropFormer(ctx, tx); err != nil || len(b.firsts) == 0 {
+			if err := b.dropFormer(ctx, tx); err != nil {
 				return err
+			}
+			if len(b.firsts) == 0 {
+				return durable.Mark(ctx, tx)
 			}
 		}
 		switch w.path {
@@ -140,39 +165,26 @@ func (w *Writer) transact(ctx context.Context, b *batch) error {
 	})
 }
 
-// sessionSettings are a writer's.
-//
-// A commit that PostgreSQL may still forget is no reason to acknowledge a message: synchronous_commit is not off. A
-// setting stronger than on stays.
+// sessionSettings are a writer's, beside durable's own.
 //
 // Every statement here, and the foreign keys' own, finds rows by their keys. PostgreSQL keeps the plans as long as the
 // connection, and one that it makes while the month's partition is empty would read all of it when it is full, until
 // somebody runs ANALYZE: so other ways than by index are off.
-//
-// The last column says why nothing may be stored here: a restore may have come since Check.
 const sessionSettings = `
 	SELECT set_config('enable_seqscan', 'off', false),
 		set_config('enable_hashjoin', 'off', false),
-		set_config('enable_mergejoin', 'off', false),
-		CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
-			THEN set_config('synchronous_commit', 'on', false) END,
-		public.trail_elsewhere()`
+		set_config('enable_mergejoin', 'off', false)`
 
 // connect makes sure of a connection, to a database that the trail is at home in: to another it is ErrRestored.
 func (w *Writer) connect(ctx context.Context) error {
 	if w.conn != nil && !w.conn.IsClosed() {
 		return nil
 	}
-	conn, err := dial(ctx, w.cfg)
+	conn, err := dial(ctx, w.cfg, sessionSettings)
 	if err != nil {
 		return err
 	}
-	var set, why *string
-	err = conn.QueryRow(ctx, sessionSettings, pgx.QueryExecModeSimpleProtocol).Scan(&set, &set, &set, &set, &why) // one round trip
-	if err == nil {
-		err = elsewhere(why)
-	}
-	if err != nil {
+	if err := checkOrigin(ctx, conn); err != nil { // a restore may have come since Check
 		return errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 	}
 	w.conn = conn
@@ -180,12 +192,12 @@ func (w *Writer) connect(ctx context.Context) error {
 }
 
 // dial connects. The certificate files are read each time, since they are renewed while a process runs.
-func dial(ctx context.Context, cfg Config) (*pgx.Conn, error) {
+func dial(ctx context.Context, cfg Config, settings string) (*pgx.Conn, error) {
 	cc, err := cfg.ConnConfig()
 	if err != nil {
 		return nil, err
 	}
 	cc.Tracer = statements{}
-	conn, err := pgx.ConnectConfig(ctx, cc)
+	conn, err := durable.Connect(ctx, cc, durable.Options{Settings: settings})
 	return conn, Explain(err)
 }

@@ -11,8 +11,7 @@ import (
 	"testing/iotest"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
+	"github.com/trailpost/trailpost/services/internal/durable"
 	"github.com/trailpost/trailpost/services/internal/event"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
@@ -267,7 +266,7 @@ func TestOneCopyOneCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	cc.Tracer = trace
-	if w2.conn, err = pgx.ConnectConfig(t.Context(), cc); err != nil {
+	if w2.conn, err = durable.Connect(t.Context(), cc, durable.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	commits := func() int {

@@ -1,0 +1,74 @@
+package durable
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Options are what Connect needs to know. The zero value is the default of each.
+type Options struct {
+	// Settings are statements for the session, without parameters. They are part of the round trip that Connect needs
+	// anyway.
+	Settings string
+	// ReadOnlyToo takes a server that only reads where there is none that writes, for those who have only questions.
+	ReadOnlyToo bool
+	// Log is told when a commit takes long, since it may wait for ever.
+	Log *slog.Logger
+}
+
+// readOnly is SQLSTATE read_only_sql_transaction, which PostgreSQL gives a statement that can't write, and Connect a
+// server on which none can.
+const readOnly = "25006"
+
+// Connect opens a connection to the first of cc's hosts that takes writes, as libpq's target_session_attrs=read-write
+// does: an address may lead to a standby for a while, and a session that has met one stays there as long as it lasts.
+// Without such a host the error is a *pgconn.PgError with SQLSTATE 25006, and names each host.
+//
+// synchronous_commit is on, where the role, the database or the server has set less (off, local). remote_write, and what
+// is stronger than on, stay: they are what somebody wanted of the standbys.
+func Connect(ctx context.Context, cc *pgx.ConnConfig, opts Options) (*pgx.Conn, error) {
+	conn, err := connect(ctx, cc, opts, true)
+	if pg, ok := errors.AsType[*pgconn.PgError](err); opts.ReadOnlyToo && ok && pg.Code == readOnly {
+		return connect(ctx, cc, opts, false)
+	}
+	return conn, err
+}
+
+func connect(ctx context.Context, cc *pgx.ConnConfig, opts Options, writes bool) (*pgx.Conn, error) {
+	cc = cc.Copy()
+	cc.OnNotice = hear
+	cc.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
+		conn.CustomData()[watchKey] = &watch{log: opts.Log}
+		return prepare(ctx, conn, opts.Settings, writes)
+	}
+	return pgx.ConnectConfig(ctx, cc)
+}
+
+// look sets synchronous_commit, and asks what the server is. It goes by the default of transactions, which Settings may
+// just have changed.
+const look = `
+	SELECT CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
+			THEN set_config('synchronous_commit', 'on', false) END,
+		CASE WHEN pg_is_in_recovery() THEN 'it is a standby'
+			WHEN current_setting('default_transaction_read_only')::boolean THEN 'default_transaction_read_only is on, for it, the database or the role'
+			ELSE '' END`
+
+// prepare does both on a connection that has just been opened.
+func prepare(ctx context.Context, conn *pgconn.PgConn, settings string, writes bool) error {
+	if settings != "" {
+		settings += ";"
+	}
+	results, err := conn.Exec(ctx, settings+look).ReadAll()
+	if err != nil {
+		return err
+	}
+	reason := string(results[len(results)-1].Rows[0][1])
+	if reason == "" || !writes {
+		return nil
+	}
+	return &pgconn.PgError{Severity: "ERROR", SeverityUnlocalized: "ERROR", Code: readOnly, Message: "this server only reads: " + reason}
+}
