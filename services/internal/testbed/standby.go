@@ -2,9 +2,10 @@ package testbed
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // AwaitStandby makes every commit on a private server wait for a standby that nobody is. It returns when that is so.
@@ -19,7 +20,7 @@ func (s *Servers) ForgetStandby(t testing.TB) {
 	s.setStandby(t, "ALTER SYSTEM RESET synchronous_standby_names", false)
 }
 
-// setStandby changes the setting, and waits until commits do, or don't: it is the checkpointer that tells them.
+// setStandby changes the setting, and waits until commits mind it: it is the checkpointer that tells them.
 func (s *Servers) setStandby(t testing.TB, statement string, waits bool) {
 	t.Helper()
 	for _, statement := range []string{statement, "SELECT pg_reload_conf()"} {
@@ -27,23 +28,45 @@ func (s *Servers) setStandby(t testing.TB, statement string, waits bool) {
 			t.Fatalf("%s: %v", statement, err)
 		}
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	for deadline := time.Now().Add(30 * time.Second); s.commitWaits(t) != waits; {
+		if time.Now().After(deadline) {
+			t.Fatalf("commits do not mind %q", statement)
+		}
+	}
+}
+
+// commitWaits tries a commit.
+func (s *Servers) commitWaits(t testing.TB) bool {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var conns [2]*pgx.Conn
+	for i := range conns {
 		conn, err := s.Postgres.Connect(ctx, "postgres")
 		if err != nil {
-			cancel()
 			t.Fatal(err)
 		}
-		short, stop := context.WithTimeout(ctx, 300*time.Millisecond)
-		_, err = conn.Exec(short, "SELECT pg_logical_emit_message(true, 'test', '')")
-		stop()
-		_ = conn.Close(ctx)
-		cancel()
-		if waits == errors.Is(err, context.DeadlineExceeded) {
-			return
+		defer conn.Close(context.WithoutCancel(ctx))
+		conns[i] = conn
+	}
+	pid := conns[0].PgConn().PID()
+	done := make(chan struct{})
+	go func() {
+		_, _ = conns[0].Exec(ctx, "SELECT pg_logical_emit_message(true, 'test', '')")
+		close(done)
+	}()
+	defer func() { cancel(); <-done }()
+	for {
+		var waits bool
+		if err := conns[1].QueryRow(ctx, "SELECT coalesce(wait_event, '') = 'SyncRep' FROM pg_stat_activity WHERE pid = $1", pid).Scan(&waits); err != nil {
+			t.Fatal(err)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("commits do not mind %q: %v", statement, err)
+		select {
+		case <-done:
+			return false
+		case <-time.After(20 * time.Millisecond): // between two looks
+		}
+		if waits {
+			return true
 		}
 	}
 }
