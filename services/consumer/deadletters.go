@@ -28,10 +28,13 @@ func deadLetters() *cobra.Command {
 	return c
 }
 
-// letters is what the subcommands have in common.
-func letters() (cfg *config.Config, queue broker.Config, log *slog.Logger, err error) {
+// letters is what the subcommands have in common; an error, too, where a policy would lose letters by what they do.
+func letters(cmd *cobra.Command, use app.LetterUse) (cfg *config.Config, queue broker.Config, log *slog.Logger, err error) {
 	cfg, err = app.Load(config.ForLetters)
 	if err != nil {
+		return nil, queue, nil, err
+	}
+	if err := app.CheckLetterPolicies(cmd.Context(), cfg, use, cmd.ErrOrStderr()); err != nil {
 		return nil, queue, nil, err
 	}
 	log = app.Logger(cfg, "dead-letters")
@@ -53,7 +56,7 @@ func list() *cobra.Command {
 		if output != "table" && output != "json" {
 			return fmt.Errorf("--output must be table or json, not %q", output)
 		}
-		cfg, queue, _, err := letters()
+		cfg, queue, _, err := letters(cmd, app.ListLetters)
 		if err != nil {
 			return err
 		}
@@ -101,7 +104,11 @@ func replay() *cobra.Command {
 			}
 			opts.ID = id.String()
 		}
-		cfg, queue, log, err := letters()
+		use := app.ReplayAll
+		if opts.ID != "" || opts.Reason != "" || opts.NewID || opts.DryRun {
+			use = app.ReplaySome
+		}
+		cfg, queue, log, err := letters(cmd, use)
 		if err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/drain"
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/policy"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
 	"github.com/trailpost/trailpost/services/internal/tracing"
@@ -34,6 +35,7 @@ type Consumer struct {
 	start         atomic.Pointer[error] // what keeps the workers from starting; nil when they run
 	probes        *telemetry.ProbeServer
 	tracing       *tracing.Tracing // nil: off
+	policies      *policy.Watcher  // nil: nobody looks
 
 	// Joints of tests, set before Run; nil and 0 in the product.
 	AfterCommit  func()                        // called between each batch's commit and its ack: the process is ended there
@@ -59,6 +61,8 @@ func NewConsumer(cfg *config.Config, log *slog.Logger) (*Consumer, error) {
 		health:        drain.NewHealth(),
 		vitals:        newVitals(registry),
 	}
+	c.policies = Policies(cfg, log)
+	c.policies.Register(registry)
 	c.drainMetrics = drain.NewMetrics(registry, c.health)
 	broker.RegisterUp(registry, c.health.Connected)
 	registry.MustRegister(telemetry.NewCertificateCollector(append(BrokerCertificates(cfg),
@@ -137,6 +141,7 @@ func (c *Consumer) drain(take, life context.Context) error {
 	helpers.Go(func() { c.keepPartitions(life, next) })
 	helpers.Go(func() { c.keepHorizon(life) })
 	helpers.Go(func() { c.watchVitals(life) })
+	helpers.Go(func() { c.policies.Run(life) })
 	helpers.Go(func() { broker.Watch(life, c.broker, DepthInterval, c.brokerMetrics) })
 	outlet := broker.NewOutlet(c.broker)
 	defer outlet.Close()
@@ -165,6 +170,7 @@ func (c *Consumer) drain(take, life context.Context) error {
 			Outlet:       outlet,
 			DeadQueue:    c.broker.DeadQueue(),
 			IdentityKey:  c.identityKey,
+			HoldLetters:  c.policies.Letters,
 			BatchSize:    c.cfg.Consumer.BatchSize,
 			Linger:       c.cfg.Consumer.Linger,
 			Tracing:      traced,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -86,7 +87,7 @@ func (c *Consumer) open(ctx context.Context) (*Session, error) {
 }
 
 // Session is one worker's connection, channel and consumer. One goroutine uses
-// it, except for Lost, which any may call. Every error means that it is lost: what it delivered and was not
+// it, except for Lost and Why, which any may call. Every error means that it is lost: what it delivered and was not
 // acked comes again on another one.
 type Session struct {
 	cfg     Config
@@ -96,7 +97,11 @@ type Session struct {
 	conn   *connection
 	gate   *gate
 	ch     *amqp.Channel
-	closed chan *amqp.Error
+	closed chan *amqp.Error // the connection, by the broker
+	ended  chan *amqp.Error // the channel, by the broker: a consumer timeout, a queue that is gone
+
+	whyMu sync.Mutex
+	why   error // what either said; they say it once
 
 	prefetch   int
 	generation int                  // number of the consumer
@@ -113,6 +118,7 @@ func (s *Session) start() (err error) {
 	if s.ch, err = s.conn.Channel(); err != nil {
 		return fmt.Errorf("open channel: %w", err)
 	}
+	s.ended = s.ch.NotifyClose(make(chan *amqp.Error, 1))
 	if err := declare(s.ch, s.cfg); err != nil {
 		return err
 	}
@@ -189,14 +195,26 @@ func (s *Session) take(raw amqp.Delivery, open bool) (Delivery, bool, error) {
 
 // lostError says why the broker ended the session, if it said so.
 func (s *Session) lostError() error {
-	select {
-	case err, ok := <-s.closed:
-		if ok && err != nil {
-			return fmt.Errorf("%w: %w", ErrSessionLost, err)
-		}
-	default:
+	if why := s.Why(); why != nil {
+		return fmt.Errorf("%w: %w", ErrSessionLost, why)
 	}
-	return fmt.Errorf("%w: the consumer was cancelled, or its channel closed", ErrSessionLost)
+	return fmt.Errorf("%w: the broker cancelled the consumer: its queue is gone, or it kept messages for longer than consumer-timeout", ErrSessionLost)
+}
+
+// Why is what the broker said when it closed the channel or the connection; nil if it said nothing.
+func (s *Session) Why() error {
+	s.whyMu.Lock()
+	defer s.whyMu.Unlock()
+	for _, notice := range []chan *amqp.Error{s.ended, s.closed} {
+		select {
+		case err, ok := <-notice:
+			if ok && err != nil && s.why == nil {
+				s.why = err
+			}
+		default:
+		}
+	}
+	return s.why
 }
 
 // Lost tells whether the session is known to be lost.

@@ -119,6 +119,27 @@ func TestASessionEndsWithItsQueue(t *testing.T) {
 	}
 }
 
+// The broker closes a channel for a reason, and keeps the connection: a consumer timeout up to 4.2, a tag that it does not know.
+func TestTheReasonOfAClosedChannelIsTold(t *testing.T) {
+	s := session(t, config(t, testbed.Rabbit(t)), 10)
+	if why := s.Why(); why != nil {
+		t.Errorf("a session that lives ended by %v", why)
+	}
+	if err := s.Ack(4711, 1); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_, _, err := s.Receive(ctx, -1)
+	const want = "unknown delivery tag 4711"
+	if !errors.Is(err, ErrSessionLost) || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want the broker's words: %s", err, want)
+	}
+	if why := s.Why(); !s.Lost() || why == nil || !strings.Contains(why.Error(), want) {
+		t.Errorf("the reason is kept as %v", why)
+	}
+}
+
 func TestPrefetchFollowsTheEventsOfAMessage(t *testing.T) {
 	v := testbed.Rabbit(t)
 	cfg := config(t, v)

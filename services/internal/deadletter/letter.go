@@ -94,6 +94,12 @@ var carriedForms = map[string]func(any) bool{
 	},
 }
 
+// IsReplay tells whether a message of the queue was a dead letter before.
+func IsReplay(d *broker.Delivery) bool {
+	n, ok := d.Headers[HeaderReplays].(int64)
+	return ok && n > 0
+}
+
 // truncate shortens s to at most n bytes, at a character's edge.
 func truncate(s string, n int) string {
 	if len(s) <= n {

@@ -132,7 +132,8 @@ func (a *attempt) once(ctx context.Context, events []event.Event, redelivered bo
 	return a.opts.Store.Store(ctx, events, redelivered)
 }
 
-// deadLetter puts letters on the dead-letter queue, trying for ever.
+// deadLetter puts letters on the dead-letter queue, trying for ever. While the broker would lose them it publishes none:
+// counting afterwards would prove nothing, since the new letter may be there and another one gone for it.
 func (a *attempt) deadLetter(ctx context.Context, letters []deadletter.Letter) error {
 	if len(letters) == 0 {
 		return nil
@@ -143,12 +144,10 @@ func (a *attempt) deadLetter(ctx context.Context, letters []deadletter.Letter) e
 	}
 	retry := retry{attempt: a, what: opDeadLetter}
 	for {
-		publish, span := a.opts.Tracing.deadLetters(ctx, a.opts.DeadQueue, len(messages))
-		err := a.opts.Outlet.Publish(publish, a.opts.DeadQueue, messages)
-		if err != nil {
-			tracing.Fail(span, "not_confirmed", err.Error())
+		err := a.opts.HoldLetters()
+		if err == nil {
+			err = a.publish(ctx, messages)
 		}
-		span.End()
 		if err == nil {
 			retry.done()
 			break
@@ -164,6 +163,16 @@ func (a *attempt) deadLetter(ctx context.Context, letters []deadletter.Letter) e
 			"detail", l.Detail, "sqlstate", l.SQLState, "traceparent", l.Trace)
 	}
 	return nil
+}
+
+func (a *attempt) publish(ctx context.Context, letters []broker.Message) error {
+	ctx, span := a.opts.Tracing.deadLetters(ctx, a.opts.DeadQueue, len(letters))
+	defer span.End()
+	err := a.opts.Outlet.Publish(ctx, a.opts.DeadQueue, letters)
+	if err != nil {
+		tracing.Fail(span, "not_confirmed", err.Error())
+	}
+	return err
 }
 
 // retry is a loop's patience. It speaks when something changes.

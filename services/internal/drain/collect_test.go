@@ -20,6 +20,8 @@ type shelf struct {
 	saw        []int
 }
 
+func (*shelf) Why() error { return nil }
+
 func (s *shelf) Receive(context.Context, time.Duration) (d broker.Delivery, ok bool, err error) {
 	if len(s.deliveries) == 0 {
 		return d, false, nil

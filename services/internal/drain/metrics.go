@@ -19,6 +19,7 @@ type Metrics struct {
 	stored       prometheus.Counter
 	duplicates   prometheus.Counter
 	deadLettered *prometheus.CounterVec
+	replayed     prometheus.Counter
 	batchEvents  prometheus.Histogram
 	storeSeconds prometheus.Histogram
 	retries      *prometheus.CounterVec
@@ -41,6 +42,10 @@ func NewMetrics(reg prometheus.Registerer, health *Health) *Metrics {
 			Name: "trailpost_events_dead_lettered_total",
 			Help: "Dead letters that the consumer published, by reason. Those that the broker itself moved are not counted here.",
 		}, []string{"reason"}),
+		replayed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "trailpost_dead_letters_replayed_total",
+			Help: "Messages settled that came from the dead-letter queue, by a replay. What is missing there beside them has vanished.",
+		}),
 		batchEvents: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "trailpost_batch_events",
 			Help:    "Events of a committed batch.",
@@ -71,7 +76,7 @@ func NewMetrics(reg prometheus.Registerer, health *Health) *Metrics {
 		m.retries.WithLabelValues(opStore, class.String())
 	}
 	m.retries.WithLabelValues(opDeadLetter, store.Transient.String())
-	reg.MustRegister(m.stored, m.duplicates, m.deadLettered, m.batchEvents, m.storeSeconds, m.retries, m.lagSeconds,
+	reg.MustRegister(m.stored, m.duplicates, m.deadLettered, m.replayed, m.batchEvents, m.storeSeconds, m.retries, m.lagSeconds,
 		oldestInHand{health})
 	return m
 }

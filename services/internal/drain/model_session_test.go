@@ -186,6 +186,8 @@ func (s *modelSession) settle(tag uint64, n int) {
 	s.wake()
 }
 
+func (*modelSession) Why() error { return nil }
+
 func (s *modelSession) Lost() bool {
 	s.live()
 	s.mu.Lock()

@@ -50,6 +50,8 @@ func (s *stream) Ack(tag uint64, _ int) error {
 	return nil
 }
 
+func (*stream) Why() error { return nil }
+
 func (s *stream) Lost() bool {
 	select {
 	case <-s.lost:

@@ -58,6 +58,11 @@ func (a *attempt) report() {
 				"duplicate", r.outcome == store.Duplicate, "traceparent", e.TraceParent)
 		}
 	}
+	for i := range a.batch.messages {
+		if deadletter.IsReplay(&a.batch.messages[i].Delivery) {
+			a.opts.Metrics.replayed.Inc()
+		}
+	}
 	a.opts.Metrics.stored.Add(float64(stored))
 	a.opts.Metrics.duplicates.Add(float64(duplicates))
 	a.opts.Logger.InfoContext(a.ctx, processed, "events", a.batch.count, "messages", len(a.batch.messages), "stored", stored,

@@ -13,7 +13,7 @@ import (
 
 // Session delivers messages on one broker connection. Every error of its
 // methods means that it is lost, with all that it delivered and was not acked.
-// One goroutine uses it, except for Lost, which is for any.
+// One goroutine uses it, except for Lost and Why, which are for any.
 type Session interface {
 	loser
 	// Receive waits for a message, for at most wait unless that is negative.
@@ -26,7 +26,11 @@ type Session interface {
 }
 
 // loser is what a batch on its way may know of its session.
-type loser interface{ Lost() bool }
+type loser interface {
+	Lost() bool
+	// Why is what the broker said when it ended the session; nil if it said nothing.
+	Why() error
+}
 
 // Store commits events. When it returns nil, outcome i is what became of
 // events[i], for good.
@@ -50,6 +54,8 @@ type Options struct {
 	DeadQueue string
 	// IdentityKey is what ids of events without one are derived under.
 	IdentityKey event.Key
+	// HoldLetters returns why no dead letter may be published: the broker would lose it, or another for it. nil: never.
+	HoldLetters func() error
 
 	BatchSize int           // most events of a batch
 	Linger    time.Duration // how long a batch waits for more
@@ -82,6 +88,9 @@ func NewWorker(opts Options) *Worker {
 	}
 	if opts.StoreTimeout == 0 {
 		opts.StoreTimeout = storeTimeout
+	}
+	if opts.HoldLetters == nil {
+		opts.HoldLetters = func() error { return nil }
 	}
 	return &Worker{opts: opts}
 }
@@ -122,6 +131,9 @@ func (w *Worker) Run(take, work context.Context) error {
 // errGaveUp ends a wait: the session is lost, or time is up.
 func errGaveUp(ctx context.Context, s loser) error {
 	if s.Lost() {
+		if why := s.Why(); why != nil {
+			return fmt.Errorf("%w while a batch was in hand: %w", broker.ErrSessionLost, why)
+		}
 		return fmt.Errorf("%w while a batch was in hand", broker.ErrSessionLost)
 	}
 	return ctx.Err()

@@ -17,11 +17,14 @@ import (
 // Config is what the handlers need.
 type Config struct {
 	Publisher Publisher
-	Door      *event.Door
-	Log       *slog.Logger
-	Metrics   *Metrics
-	Gatherer  prometheus.Gatherer // what /metrics shows; nil: there is no /metrics
-	Tracer    trace.Tracer        // nil: no spans
+	// Refuse returns why no event may be accepted, though the publisher could publish it: the broker would lose what it
+	// confirms. It answers from memory. nil: nothing is against it.
+	Refuse   func() error
+	Door     *event.Door
+	Log      *slog.Logger
+	Metrics  *Metrics
+	Gatherer prometheus.Gatherer // what /metrics shows; nil: there is no /metrics
+	Tracer   trace.Tracer        // nil: no spans
 
 	// Keys says who may send events and ask about the queue; nil: everyone.
 	Keys Keys
@@ -50,6 +53,7 @@ const (
 
 type handler struct {
 	publisher      Publisher
+	refusal        func() error
 	door           *event.Door
 	log            *slog.Logger
 	metrics        *Metrics
@@ -69,6 +73,7 @@ type handler struct {
 func NewHandler(cfg Config) http.Handler {
 	h := &handler{
 		publisher:      cfg.Publisher,
+		refusal:        cfg.Refuse,
 		door:           cfg.Door,
 		log:            cfg.Log,
 		metrics:        cfg.Metrics,
@@ -80,6 +85,9 @@ func NewHandler(cfg Config) http.Handler {
 		trustedProxies: cfg.TrustedProxies,
 		endpoints:      endpoints(cfg),
 		sparse:         newSparse(time.Now),
+	}
+	if h.refusal == nil {
+		h.refusal = func() error { return nil }
 	}
 	h.budget.limit = orDefault(cfg.MemoryBudget, DefaultMemoryBudget)
 	h.metrics.budgetUsed.set(&h.budget)

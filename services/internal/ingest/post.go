@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 
@@ -27,6 +28,9 @@ func (h *handler) postLog(c *gin.Context) error {
 		return err
 	}
 	e.ReceivedFrom = clientOf(c).key
+	if err := h.accepting(1); err != nil {
+		return err
+	}
 	ctx := c.Request.Context()
 	if err := h.publisher.Publish(ctx, h.requestTimeout, &e); err != nil {
 		p := publishProblem(c, err, 1)
@@ -62,6 +66,9 @@ func (h *handler) postBatch(c *gin.Context) error {
 	for i := range events {
 		events[i].ReceivedFrom = w.key
 	}
+	if err := h.accepting(len(events)); err != nil {
+		return err
+	}
 	ctx := c.Request.Context()
 	if err := h.publisher.PublishBatch(ctx, h.requestTimeout, events); err != nil {
 		p := publishProblem(c, err, len(events))
@@ -77,6 +84,17 @@ func (h *handler) postBatch(c *gin.Context) error {
 	h.noteIgnored(ctx, ignored)
 	writeJSON(c, http.StatusAccepted, appendBatchAccepted(nil, events, ignored))
 	return nil
+}
+
+// accepting returns a problem while events may not be accepted, whatever the publisher could do.
+func (h *handler) accepting(events int) error {
+	err := h.refusal()
+	if err == nil {
+		return nil
+	}
+	p := newProblem(kindLossyPolicy, fmt.Sprintf("Nothing was published, since %v. Retry when its operator has changed that.", err))
+	p.events, p.cause = events, err
+	return p
 }
 
 // publishProblem turns a publisher's error into the answer.

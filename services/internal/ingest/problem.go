@@ -42,6 +42,7 @@ var (
 	kindInternal     = kind{"internal", http.StatusInternalServerError, "The producer failed"}
 	kindBusy         = kind{"busy", http.StatusServiceUnavailable, "Too many bytes are in hand"}
 	kindUnavailable  = kind{"unavailable", http.StatusServiceUnavailable, "The message broker can't take events now"}
+	kindLossyPolicy  = kind{"lossy-policy", http.StatusServiceUnavailable, "A policy of the message broker would lose events"}
 	kindNotConfirmed = kind{"not-confirmed", http.StatusServiceUnavailable, "The message broker did not confirm"}
 )
 

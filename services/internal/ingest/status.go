@@ -57,13 +57,17 @@ type health struct {
 	Timestamp string `json:"timestamp"`
 	RabbitMQ  string `json:"rabbitmq"`
 	Version   string `json:"version"`
+	Reason    string `json:"reason,omitempty"` // why no event is accepted though RabbitMQ is there
 }
 
 func (h *handler) getHealth(c *gin.Context) {
-	answer := health{"healthy", "producer", formatTime(time.Now()), "connected", h.version}
+	answer := health{"healthy", "producer", formatTime(time.Now()), "connected", h.version, ""}
 	status := http.StatusOK
 	if !h.ready(c) {
 		answer.Status, answer.RabbitMQ = "unhealthy", "unavailable"
+		status = http.StatusServiceUnavailable
+	} else if err := h.refusal(); err != nil {
+		answer.Status, answer.Reason = "unhealthy", err.Error()
 		status = http.StatusServiceUnavailable
 	}
 	writeValue(c, status, answer)
@@ -74,6 +78,8 @@ func (h *handler) getLive(c *gin.Context) {
 	writeValue(c, http.StatusOK, telemetry.Probe{Status: "alive"})
 }
 
+// getReady stays on while events are refused for a policy: all replicas refuse alike, and a Service without endpoints
+// would tell clients less than the 503 that names the policy.
 func (h *handler) getReady(c *gin.Context) {
 	if !h.ready(c) {
 		writeValue(c, http.StatusServiceUnavailable, telemetry.Probe{Status: "not ready", Reason: "the message broker can't take events"})

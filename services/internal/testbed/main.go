@@ -187,6 +187,13 @@ func MeasuredServers(t testing.TB) *Servers {
 	return privateServers(t, servers.Options{BrokerMetrics: true})
 }
 
+// ManagedServers are PrivateServers whose RabbitMQ answers its management API
+// (RabbitServer.ManagementURL) and Prometheus; with tls, both speak TLS alone.
+func ManagedServers(t testing.TB, tls *servers.TLS) *Servers {
+	t.Helper()
+	return privateServers(t, servers.Options{BrokerManagement: true, BrokerMetrics: true, TLS: tls})
+}
+
 // TLSServers are PrivateServers that speak TLS alone.
 func TLSServers(t testing.TB, tls servers.TLS) *Servers {
 	t.Helper()

@@ -19,6 +19,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/event"
 	"github.com/trailpost/trailpost/services/internal/ingest"
+	"github.com/trailpost/trailpost/services/internal/policy"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
 	"github.com/trailpost/trailpost/services/internal/tracing"
 )
@@ -34,6 +35,7 @@ type Producer struct {
 	keys      *apikey.File           // nil: nobody needs one
 	probes    *telemetry.ProbeServer // nil: they are the server's
 	tracing   *tracing.Tracing       // nil: off
+	policies  *policy.Watcher        // nil: nobody looks
 }
 
 // Option changes what New wires.
@@ -61,6 +63,8 @@ func New(cfg *config.Config, log *slog.Logger, options ...Option) (*Producer, er
 	p := &Producer{cfg: cfg, tracing: traces, broker: brokerConfig, log: log, metrics: broker.NewMetrics(registry, broker.Publishing)}
 	p.publisher = broker.NewPublisher(brokerConfig, p.metrics)
 	p.publisher.Register(registry)
+	p.policies = app.Policies(cfg, log)
+	p.policies.Register(registry)
 	registry.MustRegister(telemetry.NewCertificateCollector(append(app.BrokerCertificates(cfg),
 		telemetry.Certificate{Name: "server", File: cfg.Producer.TLSCertFile})...))
 	if err := p.listen(registry, options); err != nil {
@@ -76,6 +80,7 @@ func (p *Producer) listen(registry *prometheus.Registry, options []Option) (err 
 	cfg := p.cfg.Producer
 	serve := ingest.Config{
 		Publisher:      p.publisher,
+		Refuse:         p.policies.Events,
 		Door:           &event.Door{MaxAge: cfg.EventIDMaxAge},
 		Log:            p.log,
 		Metrics:        ingest.NewMetrics(registry),
@@ -131,6 +136,7 @@ func (p *Producer) Run(ctx context.Context) error {
 	running.Go(func() { failed <- p.publisher.Run(life) })
 	running.Go(func() { failed <- p.server.Serve() })
 	running.Go(func() { failed <- telemetry.ServeProfiles(life, p.cfg.Service.ProfilesAddr, p.log) })
+	running.Go(func() { p.policies.Run(life) })
 	running.Go(func() { broker.Watch(life, p.broker, app.DepthInterval, p.metrics) })
 	if p.keys != nil {
 		running.Go(func() { p.keys.Run(life) })

@@ -103,7 +103,7 @@ func postgresContainer(s *state, lock *os.File) *Postgres {
 func rabbitContainer(s *state, lock *os.File) *Rabbit {
 	const etc = "/etc/rabbitmq"
 	c := newContainer(s, "rabbitmq", lock)
-	net, listen := network(s, s.Rabbit.Port, s.Rabbit.MetricsPort)
+	net, listen := network(s, s.Rabbit.Port, s.Rabbit.MetricsPort, s.Rabbit.ManagementPort)
 	c.env = []string{"RABBITMQ_ERLANG_COOKIE=" + s.Rabbit.Cookie}
 	c.files = map[string]string{
 		filepath.Join(etc, "rabbitmq.conf"):   rabbitConf(listen, containerTLS, s),

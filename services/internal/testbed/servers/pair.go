@@ -19,6 +19,8 @@ type Options struct {
 	Kind Kind
 	// BrokerMetrics has RabbitMQ answer Prometheus, at [Rabbit.MetricsURL].
 	BrokerMetrics bool
+	// BrokerManagement has RabbitMQ answer its management API, at [Rabbit.ManagementURL].
+	BrokerManagement bool
 	// TLS, if not nil, has both servers speak TLS alone, with [Pair.Recertify] to change the certificate.
 	TLS *TLS
 	// Progress, if set, is told in a sentence what takes its time.
@@ -119,12 +121,15 @@ func (p *Pair) settle(ctx context.Context, o Options) error {
 	}
 	p.state = s
 	p.state.TLS = o.TLS
-	if o.BrokerMetrics {
-		if err := keepPort(&p.state.Rabbit.MetricsPort); err != nil {
+	for port, wanted := range map[*int]bool{
+		&p.state.Rabbit.MetricsPort:    o.BrokerMetrics,
+		&p.state.Rabbit.ManagementPort: o.BrokerManagement,
+	} {
+		if !wanted {
+			*port = 0
+		} else if err := keepPort(port); err != nil {
 			return err
 		}
-	} else {
-		p.state.Rabbit.MetricsPort = 0
 	}
 	return errors.Join(
 		keepPort(&p.state.Postgres.Port), keepPort(&p.state.Rabbit.Port),

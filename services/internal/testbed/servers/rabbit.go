@@ -130,6 +130,13 @@ consumer_timeout = 21600000
 	if port := s.Rabbit.MetricsPort; port != 0 {
 		text += fmt.Sprintf("prometheus.tcp.ip = %s\nprometheus.tcp.port = %d\n", listen, port)
 	}
+	if port := s.Rabbit.ManagementPort; port != 0 {
+		if s.TLS != nil {
+			text += s.TLS.managementConf(dir, listen, port)
+		} else {
+			text += fmt.Sprintf("management.tcp.ip = %s\nmanagement.tcp.port = %d\n", listen, port)
+		}
+	}
 	return text
 }
 
@@ -156,14 +163,18 @@ func rabbitAdvanced(password string, loopbackOnly bool) string {
 		rabbitUser, strings.Join(bytes, ","), loopback)
 }
 
-// rabbitPlugins is enabled_plugins: none unless metrics are asked for. Management and
+// rabbitPlugins is enabled_plugins: none unless they are asked for. Management and
 // Prometheus cost a small machine more than they give it, and each would listen on a
 // port of its own.
 func rabbitPlugins(s rabbitState) string {
+	var plugins []string
 	if s.MetricsPort != 0 {
-		return "[rabbitmq_prometheus].\n"
+		plugins = append(plugins, "rabbitmq_prometheus")
 	}
-	return "[].\n"
+	if s.ManagementPort != 0 {
+		plugins = append(plugins, "rabbitmq_management")
+	}
+	return "[" + strings.Join(plugins, ",") + "].\n"
 }
 
 func writeRabbitFiles(s *state, dir string, acct *account) error {
@@ -240,6 +251,19 @@ func (r *Rabbit) MetricsURL() string {
 		return ""
 	}
 	return "http://" + net.JoinHostPort(r.Host, strconv.Itoa(r.st.Rabbit.MetricsPort)) + "/metrics"
+}
+
+// ManagementURL is the broker's management API; "" for a pair that was opened without
+// [Options.BrokerManagement].
+func (r *Rabbit) ManagementURL() string {
+	if r.st.Rabbit.ManagementPort == 0 {
+		return ""
+	}
+	scheme := "http://"
+	if r.st.TLS != nil {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(r.Host, strconv.Itoa(r.st.Rabbit.ManagementPort))
 }
 
 // Ctl runs rabbitmqctl against the node and returns what it printed to its

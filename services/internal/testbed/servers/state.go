@@ -32,7 +32,8 @@ type rabbitState struct {
 	Cookie   string `json:"cookie"`
 	Password string `json:"password"`
 
-	MetricsPort int `json:"metrics_port,omitempty"` // 0: no metrics
+	MetricsPort    int `json:"metrics_port,omitempty"`    // 0: no metrics
+	ManagementPort int `json:"management_port,omitempty"` // 0: no management API
 }
 
 const stateFile = "state.json"

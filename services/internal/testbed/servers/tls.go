@@ -65,6 +65,16 @@ ssl_options.fail_if_no_peer_cert = %t
 `, listen, port, filepath.Join(dir, tlsCertificate), filepath.Join(dir, tlsKey), filepath.Join(dir, tlsAuthority), t.RequireClient)
 }
 
+// managementConf is what rabbitmq.conf has for the management API. It asks for no client
+// certificates: a browser has none.
+func (t *TLS) managementConf(dir, listen string, port int) string {
+	return fmt.Sprintf(`management.ssl.ip = %s
+management.ssl.port = %d
+management.ssl.certfile = %s
+management.ssl.keyfile = %s
+`, listen, port, filepath.Join(dir, tlsCertificate), filepath.Join(dir, tlsKey))
+}
+
 // writeTLS puts files into a server's folder, for its account's eyes alone.
 func writeTLS(dir string, acct *account, files map[string][]byte) error {
 	for name, content := range files {

@@ -1,0 +1,91 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"strings"
+
+	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/policy"
+)
+
+// Policies watches the policies of both queues; nil without RABBITMQ_MANAGEMENT_URL, which is logged.
+func Policies(cfg *config.Config, log *slog.Logger) *policy.Watcher {
+	return policy.NewWatcher(policies(cfg), log)
+}
+
+func policies(cfg *config.Config) policy.Config {
+	r := cfg.RabbitMQ
+	p := policy.Config{
+		URL: r.ManagementURL, User: r.User, Password: r.Password.Reveal(), VHost: r.VHost,
+		Queue: r.QueueName, Dead: broker.DeadQueue(r.QueueName), AllowLossy: r.AllowLossy,
+	}
+	if r.ManagementTLS() {
+		p.TLS = func() (*tls.Config, error) { return managementTLS(r) }
+	}
+	return p
+}
+
+// managementTLS is the broker's, with the name of RABBITMQ_SERVER_NAME where it is the same host.
+func managementTLS(r config.RabbitMQ) (*tls.Config, error) {
+	settings, err := brokerTLS(r)
+	if err != nil {
+		return nil, err
+	}
+	if u, err := url.Parse(r.ManagementURL); err != nil || !strings.EqualFold(u.Hostname(), r.Host) {
+		settings.ServerName = ""
+	}
+	return settings, nil
+}
+
+// LetterUse is what a subcommand does with the dead-letter queue.
+type LetterUse int
+
+const (
+	// ListLetters takes every letter and gives it back.
+	ListLetters LetterUse = iota
+	// ReplayAll takes every letter and gives none back but what others add.
+	ReplayAll
+	// ReplaySome gives back, or writes anew, what is not chosen.
+	ReplaySome
+)
+
+// CheckLetterPolicies says, before a subcommand touches the dead-letter queue, whether a policy would lose letters or
+// replays by it. What is only worth knowing goes to notes.
+func CheckLetterPolicies(ctx context.Context, cfg *config.Config, use LetterUse, notes io.Writer) error {
+	p := policies(cfg)
+	if p.URL == "" {
+		fmt.Fprintln(notes, "policies of the broker are not looked at: RABBITMQ_MANAGEMENT_URL is not set, "+
+			"and with a small delivery-limit each list brings letters nearer to their end")
+		return nil
+	}
+	w := policy.NewWatcher(p, slog.New(slog.DiscardHandler))
+	if err := w.Read(ctx); err != nil {
+		fmt.Fprintf(notes, "policies of the broker can't be read: %v\n", err)
+	}
+	for _, f := range w.Findings() {
+		if f.Effect != policy.Drops {
+			continue
+		}
+		dead, listed := f.Queue == p.Dead, f.Key == "delivery-limit"
+		var harms bool
+		switch use {
+		case ListLetters:
+			harms = dead && listed
+		case ReplayAll:
+			harms = !dead
+		case ReplaySome:
+			harms = true
+		}
+		if harms && !p.AllowLossy {
+			return fmt.Errorf("nothing was touched, since %w: %s; RABBITMQ_ALLOW_LOSSY_POLICIES=true does it anyway", policy.ErrLossy, f.Reason)
+		}
+		fmt.Fprintf(notes, "a policy of the broker does harm: %s\n", f.Reason)
+	}
+	return nil
+}

@@ -1,0 +1,326 @@
+package app_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/trailpost/trailpost/services/internal/app"
+	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/policy"
+	"github.com/trailpost/trailpost/services/internal/testbed"
+)
+
+// managed is a broker with its management API, whose owner sets policies of his own.
+type managed struct{ *testbed.Servers }
+
+// owner asks the API as the broker's owner.
+func (m managed) owner(t *testing.T, method, path string, body any) (answer string) {
+	t.Helper()
+	text, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := http.NewRequest(method, m.Rabbit.ManagementURL()+"/api/"+path, strings.NewReader(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.SetBasicAuth(m.Rabbit.User.Name, m.Rabbit.User.Password)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	all, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode >= 300 {
+		t.Fatalf("%s %s: %s: %s", method, path, response.Status, all)
+	}
+	return string(all)
+}
+
+type definition map[string]any
+
+// set sets a policy; kind is policies or operator-policies.
+func (m managed) set(t *testing.T, s *stack, kind, pattern string, d definition) (unset func()) {
+	t.Helper()
+	path := kind + "/" + url.PathEscape(s.vhost.Name) + "/theirs"
+	m.owner(t, http.MethodPut, path, map[string]any{"pattern": pattern, "definition": d, "priority": 100, "apply-to": "queues"})
+	return func() { m.owner(t, http.MethodDelete, path, nil) }
+}
+
+func (m managed) stack(t *testing.T, settings ...string) *stack {
+	t.Helper()
+	return stackOn(t, m.Database(t), m.Vhost(t), append(settings, "RABBITMQ_MANAGEMENT_URL="+m.Rabbit.ManagementURL())...)
+}
+
+// Policies of others, each of which loses what RabbitMQ has confirmed where nobody looks.
+func TestPolicies(t *testing.T) {
+	t.Parallel()
+	m := managed{testbed.ManagedServers(t, nil)}
+	t.Run("while the broker runs", func(t *testing.T) {
+		t.Run("events", m.testEvents)
+		t.Run("events of a classic queue", m.testClassicEvents)
+		t.Run("letters", m.testLetters)
+		t.Run("lists", m.testLists)
+		t.Run("a user without the tag", m.testUntagged)
+	})
+	m.testReadme(t)
+	m.testLastAnswer(t)
+}
+
+var readmePolicies = regexp.MustCompile("(?s)<!-- run by: TestPolicies -->\n```bash\n(.*?)```\n")
+
+// testReadme: with README's policies those of others do no harm.
+func (m managed) testReadme(t *testing.T) {
+	s := m.stack(t)
+	text, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := readmePolicies.FindSubmatch(text)
+	if commands == nil {
+		t.Fatal("README has no policies")
+	}
+	m.set(t, s, "policies", ".*", definition{"max-length": 5, "overflow": "drop-head", "message-ttl": 1000, "delivery-limit": 3})
+	operator := m.set(t, s, "operator-policies", ".*", definition{"max-length": 1_000_000})
+	defer operator()
+	script := "rabbitmqctl() { " + m.Rabbit.Tool("rabbitmqctl") + "; }\n" +
+		strings.ReplaceAll(string(commands[1]), "set_policy ", "set_policy -p "+s.vhost.Name+" ")
+	shell := exec.CommandContext(t.Context(), "sh", "-e", "-c", script)
+	shell.Env = append(os.Environ(), m.Rabbit.Environment()...)
+	if out, err := shell.CombinedOutput(); err != nil {
+		t.Fatalf("%s\n%v\n%s", script, err, out)
+	}
+	outlet := broker.NewOutlet(s.broker()) // declares the queues
+	defer outlet.Close()
+	if err := outlet.Publish(t.Context(), "log_queue", []broker.Message{{ContentType: broker.ContentEvent, Body: poison(0).Body}}); err != nil {
+		t.Fatal(err)
+	}
+	w := app.Policies(s.config(config.ForProducer), slog.New(slog.DiscardHandler))
+	eventually(t, "policies are known", func() bool { return w.Read(t.Context()) == nil })
+	for _, f := range w.Findings() {
+		if f.Effect != policy.Refuses { // a dead-letter queue with a limit, which the operator policy gives it
+			t.Errorf("found %+v", f)
+		}
+	}
+}
+
+const anEvent = `{"session_id":1,"event_type":"user_action"}`
+
+// refuses waits until the producer answers 503 for a policy.
+func refuses(t *testing.T, p *service, reason string) answer {
+	t.Helper()
+	var got answer
+	eventually(t, "events are refused for "+reason, func() bool {
+		got = post(t, p.url+"/log", "application/json", anEvent)
+		return got.Code == http.StatusServiceUnavailable
+	})
+	if !strings.Contains(got.Body, "urn:trailpost:problem:lossy-policy") || !strings.Contains(got.Detail, reason) || got.Header.Get("Retry-After") == "" {
+		t.Errorf("the refusal is %s", got.Body)
+	}
+	return got
+}
+
+func finding(queue, key, effect string) string {
+	return fmt.Sprintf("trailpost_policy_finding{effect=%q,key=%q,queue=%q}", effect, key, queue)
+}
+
+func (m managed) testEvents(t *testing.T) {
+	t.Parallel()
+	s := m.stack(t)
+	log := s.logged()
+	p := s.producer()
+	if got := post(t, p.url+"/log", "application/json", anEvent); got.Code != http.StatusAccepted {
+		t.Fatalf("without a policy: %s", got.Body)
+	}
+	unset := m.set(t, s, "policies", ".*", definition{"max-length": 5, "overflow": "drop-head"})
+	refuses(t, p, `"log_queue" drops its oldest events beyond 5 messages, although it confirmed them: overflow is drop-head (max-length, by policy theirs)`)
+	if got := post(t, p.url+"/log/batch", "application/json", "["+anEvent+"]"); got.Code != http.StatusServiceUnavailable {
+		t.Errorf("a batch: %s", got.Body)
+	}
+	if code, body := get(t, p.url+"/health"); code != http.StatusServiceUnavailable || !strings.Contains(body, "by policy theirs") {
+		t.Errorf("/health: %d %s", code, body)
+	}
+	if code, body := get(t, p.url+"/readyz"); code != http.StatusOK {
+		t.Errorf("/readyz: %d %s", code, body)
+	}
+	if metric(t, p, finding("log_queue", "max-length", "drops")) != 1 {
+		t.Error("no metric tells of it")
+	}
+	if !strings.Contains(log.String(), "a policy of the broker does harm") {
+		t.Errorf("no warning tells of it:\n%s", log)
+	}
+
+	daring := *s
+	daring.environ = append(daring.environ, "RABBITMQ_ALLOW_LOSSY_POLICIES=true")
+	accepting := daring.producer()
+	eventually(t, "the other knows", func() bool { return metric(t, accepting, finding("log_queue", "max-length", "drops")) == 1 })
+	if got := post(t, accepting.url+"/log", "application/json", anEvent); got.Code != http.StatusAccepted {
+		t.Errorf("with RABBITMQ_ALLOW_LOSSY_POLICIES: %s", got.Body)
+	}
+
+	unset()
+	eventually(t, "events are accepted again", func() bool {
+		return post(t, p.url+"/log", "application/json", anEvent).Code == http.StatusAccepted
+	})
+	if metric(t, p, finding("log_queue", "max-length", "drops")) != 0 {
+		t.Error("the metric tells of what is over")
+	}
+	m.set(t, s, "operator-policies", "^log_queue$", definition{"message-ttl": 60_000})
+	refuses(t, p, "(message-ttl, by operator policy theirs)")
+}
+
+// A classic queue tells of its policies when it does something: somebody has to ask it.
+func (m managed) testClassicEvents(t *testing.T) {
+	t.Parallel()
+	s := m.stack(t, "RABBITMQ_QUEUE_TYPE=classic")
+	p := s.producer()
+	eventually(t, "policies are known", func() bool {
+		return exported(t, p, "trailpost_policy_age_seconds") && m.knows(t, s)
+	})
+	m.set(t, s, "policies", ".*", definition{"max-length": 5})
+	eventually(t, "the producer knows", func() bool { return metric(t, p, finding("log_queue", "max-length", "drops")) == 1 })
+	refuses(t, p, "overflow is drop-head")
+}
+
+// knows tells whether the API has anything of the queue's policies.
+func (m managed) knows(t *testing.T, s *stack) bool {
+	return strings.Contains(m.owner(t, http.MethodGet, "queues/"+url.PathEscape(s.vhost.Name)+"/log_queue", nil), "effective_policy_definition")
+}
+
+// poison is what can't be stored.
+func poison(n int) amqp.Publishing {
+	return amqp.Publishing{ContentType: broker.ContentEvent, Body: fmt.Appendf(nil, "no event %d", n)}
+}
+
+// Five letters, and a dead-letter queue for two of them: the consumer keeps the messages.
+func (m managed) testLetters(t *testing.T) {
+	t.Parallel()
+	s := m.stack(t)
+	c := s.consumer()
+	unset := m.set(t, s, "policies", `^log_queue\.dead$`, definition{"max-length": 2})
+	eventually(t, "the consumer knows", func() bool { return metric(t, c, finding("log_queue.dead", "max-length", "drops")) == 1 })
+	for i := range 5 {
+		s.publish(poison(i))
+	}
+	var reason string
+	eventually(t, "the consumer is not ready", func() bool {
+		code, body := get(t, c.url+"/readyz")
+		reason = body
+		return code == http.StatusServiceUnavailable
+	})
+	if !strings.Contains(reason, `drops its oldest dead letters beyond 2 messages`) {
+		t.Errorf("it is not ready for %s", reason)
+	}
+	if letters := s.letters(); len(letters) > 0 {
+		t.Errorf("letters where they would be lost: %+v", letters)
+	}
+	unset()
+	s.waitLetters(5)
+	eventually(t, "the consumer is ready", func() bool {
+		code, _ := get(t, c.url+"/readyz")
+		return code == http.StatusOK
+	})
+}
+
+// A smaller delivery limit than the dead-letter queue's own holds, and 25 lists would be more than it allows.
+func (m managed) testLists(t *testing.T) {
+	t.Parallel()
+	s := m.stack(t)
+	outlet := broker.NewOutlet(s.broker())
+	defer outlet.Close()
+	letters := make([]broker.Message, 5)
+	for i := range letters {
+		letters[i] = broker.Message{ContentType: broker.ContentEvent, Body: poison(i).Body}
+	}
+	if err := outlet.Publish(t.Context(), "log_queue.dead", letters); err != nil {
+		t.Fatal(err)
+	}
+	m.set(t, s, "operator-policies", ".*", definition{"delivery-limit": 20})
+	check := func(use app.LetterUse, settings ...string) (notes string, err error) {
+		one := *s
+		one.environ = append(one.environ, settings...)
+		var b strings.Builder
+		err = app.CheckLetterPolicies(t.Context(), one.config(config.ForLetters), use, &b)
+		return b.String(), err
+	}
+	eventually(t, "a list is refused", func() bool {
+		_, err := check(app.ListLetters)
+		return err != nil && strings.Contains(err.Error(), `drops a dead letter that was given back 20 times`)
+	})
+	if _, err := check(app.ReplaySome); err == nil {
+		t.Error("a replay of some gives back the others")
+	}
+	if notes, err := check(app.ReplayAll); err != nil || !strings.Contains(notes, "given back 20 times") {
+		t.Errorf("a replay of all is what saves them: %v, notes %q", err, notes)
+	}
+	for _, accepted := range []string{"RABBITMQ_ALLOW_LOSSY_POLICIES=true", "RABBITMQ_MANAGEMENT_URL="} {
+		if notes, err := check(app.ListLetters, accepted); err != nil || notes == "" {
+			t.Errorf("%s: %v, notes %q", accepted, err, notes)
+		}
+	}
+	if got := s.letters(); len(got) != 5 {
+		t.Errorf("%d letters, want 5", len(got))
+	}
+}
+
+func (m managed) testUntagged(t *testing.T) {
+	t.Parallel()
+	s := m.stack(t)
+	m.owner(t, http.MethodPut, "users/plain", map[string]any{"password": "plain", "tags": ""})
+	m.owner(t, http.MethodPut, "permissions/"+url.PathEscape(s.vhost.Name)+"/plain", map[string]any{"configure": ".*", "write": ".*", "read": ".*"})
+	s.environ = append(s.environ, "RABBITMQ_USER=plain", "RABBITMQ_PASSWORD=plain")
+	log := s.logged()
+	p := s.producer() // ready, although nobody knows the policies
+	eventually(t, "the log says what to do", func() bool {
+		return strings.Contains(log.String(), "it needs the tag management: rabbitmqctl set_user_tags 'plain' management")
+	})
+	if got := post(t, p.url+"/log", "application/json", anEvent); got.Code != http.StatusAccepted {
+		t.Errorf("%s", got.Body)
+	}
+	m.owner(t, http.MethodPut, "users/plain", map[string]any{"password": "plain", "tags": "management"})
+	eventually(t, "policies are read", func() bool { return strings.Contains(log.String(), "policies of the broker are read") })
+}
+
+// testLastAnswer: what was known holds while the API is away, and its age grows.
+func (m managed) testLastAnswer(t *testing.T) {
+	s := m.stack(t)
+	outlet := broker.NewOutlet(s.broker()) // declares the queues
+	defer outlet.Close()
+	if err := outlet.Publish(t.Context(), "log_queue", []broker.Message{{ContentType: broker.ContentEvent, Body: poison(0).Body}}); err != nil {
+		t.Fatal(err)
+	}
+	m.set(t, s, "policies", ".*", definition{"expires": 3_600_000})
+	w := app.Policies(s.config(config.ForProducer), slog.New(slog.DiscardHandler))
+	eventually(t, "the policy is known", func() bool { return w.Read(t.Context()) == nil && w.Events() != nil && w.Letters() != nil })
+	if err := m.Rabbit.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	before, _ := w.Age()
+	if err := w.Read(context.Background()); err == nil {
+		t.Error("a broker that is gone tells its policies")
+	}
+	if age, known := w.Age(); !known || age <= before || w.Events() == nil {
+		t.Errorf("what was known is gone: age %s, known: %t, %v", age, known, w.Events())
+	}
+	var none *policy.Watcher
+	if none.Events() != nil || none.Letters() != nil {
+		t.Error("who knows nothing refuses")
+	}
+}

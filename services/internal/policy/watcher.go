@@ -1,0 +1,185 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Interval is how often policies are read, and the longest pause before the first answer.
+const Interval = 10 * time.Second
+
+// ErrLossy says that a policy would drop what is about to be published.
+var ErrLossy = errors.New("a policy of RabbitMQ would lose it")
+
+// Watcher reads the policies of both queues again and again, and has the last answer at hand. A nil one knows nothing and
+// allows everything. It is safe for concurrent use.
+type Watcher struct {
+	cfg Config
+	log *slog.Logger
+
+	mu       sync.Mutex
+	began    time.Time
+	answers  map[string]time.Time // when a queue's last answer came
+	findings map[string][]Finding // by queue
+	trouble  string               // why the last reading failed; "": it did not
+}
+
+// NewWatcher returns a watcher that has read nothing yet; nil without a URL, which it logs.
+func NewWatcher(cfg Config, log *slog.Logger) *Watcher {
+	if cfg.URL == "" {
+		log.Info("policies of the broker are not looked at: RABBITMQ_MANAGEMENT_URL is not set, and one that drops events or dead letters would not be seen")
+		return nil
+	}
+	return &Watcher{cfg: cfg, log: log, began: time.Now(), answers: map[string]time.Time{}, findings: map[string][]Finding{}}
+}
+
+// Run reads until ctx ends. Nobody waits for it.
+func (w *Watcher) Run(ctx context.Context) {
+	if w == nil {
+		return
+	}
+	pause := 100 * time.Millisecond // until the first answer: the queues may not be declared yet
+	for {
+		err := w.Read(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if _, known := w.Age(); known {
+			pause = Interval
+		} else {
+			pause = min(2*pause, Interval)
+		}
+		w.note(err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// note logs why a reading failed, once.
+func (w *Watcher) note(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	trouble := ""
+	if err != nil {
+		trouble = err.Error()
+	}
+	if trouble == w.trouble {
+		return
+	}
+	w.trouble = trouble
+	switch {
+	case err == nil:
+		w.log.Info("policies of the broker are read")
+	case errors.Is(err, errUntold):
+		w.log.Info("policies of the broker are not known yet; the last answer holds", "error", err)
+	default:
+		w.log.Warn("policies of the broker can't be read; the last answer holds", "error", err)
+	}
+}
+
+// Read reads both queues once. What could be read holds, whatever the error.
+func (w *Watcher) Read(ctx context.Context) error {
+	r, err := newReader(w.cfg)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	var errs []error
+	for _, name := range []string{w.cfg.Queue, w.cfg.Dead} {
+		q, err := r.queue(ctx, name)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		w.take(name, Judge(&q, w.cfg.Dead))
+	}
+	return errors.Join(errs...)
+}
+
+// take notes a queue's findings, and logs what is new of them and what is over.
+func (w *Watcher) take(queue string, findings []Finding) {
+	slices.SortFunc(findings, func(a, b Finding) int { return strings.Compare(a.Key, b.Key) })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	before := w.findings[queue]
+	w.findings[queue], w.answers[queue] = findings, time.Now()
+	for _, f := range findings {
+		if !slices.Contains(before, f) {
+			w.log.Warn("a policy of the broker does harm: "+f.Reason, "queue", f.Queue, "key", f.Key, "by", f.By, "effect", string(f.Effect),
+				"accepted", w.cfg.AllowLossy && f.Effect == Drops)
+		}
+	}
+	for _, f := range before {
+		if !slices.Contains(findings, f) {
+			w.log.Info("a policy of the broker no longer does harm", "queue", f.Queue, "key", f.Key, "by", f.By, "effect", string(f.Effect))
+		}
+	}
+}
+
+// Events returns nil if events may be published, else an [ErrLossy] with the reason: the queue would drop what it confirms.
+func (w *Watcher) Events() error {
+	if w == nil {
+		return nil
+	}
+	return w.refuse(w.cfg.Queue)
+}
+
+// Letters is Events of dead letters.
+func (w *Watcher) Letters() error {
+	if w == nil {
+		return nil
+	}
+	return w.refuse(w.cfg.Dead)
+}
+
+func (w *Watcher) refuse(queue string) error {
+	if w.cfg.AllowLossy {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, f := range w.findings[queue] {
+		if f.Effect == Drops {
+			return fmt.Errorf("%w: %s", ErrLossy, f.Reason)
+		}
+	}
+	return nil
+}
+
+// Findings are all that is known now.
+func (w *Watcher) Findings() []Finding {
+	if w == nil {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []Finding
+	for _, queue := range slices.Sorted(maps.Keys(w.findings)) {
+		all = append(all, w.findings[queue]...)
+	}
+	return all
+}
+
+// Age is the age of the older of both queues' answers; without both it is the time since the start, and known is false.
+func (w *Watcher) Age() (age time.Duration, known bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known = len(w.answers) == 2
+	if !known {
+		return time.Since(w.began), false
+	}
+	for _, at := range w.answers {
+		age = max(age, time.Since(at))
+	}
+	return age, true
+}
