@@ -3,10 +3,15 @@ package faults
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
 	"github.com/trailpost/trailpost/services/internal/drain"
+	"github.com/trailpost/trailpost/services/internal/durable"
 	"github.com/trailpost/trailpost/services/internal/event"
 	"github.com/trailpost/trailpost/services/internal/ingest"
 	"github.com/trailpost/trailpost/services/internal/store"
@@ -26,6 +31,10 @@ var mutants = []mutant{
 		store: func(s drain.Store, _ store.Config) drain.Store { return &hastyStore{inner: s, idle: closed()} }},
 	{name: "answers 202 before the confirm", scene: &killedBeforeConfirm,
 		publisher: func(p ingest.Publisher) ingest.Publisher { return hastyPublisher{p} }},
+	{name: "takes rows that are there for durable", scene: &failedOverAfterCrash,
+		store: func(s drain.Store, database store.Config) drain.Store { return trustingStore{s, database} }},
+	{name: "takes a cancelled COMMIT for done", scene: &failedOverAfterCancel,
+		store: func(s drain.Store, _ store.Config) drain.Store { return deafStore{s} }},
 }
 
 // mutantNamed returns the mutant; the one that changes nothing for any other name.
@@ -77,6 +86,60 @@ func (s *hastyStore) Close(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
+
+// trustingStore calls what it sees in the table stored before.
+type trustingStore struct {
+	inner    drain.Store
+	database store.Config
+}
+
+func (s trustingStore) Store(ctx context.Context, events []event.Event, redelivered bool) ([]store.Outcome, error) {
+	if s.sees(ctx, events) {
+		return slices.Repeat([]store.Outcome{store.Duplicate}, len(events)), nil
+	}
+	return s.inner.Store(ctx, events, redelivered)
+}
+
+func (s trustingStore) Close(ctx context.Context) error { return s.inner.Close(ctx) }
+
+func (s trustingStore) sees(ctx context.Context, events []event.Event) bool {
+	config, err := s.database.ConnConfig()
+	if err != nil {
+		return false
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return false
+	}
+	defer conn.Close(ctx)
+	ids := make(map[uuid.UUID]bool)
+	for i := range events {
+		ids[events[i].ID] = true
+	}
+	var n int
+	err = conn.QueryRow(ctx, "SELECT count(*) FROM log_events WHERE event_id::text = ANY($1)", texts(ids)).Scan(&n)
+	return err == nil && n == len(ids)
+}
+
+func texts(ids map[uuid.UUID]bool) (all []string) {
+	for id := range ids {
+		all = append(all, id.String())
+	}
+	return all
+}
+
+// deafStore does not hear that a commit's wait for the standby was cancelled.
+type deafStore struct{ inner drain.Store }
+
+func (s deafStore) Store(ctx context.Context, events []event.Event, redelivered bool) ([]store.Outcome, error) {
+	outcomes, err := s.inner.Store(ctx, events, redelivered)
+	if errors.Is(err, durable.ErrUnconfirmed) {
+		return make([]store.Outcome, len(events)), nil // all Stored
+	}
+	return outcomes, err
+}
+
+func (s deafStore) Close(ctx context.Context) error { return s.inner.Close(ctx) }
 
 // cloned are events whose memory is not the caller's, who uses it again.
 func cloned(events []event.Event) []event.Event {

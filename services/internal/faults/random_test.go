@@ -36,7 +36,7 @@ func seedOf(t *testing.T) uint64 {
 // Faults by the dozen, two at a time, chosen by the seed.
 func TestRandomFaults(t *testing.T) {
 	seed := seedOf(t)
-	w := newWorld(t, services(t))
+	w := newReplicatedWorld(t, services(t))
 	counts, v := w.random(seed, *durationFlag, patience+*durationFlag/4)
 	t.Logf("\n%s", table(counts, v))
 	w.report(t, v)

@@ -15,6 +15,8 @@ import (
 //
 // Its methods are used by one goroutine.
 type replicas struct {
+	t testing.TB
+
 	address *hop // the database's, as an operator keeps it: leads to the primary
 	link    *hop // from the standby to the primary
 
@@ -32,6 +34,10 @@ var replicaSettings = []string{
 	"wal_retrieve_retry_interval = 200ms", // the link comes back often
 }
 
+// shortStoreTimeout is how long an attempt to store may take where there is a standby, to
+// wait for which takes up all of it.
+const shortStoreTimeout = 10 * time.Second
+
 // replicaTimeout bounds what the servers do for a fault.
 const replicaTimeout = 3 * time.Minute
 
@@ -41,7 +47,7 @@ func newReplicas(t testing.TB, of *testbed.PostgresServer) *replicas {
 	ctx, cancel := context.WithTimeout(context.Background(), replicaTimeout)
 	defer cancel()
 	server := func() *testbed.PostgresServer { return testbed.Beside(t, of, standbyName, replicaSettings...) }
-	rep := &replicas{primary: server(), standby: server()}
+	rep := &replicas{t: t, primary: server(), standby: server()}
 	rep.address = newHop(t, "address", rep.primary.Address())
 	rep.link = newHop(t, "link", rep.primary.Address())
 	if err := rep.primary.Restore(ctx, of); err != nil {
@@ -58,11 +64,14 @@ func (rep *replicas) rebuild(ctx context.Context, rewind bool) error {
 	if err := rep.link.heal(); err != nil {
 		return err
 	}
-	make := rep.standby.StandBy
 	if rewind {
-		make = rep.standby.Rewind
+		err := rep.standby.Rewind(ctx, rep.primary, rep.link.addr())
+		if err == nil {
+			return rep.whole(ctx)
+		}
+		rep.t.Logf("not to be rewound, so made anew: %v", err) // it asks for WAL that may be gone
 	}
-	if err := make(ctx, rep.primary, rep.link.addr()); err != nil {
+	if err := rep.standby.StandBy(ctx, rep.primary, rep.link.addr()); err != nil {
 		return err
 	}
 	return rep.whole(ctx)

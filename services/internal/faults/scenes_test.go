@@ -17,12 +17,10 @@ type scene struct {
 	play    func(w *world) error
 }
 
-// someEvents are sent in a scene, in requests of ten.
-const someEvents = 200
-
-// send sends them in the background. end waits until they are accepted.
-func (w *world) send() (end func() error) {
-	_, wait := w.client.Start(w.t.Context(), ledger.Pace{Events: someEvents, PerSecond: 4000, Batch: 10, Workers: 20})
+// send sends events in the background, in requests of batch. end waits until they are
+// accepted.
+func (w *world) send(events, batch int) (end func() error) {
+	_, wait := w.client.Start(w.t.Context(), ledger.Pace{Events: events, PerSecond: 20 * events, Batch: batch, Workers: 20})
 	return func() error {
 		done := make(chan struct{})
 		go func() { wait(); close(done) }()
@@ -41,7 +39,7 @@ var killedBeforeCommit = scene{false, "consumers that wait for the database are 
 	if err != nil {
 		return err
 	}
-	if err := w.send()(); err != nil {
+	if err := w.send(200, 10)(); err != nil {
 		return errors.Join(err, unlock())
 	}
 	w.await("the consumers take all", func() bool {
@@ -61,7 +59,7 @@ var killedBeforeConfirm = scene{false, "a producer that waits for confirms is ki
 		return err
 	}
 	since := w.mark()
-	end := w.send()
+	end := w.send(200, 10)
 	w.await("clients are answered", func() bool {
 		return w.client.Accepted() > 0 || refused(w, since)
 	})
@@ -82,6 +80,47 @@ func (w *world) halfOpen(h *hop) error {
 		w.t.Log("toxiproxy was stuck")
 	}
 	return errors.New("toxiproxy is stuck")
+}
+
+// Somebody cancels a COMMIT that waits for the standby, and the primary fails over.
+var failedOverAfterCancel = scene{true, "failover after a COMMIT is cancelled", func(w *world) error {
+	return w.failOverAfter(cancelCommits)
+}}
+
+// The primary crashes while a COMMIT waits for the standby, and has its rows when it is
+// started; then it fails over.
+var failedOverAfterCrash = scene{true, "failover after the primary is killed and started", func(w *world) error {
+	return w.failOverAfter(restartPrimary)
+}}
+
+// All of that, one after the other.
+var failedOverAfterAll = scene{true, "failover after all that may happen to a COMMIT", func(w *world) error {
+	return w.failOverAfter(cancelCommits, endSessions, restartPrimary)
+}}
+
+// failOverAfter has events accepted while the standby is cut off, things happen to the
+// COMMIT that waits for it, and then the standby promoted.
+func (w *world) failOverAfter(happen ...func(*world) error) error {
+	w.replicas.link.cut()
+	const events = 40
+	if err := w.send(events, events)(); err != nil { // one message, and one COMMIT
+		return err
+	}
+	waits := func() bool { return w.commitsWait(time.Second) }
+	w.await("a COMMIT waits for the standby", waits)
+	failed := logged(cantStore)
+	for _, disturb := range happen {
+		since := w.mark()
+		if err := disturb(w); err != nil {
+			return err
+		}
+		w.await("the consumers try again, or ack", func() bool {
+			again := w.mutant.store == nil && failed(w, since) && waits()
+			return again || w.allAcked()
+		})
+	}
+	mend, err := failover(crash, true)(w, nil)
+	return joinEnd(err, mend)
 }
 
 // allAcked: the queue holds nothing, and nobody has a message of it in hand. The queue's

@@ -37,10 +37,10 @@ func standbyFaults() (faults []fault) {
 	}
 	for _, d := range disturbances {
 		faults = append(faults,
-			fault{hop: "standby", kind: "cut, and " + d.what, felt: logged(cantStore), begin: func(w *world, r *rand.Rand) (func() error, error) {
+			fault{hop: "standby", kind: "cut, and " + d.what, felt: logged(cantStore), long: d.long, begin: func(w *world, r *rand.Rand) (func() error, error) {
 				return w.wholeAgain, w.disturb(r, d)
 			}},
-			fault{hop: "database", kind: "failover after " + d.what, felt: logged(cantStore), begin: func(w *world, r *rand.Rand) (func() error, error) {
+			fault{hop: "database", kind: "failover after " + d.what, felt: logged(cantStore), long: d.long, begin: func(w *world, r *rand.Rand) (func() error, error) {
 				if err := w.disturb(r, d); err != nil {
 					return w.wholeAgain, err
 				}
@@ -107,20 +107,33 @@ func failover(end func(*testbed.PostgresServer) error, rewind bool) func(*world,
 type disturbance struct {
 	what string
 	do   func(w *world) error
+	long bool
 }
 
 var disturbances = []disturbance{
-	{"the consumers wait no longer", func(*world) error { return nil }}, // they do so by themselves
-	{"COMMITs are cancelled", func(w *world) error { return w.exec("SELECT pg_cancel_backend(pid)" + waiting) }},
-	{"sessions that COMMIT are ended", func(w *world) error { return w.exec("SELECT pg_terminate_backend(pid)" + waiting) }},
-	{"the primary is killed and started", func(w *world) error {
-		p := w.replicas.primary
-		return errors.Join(p.Kill(), p.Start(context.Background()))
-	}},
-	{"the primary is shut down and started", func(w *world) error {
+	{what: "the consumers wait no longer", do: func(w *world) error { // they do so by themselves
+		since := w.mark()
+		for deadline := time.Now().Add(2 * shortStoreTimeout); !logged(cantStore)(w, since) && time.Now().Before(deadline); {
+			time.Sleep(20 * time.Millisecond)
+		}
+		return nil
+	}, long: true},
+	{what: "COMMITs are cancelled", do: cancelCommits},
+	{what: "sessions that COMMIT are ended", do: endSessions},
+	{what: "the primary is killed and started", do: restartPrimary},
+	{what: "the primary is shut down and started", do: func(w *world) error {
 		p := w.replicas.primary
 		return errors.Join(shutDown(p), p.Start(context.Background()))
 	}},
+}
+
+func cancelCommits(w *world) error { return w.exec("SELECT pg_cancel_backend(pid)" + waiting) }
+
+func endSessions(w *world) error { return w.exec("SELECT pg_terminate_backend(pid)" + waiting) }
+
+func restartPrimary(w *world) error {
+	p := w.replicas.primary
+	return errors.Join(p.Kill(), p.Start(context.Background()))
 }
 
 // waiting are the sessions whose COMMIT waits for the standby.

@@ -90,7 +90,7 @@ func makeWorld(t testing.TB, binary string, replicated bool) *world {
 		"LOG_LEVEL=WARNING",
 	}
 	if w.replicas != nil {
-		environ = append(environ, storeTimeoutVariable+"=2s")
+		environ = append(environ, storeTimeoutVariable+"="+shortStoreTimeout.String())
 	}
 	w.producer = &child{role: "producer", binary: binary, dir: t.TempDir(), environ: append(environ, "RABBITMQ_PORT="+w.publish.port())}
 	for range 2 {
