@@ -101,6 +101,9 @@ func TestReadme(t *testing.T) {
 	waitFor(t, "the events that README sends are rows", func() bool {
 		return strings.TrimSpace(shell(t, ". "+env+"; psql -Atc 'SELECT count(*) FROM log_events'")) == "6"
 	})
+	checkClients(t, producer, func(id string) string {
+		return strings.TrimSpace(shell(t, ". "+env+"; psql -Atc \"SELECT count(*) FROM log_events WHERE event_id = '"+id+"'\""))
+	})
 	local.signal(t, os.Interrupt)
 	if err := local.wait(t); err != nil {
 		t.Errorf("the end by Ctrl-C: %v\n%s", err, local.log())

@@ -8,11 +8,13 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/retryafter"
 	"github.com/trailpost/trailpost/services/internal/store"
 )
 
@@ -63,22 +65,32 @@ func postSelfTest(ctx context.Context, producer, key string, id uuid.UUID) error
 		if key != "" {
 			request.Header.Set("Authorization", "Bearer "+key)
 		}
+		wait := time.Second
 		answer, err := http.DefaultClient.Do(request)
 		if err == nil {
 			text, _ := io.ReadAll(io.LimitReader(answer.Body, 4096))
 			_ = answer.Body.Close()
-			switch answer.StatusCode {
-			case http.StatusAccepted:
+			if answer.StatusCode == http.StatusAccepted {
 				return nil
-			case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-				err = fmt.Errorf("%s: %s", answer.Status, text)
-			default:
-				return fmt.Errorf("post an event: %s: %s", answer.Status, text)
 			}
+			err = fmt.Errorf("%s: %s", answer.Status, text)
+			if !slices.Contains(transient, answer.StatusCode) {
+				return fmt.Errorf("post an event: %w", err)
+			}
+			wait = min(max(wait, retryafter.Wait(answer.Header, time.Now())), maxSelfTestWait)
 		}
+		pause(ctx, wait)
 		if ctx.Err() != nil {
 			return fmt.Errorf("post an event: %w", err)
 		}
-		pause(ctx, time.Second)
 	}
 }
+
+// transient are the statuses that the producer, or a proxy before it, answers for a moment.
+var transient = []int{
+	http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusInternalServerError,
+	http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
+}
+
+// maxSelfTestWait is the longest that Retry-After is heeded.
+const maxSelfTestWait = 30 * time.Second

@@ -2,7 +2,12 @@ package app_test
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	neturl "net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,6 +35,40 @@ func TestSelfTest(t *testing.T) {
 	if err != nil || s.rows("event_id = $1", id.String()) != 1 {
 		t.Error(id, err)
 	}
+	proxy := moodyProxy(t, producer.url)
+	id, err = app.SelfTest(t.Context(), cfg, proxy, testKey)
+	if err != nil || s.rows("event_id = $1", id.String()) != 1 {
+		t.Errorf("behind a proxy that has its moments: %s, %v", id, err)
+	}
+}
+
+// moodyProxy is before a producer, and says each of the things that proxies say for a moment.
+func moodyProxy(t *testing.T, producer string) (url string) {
+	t.Helper()
+	target, err := neturl.Parse(producer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+	var requests atomic.Int32
+	var until time.Time
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch requests.Add(1) {
+		case 1:
+			w.WriteHeader(http.StatusBadGateway)
+		case 2:
+			until = time.Now().Add(3 * time.Second).Truncate(time.Second)
+			w.Header().Set("Retry-After", until.UTC().Format(http.TimeFormat))
+			w.WriteHeader(http.StatusGatewayTimeout)
+		default:
+			if time.Now().Before(until) {
+				t.Errorf("tried again %s too early", time.Until(until))
+			}
+			forward.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 func TestWaitForSchema(t *testing.T) {

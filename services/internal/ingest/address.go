@@ -5,15 +5,14 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/trailpost/trailpost/services/internal/linger"
 )
 
 // clientAddress is the address that a request came from. What X-Forwarded-For says
 // is taken from a trusted proxy alone, and of it the last address that is none of
 // them: all before that is the client's own word. Without a proxy in trusted the
 // header does nothing, so nobody can pretend to be another.
-//
-// An IPv6 address counts by its /64, the least that a network gives to a customer
-// (RFC 6177), who would have more addresses in it than anyone can count.
 func clientAddress(r *http.Request, trusted []netip.Prefix) string {
 	remote, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -32,11 +31,7 @@ func clientAddress(r *http.Request, trusted []netip.Prefix) string {
 		}
 		address = before
 	}
-	if address.Is6() {
-		network, _ := address.Prefix(64) // 64 is never too long
-		return network.String()
-	}
-	return address.String()
+	return linger.Client(address)
 }
 
 // parseHop reads an address, which some proxies write with the port.

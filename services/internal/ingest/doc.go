@@ -12,4 +12,7 @@
 // large requests together can't fill the memory; what is beyond the budget is
 // answered 503. Batches may use three quarters of it, so single events always
 // have room. A body has ten seconds plus a second for each 256 KiB to arrive.
+//
+// Refusals come before a body is read to its end. What clients still send is then discarded
+// without a charge, in narrow limits, so that they can read the answer: package linger.
 package ingest

@@ -112,8 +112,8 @@ func NewHandler(cfg Config) http.Handler {
 	engine.POST(routeLog, h.answer(h.counted(h.guarded(h.postLog))))
 	engine.POST(routeBatch, h.answer(h.counted(h.guarded(h.postBatch))))
 	get := func(path string, handle gin.HandlerFunc) {
-		engine.GET(path, handle)
-		engine.HEAD(path, handle)
+		engine.GET(path, h.leave, handle)
+		engine.HEAD(path, h.leave, handle)
 	}
 	get("/", h.getCard)
 	get("/health", h.getHealth)
@@ -145,6 +145,9 @@ func (h *handler) answer(handle func(*gin.Context) error) gin.HandlerFunc {
 			return
 		}
 		p := asProblem(err)
+		if p.beforeTheEnd() {
+			h.leave(c)
+		}
 		instance := p.write(c)
 		h.logProblem(c, p, instance, err)
 	}

@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/trailpost/trailpost/services/internal/linger"
 )
 
 // Metrics are the producer's, at its door. The labels' values are all our own.
@@ -13,6 +15,7 @@ type Metrics struct {
 	duration       *prometheus.HistogramVec
 	unknownTypes   prometheus.Counter
 	ignoredMembers prometheus.Counter
+	unreadRequests *prometheus.CounterVec
 	budgetUsed     *budgetGauge
 	budget         prometheus.Gauge
 }
@@ -41,6 +44,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "trailpost_ignored_members_total",
 			Help: "Names of unknown members in accepted requests, which were ignored; the log and the answer name them.",
 		}),
+		unreadRequests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "trailpost_unread_requests_total",
+			Help: "Connections that were closed before all of a request was read, by what became of the rest. read: it was discarded to its end; cut: the client still sent after 32 MiB or 5 s; refused: too many others did. After cut and refused, clients may not have seen their answer.",
+		}, []string{"rest"}),
 		budgetUsed: newBudgetGauge(),
 		budget: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "trailpost_memory_budget_bytes",
@@ -53,13 +60,24 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	} {
 		m.rejected.WithLabelValues(k.name) // a series that starts at 0 can be alerted on
 	}
+	for _, o := range []linger.Outcome{linger.Read, linger.Cut, linger.Refused} {
+		m.unreadRequests.WithLabelValues(string(o))
+	}
 	for _, route := range []string{routeLog, routeBatch} {
 		for _, class := range []string{"2xx", "5xx"} { // what the objective of acceptance compares
 			m.duration.WithLabelValues(route, class)
 		}
 	}
-	reg.MustRegister(m.accepted, m.rejected, m.duration, m.unknownTypes, m.ignoredMembers, m.budgetUsed, m.budget)
+	reg.MustRegister(m.accepted, m.rejected, m.duration, m.unknownTypes, m.ignoredMembers, m.unreadRequests, m.budgetUsed, m.budget)
 	return m
+}
+
+// unread counts what became of connections that were closed early; nil if nobody counts.
+func (m *Metrics) unread() func(linger.Outcome) {
+	if m == nil {
+		return nil
+	}
+	return func(o linger.Outcome) { m.unreadRequests.WithLabelValues(string(o)).Inc() }
 }
 
 // budgetGauge shows the budget of the handler that has it.

@@ -46,6 +46,16 @@ var (
 	kindNotConfirmed = kind{"not-confirmed", http.StatusServiceUnavailable, "The message broker did not confirm"}
 )
 
+// beforeTheEnd tells whether a request gets such an answer before its body was read to the
+// end.
+func (k kind) beforeTheEnd() bool {
+	switch k {
+	case kindMalformed, kindInvalid, kindInternal, kindUnavailable, kindNotConfirmed:
+		return false
+	}
+	return true
+}
+
 // problem is an error with everything that its answer says.
 type problem struct {
 	kind
@@ -133,6 +143,9 @@ func (p *problem) write(c *gin.Context) (instance string) {
 	header.Set("Cache-Control", "no-store")
 	if p.kind == kindMediaType {
 		header.Set("Accept-Encoding", "identity") // RFC 9110, 12.5.3: what would have been acceptable
+	}
+	if p.kind == kindBrokenBody || p.kind == kindSlowBody {
+		header.Set("Connection", "close") // nobody knows where the next request would begin
 	}
 	switch p.status {
 	case http.StatusServiceUnavailable:

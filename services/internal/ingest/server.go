@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/linger"
 )
 
 // ServerConfig is what a Server needs.
@@ -19,15 +20,21 @@ type ServerConfig struct {
 	CertFile string // PEM files; both or neither. With them it speaks HTTPS.
 	KeyFile  string
 	Log      *slog.Logger
+	Metrics  *Metrics // nil: nobody counts
+
+	Linger linger.Limits // for who is refused and still sends; zero: linger.Defaults
 
 	ReadTimeout    time.Duration // as in Config
 	RequestTimeout time.Duration // as in Config
 }
 
+// lingerAtEnd is how long refused clients may still send when all others are done.
+const lingerAtEnd = 500 * time.Millisecond
+
 // Server serves a handler with limits on everything that a client can make last.
 type Server struct {
 	http     *http.Server
-	listener net.Listener
+	listener *linger.Listener
 }
 
 // NewServer listens; nothing is answered before Serve. An error says that the
@@ -44,6 +51,8 @@ func NewServer(cfg ServerConfig, handler http.Handler) (*Server, error) {
 			orDefault(cfg.RequestTimeout, DefaultRequestTimeout) + 15*time.Second + maxSpread,
 		IdleTimeout:    2 * time.Minute,
 		MaxHeaderBytes: 16 << 10,
+		ConnContext:    withConn,
+		ConnState:      keepIdle,
 		ErrorLog:       slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug), // clients' faults
 	}
 	if cfg.CertFile != "" {
@@ -57,7 +66,10 @@ func NewServer(cfg ServerConfig, handler http.Handler) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for events: %w", err)
 	}
-	return &Server{http: server, listener: spreadListener{listener}}, nil
+	if cfg.Linger == (linger.Limits{}) {
+		cfg.Linger = linger.Defaults
+	}
+	return &Server{http: server, listener: linger.Listen(listener, cfg.Linger, cfg.Metrics.unread())}, nil
 }
 
 // Addr is the address that it listens on, which tells the port that 0 became.
@@ -69,7 +81,7 @@ func (s *Server) Serve() error {
 	if s.http.TLSConfig != nil {
 		serve = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") }
 	}
-	if err := serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := serve(spreadListener{s.listener}); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve events: %w", err)
 	}
 	return nil
@@ -77,9 +89,11 @@ func (s *Server) Serve() error {
 
 // Shutdown stops listening and waits for the requests in hand, until ctx ends;
 // it then cuts them off and returns ctx's error. The publisher must stay open
-// until Shutdown has returned: requests in hand wait for their confirms.
+// until Shutdown has returned: requests in hand wait for their confirms. Who was
+// refused and still sends has half a second more.
 func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.listener.Close() // http.Server knows it only after Serve
+	defer s.listener.End(ctx, lingerAtEnd)
 	if err := s.http.Shutdown(ctx); err != nil {
 		s.http.Close()
 		return fmt.Errorf("stop serving events: %w", err)

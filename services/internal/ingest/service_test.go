@@ -114,7 +114,7 @@ func start(t *testing.T, p Publisher, change ...func(*options)) *service {
 	if o.config.Door == nil {
 		o.config.Door = &event.Door{Now: func() time.Time { return noon }}
 	}
-	o.server.Addr, o.server.Log = "127.0.0.1:0", log
+	o.server.Addr, o.server.Log, o.server.Metrics = "127.0.0.1:0", log, s.metrics
 	server, err := NewServer(o.server, NewHandler(o.config))
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"time"
+
+	"github.com/trailpost/trailpost/services/internal/linger"
 )
 
 // maxSpread is the most by which a read deadline is put off.
@@ -16,17 +18,17 @@ type spreadListener struct{ net.Listener }
 
 func (l spreadListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
-	if tcp, ok := conn.(*net.TCPConn); ok {
+	if tcp, ok := conn.(*linger.Conn); ok {
 		return spreadConn{tcp}, err
 	}
 	return conn, err
 }
 
 // spreadConn keeps what net/http looks for in a TCP connection: CloseWrite and ReadFrom.
-type spreadConn struct{ *net.TCPConn }
+type spreadConn struct{ *linger.Conn }
 
 func (c spreadConn) SetReadDeadline(t time.Time) error {
-	return c.TCPConn.SetReadDeadline(spread(t, time.Until(t)))
+	return c.Conn.SetReadDeadline(spread(t, time.Until(t)))
 }
 
 // spread puts a deadline off by up to half of the time that is left, and maxSpread at

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/trailpost/trailpost/services/internal/linger"
 )
 
 // Probe is the JSON answer to a probe.
@@ -27,7 +29,7 @@ type Probe struct {
 //	/metrics  Prometheus
 type ProbeServer struct {
 	http     *http.Server
-	listener net.Listener
+	listener *linger.Listener
 }
 
 // NewProbeServer listens on addr; an error is the listener's. Nothing is
@@ -60,7 +62,7 @@ func NewProbeServer(addr string, ready func() error, gatherer prometheus.Gathere
 			MaxHeaderBytes:    16 << 10,
 			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
-		listener: listener,
+		listener: linger.Listen(listener, linger.Defaults, nil),
 	}, nil
 }
 
@@ -79,6 +81,7 @@ func (s *ProbeServer) Serve() error {
 // then cuts them off and returns ctx's error.
 func (s *ProbeServer) Shutdown(ctx context.Context) error {
 	defer s.listener.Close() // http.Server knows it only after Serve
+	defer s.listener.End(ctx, 0)
 	if err := s.http.Shutdown(ctx); err != nil {
 		s.http.Close()
 		return fmt.Errorf("stop probes: %w", err)

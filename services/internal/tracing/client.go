@@ -8,11 +8,12 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"time"
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/trailpost/trailpost/services/internal/retryafter"
 )
 
 const (
@@ -134,8 +135,7 @@ func (c *client) post(ctx context.Context, body []byte) (again bool, after time.
 	switch response.StatusCode {
 	// The specification's list: "OTLP/HTTP Response", "Failures".
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		seconds, _ := strconv.Atoi(response.Header.Get("Retry-After"))
-		return true, time.Duration(seconds) * time.Second, err
+		return true, retryafter.Wait(response.Header, time.Now()), err
 	}
 	return false, 0, err
 }

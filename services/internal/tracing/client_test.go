@@ -85,6 +85,28 @@ func TestWhatIsTriedAgain(t *testing.T) {
 	}
 }
 
+// A collector, or a proxy before it, may say when as a date.
+func TestRetryAfterIsHeeded(t *testing.T) {
+	var times []time.Time
+	var until time.Time
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		times = append(times, time.Now())
+		if len(times) == 1 {
+			until = time.Now().Add(2 * time.Second).Truncate(time.Second)
+			w.Header().Set("Retry-After", until.UTC().Format(http.TimeFormat))
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer server.Close()
+	if err := upload(t.Context(), newTestClient(t, server.URL)); err != nil {
+		t.Fatal(err)
+	}
+	if len(times) != 2 || times[1].Before(until) {
+		t.Errorf("requests at %v, the second too early for %s", times, until)
+	}
+}
+
 func TestNothingIsTriedAgainForLong(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -112,6 +112,7 @@ func (p *Producer) listen(registry *prometheus.Registry, options []Option) (err 
 		CertFile:       cfg.TLSCertFile,
 		KeyFile:        cfg.TLSKeyFile,
 		Log:            p.log,
+		Metrics:        serve.Metrics,
 		RequestTimeout: cfg.RequestTimeout,
 	}, ingest.NewHandler(serve))
 	if err != nil && p.probes != nil {

@@ -1,0 +1,136 @@
+package linger
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// Limits bound what is spent on clients that were refused. Beyond them connections are
+// closed at once.
+type Limits struct {
+	Bytes int64         // that are discarded on one connection
+	Time  time.Duration // that one connection takes
+	// Connections is how many may linger at once, and PerClient how many of one client's.
+	Connections, PerClient int
+}
+
+// Defaults are the limits of all our servers. A request with ten times what is taken at most
+// is still told so, and 64 connections cost 2 MiB.
+var Defaults = Limits{Bytes: 32 << 20, Time: 5 * time.Second, Connections: 64, PerClient: 2}
+
+// Outcome is what became of a connection that had more to read.
+type Outcome string
+
+// The outcomes.
+const (
+	Read    Outcome = "read"    // all that the client sent was read
+	Cut     Outcome = "cut"     // the client still sent at a limit of bytes or time, or at the server's end
+	Refused Outcome = "refused" // too many lingered already: it was closed at once
+)
+
+// Listener accepts connections that linger.
+type Listener struct {
+	net.Listener
+	limits  Limits
+	onEnd   func(Outcome)
+	running sync.WaitGroup
+
+	mu      sync.Mutex // guards below
+	ended   bool
+	open    map[*Conn]struct{}
+	clients map[string]int
+}
+
+// Listen makes the connections of a TCP listener linger. onEnd is told what became of each
+// that had to, and may be nil.
+func Listen(listener net.Listener, limits Limits, onEnd func(Outcome)) *Listener {
+	return &Listener{
+		Listener: listener, limits: limits, onEnd: onEnd,
+		open: make(map[*Conn]struct{}), clients: make(map[string]int),
+	}
+}
+
+// Accept is net.Listener's. Of a TCP listener each connection is a *Conn.
+func (l *Listener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		return &Conn{TCPConn: tcp, listener: l}, err
+	}
+	return conn, err
+}
+
+// End waits until no connection lingers, for the given time and until ctx ends at most; it
+// then closes what is left. None lingers afterwards.
+func (l *Listener) End(ctx context.Context, most time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	l.mu.Lock()
+	l.ended = true
+	l.mu.Unlock()
+	defer context.AfterFunc(ctx, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for c := range l.open {
+			_ = c.TCPConn.Close()
+		}
+	})()
+	l.running.Wait()
+}
+
+// Lingering is how many connections linger now.
+func (l *Listener) Lingering() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.open)
+}
+
+// take discards what comes on a connection, and then closes it, in the background; false
+// means that it does not.
+func (l *Listener) take(c *Conn, client string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended || len(l.open) >= l.limits.Connections || l.clients[client] >= l.limits.PerClient {
+		return false
+	}
+	l.open[c] = struct{}{}
+	l.clients[client]++
+	l.running.Go(func() {
+		l.count(l.discard(c.TCPConn))
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.open, c)
+		if l.clients[client]--; l.clients[client] == 0 {
+			delete(l.clients, client)
+		}
+	})
+	return true
+}
+
+func (l *Listener) count(o Outcome) {
+	if l.onEnd != nil {
+		l.onEnd(o)
+	}
+}
+
+// discard reads to the end of what the client sends, and closes.
+func (l *Listener) discard(conn *net.TCPConn) Outcome {
+	defer conn.Close()
+	_ = conn.CloseWrite() // an error means that the client has gone: reading will tell
+	_ = conn.SetReadDeadline(time.Now().Add(l.limits.Time))
+	buffer := make([]byte, 32<<10)
+	for n := int64(0); n < l.limits.Bytes; {
+		more, err := conn.Read(buffer)
+		n += int64(more)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, net.ErrClosed):
+			return Cut
+		case err != nil:
+			return Read
+		}
+	}
+	return Cut
+}
