@@ -75,11 +75,15 @@ func attachMonths(t *trail) *cobra.Command {
 		Use:   "attach --month MONTH",
 		Short: "Take detached months back into the trail",
 		Long: "Take detached months back into the trail, with the events of those months that came meanwhile. Their rows are\n" +
-			"checked first, while others read and write.",
+			"checked first, while others read and write. An event that came again meanwhile is dropped as a duplicate; one that\n" +
+			"came with an id of the month's own and other content is set aside in the table log_events_conflicts.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return t.do(cmd, func(s *partitions.Session) error {
 				done, err := s.Attach(cmd.Context(), asked...)
+				for _, a := range done {
+					printAttachment(cmd, a)
+				}
 				cmd.PrintErrf("%d months attached\n", len(done))
 				return err
 			})
@@ -88,6 +92,15 @@ func attachMonths(t *trail) *cobra.Command {
 	addMonths(cmd, &asked)
 	require(cmd, "month")
 	return cmd
+}
+
+// printAttachment says what became of the events that came while a month was detached. The ids go where they can be used.
+func printAttachment(cmd *cobra.Command, a partitions.Attachment) {
+	cmd.PrintErrf("%s: %d events that came meanwhile are in it, %d came again and are dropped as duplicates, %d conflict with its own and are set aside in log_events_conflicts\n",
+		a.Month, a.Late, a.Duplicates, len(a.Conflicts))
+	for _, id := range a.Conflicts {
+		fmt.Fprintf(cmd.OutOrStdout(), "CONFLICT\t%s\t%s\n", a.Month, id)
+	}
 }
 
 // showOlder is what --dry-run shows.

@@ -11,29 +11,25 @@ import (
 )
 
 // TestAttach undoes a detach without a trace, under load, and with the events that came meanwhile.
-func TestAttach(t *testing.T) {
+func TestAttach(t *testing.T) { inBothWays(t, testAttach) }
+
+func testAttach(t *testing.T) {
 	db := testbed.Postgres(t)
 	m := old(14)
 	makeMonth(t, db, m, 1000)
 	owner := db.Connect(t, db.Owner)
-	const described = `
-		SELECT string_agg(line, E'\n' ORDER BY line) FROM (
-			SELECT concat_ws(' ', conname, contype, pg_get_constraintdef(oid), conparentid <> 0, convalidated) AS line FROM pg_constraint WHERE conrelid = $1::regclass
-			UNION ALL SELECT concat_ws(' ', pg_get_indexdef(indexrelid), EXISTS (SELECT FROM pg_inherits WHERE inhrelid = indexrelid)) FROM pg_index WHERE indrelid = $1::regclass
-			UNION ALL SELECT concat_ws(' ', pg_get_expr(relpartbound, oid), obj_description(oid)) FROM pg_class WHERE oid = $1::regclass
-			UNION ALL SELECT concat_ws(' ', tgfoid::regproc, count(*)) FROM pg_trigger WHERE tgrelid = $1::regclass GROUP BY tgfoid) all_of_it`
-	before := value[string](t, owner, described, m.Table())
+	before := describe(t, owner, m.Table())
 	s, w := open(t, db, Options{}), writer(t, db)
 	must[[]Month](t)(s.Detach(t.Context(), year))
 	must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{late(m.Start().Add(time.Hour)), late(m.End().Add(-time.Second))}, false))
 
 	load := startLoad(t, db, 2, 50)
 	load.await(t, 10)
-	load.during(t, "attach", func() { must[[]Month](t)(s.Attach(t.Context(), m)) })
+	load.during(t, "attach", func() { must[[]Attachment](t)(s.Attach(t.Context(), m)) })
 	if got, want := states(t, s), m.String()+":attached:1002 default:0"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	if after := value[string](t, owner, described, m.Table()); after != before {
+	if after := describe(t, owner, m.Table()); after != before {
 		t.Errorf("it is attached as\n%s\nand was\n%s", after, before)
 	}
 	if _, err := s.Attach(t.Context(), m); err == nil || !strings.Contains(err.Error(), "is attached") {
@@ -67,7 +63,7 @@ func TestAttachAddsColumns(t *testing.T) {
 	named := late(m.Start().Add(time.Hour))
 	named.ReceivedFrom = "billing"
 	must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{named}, false))
-	must[[]Month](t)(s.Attach(t.Context(), m))
+	must[[]Attachment](t)(s.Attach(t.Context(), m))
 	if n := value[int](t, owner, "SELECT count(received_from) + count(*) FROM "+m.Table()); n != 1+4 {
 		t.Errorf("%d rows and senders, want 5", n)
 	}

@@ -22,9 +22,12 @@ const (
 // errOtherAtIt says that another session does what was to be done, and has not finished.
 var errOtherAtIt = errors.New("another session is at it")
 
+// errOldSnapshot says that a transaction sees the trail as it was before something was prepared for it.
+var errOldSnapshot = errors.New("a transaction has an older snapshot")
+
 // contended tells whether an error passes by itself: a lock that others hold, a time limit of our own, a deadlock.
 func contended(err error) bool {
-	if errors.Is(err, errOtherAtIt) {
+	if errors.Is(err, errOtherAtIt) || errors.Is(err, errOldSnapshot) {
 		return true
 	}
 	pg, ok := errors.AsType[*pgconn.PgError](err)
@@ -93,6 +96,37 @@ func (s *Session) holders(ctx context.Context, tables []string) (holders, error)
 		   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 		   AND l.relation IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = ANY ($1))
 		 ORDER BY l.pid`, tables)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[holder])
+}
+
+// outlast waits a moment until no other session of this database has a snapshot that it has now. errOldSnapshot names those
+// that have theirs for longer.
+func (s *Session) outlast(ctx context.Context) error {
+	old, err := s.snapshots(ctx)
+	for start := time.Now(); err == nil && len(old) > 0; {
+		if time.Since(start) > time.Second {
+			return fmt.Errorf("%w%s", errOldSnapshot, old)
+		}
+		if err := pause(ctx, 10*time.Millisecond); err != nil {
+			return err
+		}
+		var now holders
+		now, err = s.snapshots(ctx)
+		old = now.andBefore(old, 2)
+	}
+	return err
+}
+
+// snapshots lists other sessions' transactions that have a snapshot, each with it. (Of a READ COMMITTED one, each statement has a
+// new one, which looks like the one before it where an older transaction is still open: then it is waited for as a whole.)
+func (s *Session) snapshots(ctx context.Context) (holders, error) {
+	rows, err := s.conn.Query(ctx, `
+		SELECT a.pid, concat(l.virtualtransaction, ' ', a.backend_xmin), coalesce(a.usename, ''), coalesce(a.application_name, '')
+		  FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid AND l.locktype = 'virtualxid' AND l.granted
+		 WHERE a.backend_xmin IS NOT NULL AND a.usesysid IS NOT NULL AND a.pid <> pg_backend_pid() AND a.datname = current_database()`)
 	if err != nil {
 		return nil, err
 	}

@@ -107,7 +107,7 @@ func recordOf(m *Manifest) record {
 // drop drops a month within the transaction in which it is frozen, and writes down what had been there. It returns
 // what it was given.
 func (s *Session) drop(ctx context.Context, tx pgx.Tx, m Month, r record) (record, error) {
-	if err := s.alone(ctx, tx, m); err != nil {
+	if err := s.alone(ctx, tx, m.Table()); err != nil {
 		return r, err
 	}
 	if _, err := tx.Exec(ctx, `
@@ -129,11 +129,11 @@ func (s *Session) tellDropped(ctx context.Context, m Month, r record) {
 	s.log.InfoContext(ctx, "Month dropped", "month", m.String(), "rows", r.rows, "export", export)
 }
 
-// alone takes the month's table for itself. Who reads a detached month is waited for by looking, as long as the
+// alone takes a table that is no part of the trail for itself. Who reads it is waited for by looking, as long as the
 // session's patience: waiting in a lock's queue for it would take a transaction id, and hold up who follows the trail.
-func (s *Session) alone(ctx context.Context, tx pgx.Tx, m Month) error {
+func (s *Session) alone(ctx context.Context, tx pgx.Tx, table string) error {
 	for start := time.Now(); ; {
-		held, err := s.holders(ctx, []string{m.Table()})
+		held, err := s.holders(ctx, []string{table})
 		if err != nil {
 			return err
 		}
@@ -147,7 +147,7 @@ func (s *Session) alone(ctx context.Context, tx pgx.Tx, m Month) error {
 			return err
 		}
 	}
-	_, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '1s'; LOCK TABLE ONLY "+qualified(m.Table())+" IN ACCESS EXCLUSIVE MODE")
+	_, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '1s'; LOCK TABLE ONLY "+qualified(table)+" IN ACCESS EXCLUSIVE MODE")
 	return err
 }
 

@@ -44,6 +44,9 @@ func (s *Session) frozen(ctx context.Context, m Month, f func(pgx.Tx) error) err
 	if err := s.work(ctx); err != nil {
 		return err
 	}
+	if err := s.undo(ctx, m); err != nil {
+		return err
+	}
 	return durable.Tx(ctx, s.conn, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "LOCK TABLE ONLY "+qualified(m.Table())+" IN SHARE MODE"); err != nil {
 			return err

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if os.Getenv(stepVariable) != "" {
-		os.Exit(retireUntilKilled())
+		os.Exit(workUntilKilled())
 	}
 	testbed.Main(m)
 }

@@ -71,6 +71,9 @@ func (p place) writeManifest(m *Manifest) error {
 	if err != nil {
 		return err
 	}
+	if err := removePartials(p.dir, p.base+manifestSuffix); err != nil {
+		return err
+	}
 	draft, err := createPartial(p.manifest())
 	if err != nil {
 		return err

@@ -44,11 +44,12 @@ var ErrAtWork = errors.New("another `migrate partitions` is at work in this data
 
 // Session is the trail's owner at work on its partitions, on one connection. It is not safe for concurrent use.
 type Session struct {
-	conn     *pgx.Conn
-	log      *slog.Logger
-	minAge   time.Duration
-	patience time.Duration
-	locked   bool // whether it has workLock
+	conn       *pgx.Conn
+	log        *slog.Logger
+	minAge     time.Duration
+	patience   time.Duration
+	locked     bool // whether it has workLock
+	reconciled []Attachment
 }
 
 // Open connects as the owner. Another role is ErrNotOwner. Where no server takes writes it connects to one that doesn't:
@@ -92,7 +93,7 @@ func (s *Session) requireOwner(ctx context.Context) error {
 	)
 	const who = `
 		SELECT current_user, pg_get_userbyid(c.relowner), coalesce(pg_has_role(current_user, c.relowner, 'USAGE'), false),
-		       to_regclass('public.retired_months') IS NOT NULL
+		       to_regclass('public.attached_months') IS NOT NULL
 		  FROM (SELECT) always LEFT JOIN pg_class c ON c.oid = to_regclass('public.log_events')`
 	if err := s.conn.QueryRow(ctx, who).Scan(&me, &owner, &owns, &migrated); err != nil {
 		return err
@@ -119,8 +120,11 @@ const workLock = 7161947025408813107
 // workWait is how long another session is waited for: a process that was killed a moment ago still has its session.
 const workWait = 15 * time.Second
 
-// work makes this the one session at work, until it is closed.
+// work makes this the one session at work, until it is closed, and first brings to its end what another has left.
 func (s *Session) work(ctx context.Context) error {
+	if s.locked {
+		return nil
+	}
 	for start := time.Now(); !s.locked; {
 		if err := s.conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", int64(workLock)).Scan(&s.locked); err != nil {
 			return err
@@ -135,7 +139,7 @@ func (s *Session) work(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return s.reconcileLeft(ctx)
 }
 
 // settle waits until what this session has changed, and what it found to be done already, is as durable as the database is

@@ -392,3 +392,24 @@ func eventually(t *testing.T, what string, condition func() bool) {
 		time.Sleep(5 * time.Millisecond) // between two looks
 	}
 }
+
+// TestDownKeepsConflicts: events that `migrate partitions attach` has set aside are nowhere else.
+func TestDownKeepsConflicts(t *testing.T) {
+	db := testbed.Postgres(t)
+	conn := db.Connect(t, db.Owner)
+	if _, err := conn.Exec(t.Context(), "INSERT INTO log_events_conflicts (event_id, tx, month, event) VALUES (gen_random_uuid(), 1, '2025-09-01', '{}')"); err != nil {
+		t.Fatal(err)
+	}
+	if err := schema.Down(t.Context(), owner(db), int(schema.Newest())-10); err == nil || !strings.Contains(err.Error(), "log_events_conflicts has 1 events that are nowhere else") {
+		t.Errorf("down: %v", err)
+	}
+	if v := version(t, db); v != 11 {
+		t.Errorf("at version %d, want 11", v)
+	}
+	if _, err := conn.Exec(t.Context(), "TRUNCATE log_events_conflicts"); err != nil {
+		t.Fatal(err)
+	}
+	if err := schema.Down(t.Context(), owner(db), 1); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,143 @@
+package partitions
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/trailpost/trailpost/services/internal/durable"
+)
+
+// reconcile holds the former default partition against the trail, row by row, sets aside what conflicts, writes down what
+// became of the month's late events, and drops it, in one transaction.
+func (s *Session) reconcile(ctx context.Context, m Month) (a Attachment, err error) {
+	columns, err := s.columns(ctx)
+	if err != nil {
+		return a, err
+	}
+	a.Month = m
+	var lost []uuid.UUID
+	err = durable.Tx(ctx, s.conn, pgx.TxOptions{}, func(tx pgx.Tx) error {
+		// Reading takes no transaction id, and so holds nobody up who follows the trail.
+		if _, err := tx.Exec(ctx, `SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off;
+			LOCK TABLE ONLY `+qualified(formerDefault)+` IN SHARE MODE`); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, replace(judgement, m, columns)).Scan(&a.Late, &a.Duplicates, &a.Conflicts, &lost); err != nil {
+			return err
+		}
+		if err := s.alone(ctx, tx, formerDefault); err != nil {
+			return err
+		}
+		if len(lost) > 0 {
+			// Only who owns the trail, and gives tx by hand, can have stored such. It gets where it belongs.
+			if _, err := tx.Exec(ctx, replace(bringBack, m, columns), lost); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.Exec(ctx, replace(setAside, m, columns), a.Conflicts); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `INSERT INTO public.attached_months (month, late_events, duplicates, conflicts)
+			VALUES ($1, $2, $3, $4)`, m.Start(), a.Late, a.Duplicates, len(a.Conflicts)); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, "DROP TABLE "+qualified(formerDefault))
+		reached("reconciling")
+		return err
+	})
+	if err != nil {
+		return a, fmt.Errorf("the month is attached, and %s is to be compared and dropped yet, by whichever command comes next: %w", formerDefault, err)
+	}
+	reached("reconciled")
+	if len(lost) > 0 {
+		s.log.WarnContext(ctx, "Events had been stored in the default partition by hand, and were stored again", "event_ids", lost)
+	}
+	s.tellAttached(ctx, a)
+	return a, nil
+}
+
+const judgement = `
+	WITH judged AS (
+		SELECT d.event_id, d.event_id >= '$low' AND d.event_id < '$high' AS late, $verdict AS verdict
+		  FROM ONLY public.` + formerDefault + ` d LEFT JOIN public.log_events m ON m.event_id = d.event_id
+	)
+	SELECT count(*) FILTER (WHERE late AND verdict IN ('copied', 'missing')), count(*) FILTER (WHERE verdict = 'duplicate'),
+	       coalesce(array_agg(event_id ORDER BY event_id) FILTER (WHERE verdict = 'conflict'), '{}'),
+	       coalesce(array_agg(event_id ORDER BY event_id) FILTER (WHERE verdict = 'missing'), '{}')
+	  FROM judged`
+
+const bringBack = `
+	INSERT INTO public.log_events ($columns) SELECT $columns FROM ONLY public.` + formerDefault + ` WHERE event_id = ANY ($1)`
+
+const setAside = `
+	INSERT INTO public.log_events_conflicts (event_id, tx, month, event)
+	SELECT event_id, tx, '$first', row_to_json(d)
+	  FROM (SELECT $columns FROM ONLY public.` + formerDefault + ` WHERE event_id = ANY ($1)) d
+	ON CONFLICT DO NOTHING`
+
+// reconcileLeft reconciles what a process that was killed has left.
+func (s *Session) reconcileLeft(ctx context.Context) error {
+	m, there, err := s.madeFor(ctx, formerDefault)
+	if err != nil || !there {
+		return err
+	}
+	a, err := s.reconcile(ctx, m)
+	if err == nil {
+		s.reconciled = append(s.reconciled, a)
+	}
+	return err
+}
+
+// undo takes back what an attach that did not come to its end has copied into a detached month: those events are in the trail,
+// and must not go elsewhere with the month, too.
+func (s *Session) undo(ctx context.Context, m Month) error {
+	var begun bool
+	const marked = "SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = $1::text::regclass AND conname = 'month_of_events')"
+	if err := s.conn.QueryRow(ctx, marked, qualified(m.Table())).Scan(&begun); err != nil || !begun {
+		return err
+	}
+	columns, err := s.columns(ctx)
+	if err != nil {
+		return err
+	}
+	if _, there, err := s.madeFor(ctx, nextDefault); err == nil && there {
+		if _, err := s.conn.Exec(ctx, "DROP TABLE "+qualified(nextDefault)); err != nil {
+			return err
+		}
+	}
+	var removed int64
+	for from := floor(m.Start()); ; {
+		var (
+			n, gone int
+			last    *uuid.UUID
+		)
+		err := s.conn.QueryRow(ctx, replace(removeCopies, m, columns), from, sliceRows).Scan(&n, &gone, &last)
+		if err != nil {
+			return err
+		}
+		removed += int64(gone)
+		if n < sliceRows {
+			break
+		}
+		from = successor(*last)
+	}
+	if removed > 0 {
+		s.log.InfoContext(ctx, "An attach was not finished: what it had copied into the month is taken out again", "month", m.String(), "events", removed)
+	}
+	_, err = s.conn.Exec(ctx, "ALTER TABLE "+qualified(m.Table())+" DROP CONSTRAINT month_of_events")
+	return err
+}
+
+// removeCopies takes away only what the default partition has, to the last column.
+const removeCopies = `
+	WITH d AS MATERIALIZED (
+		SELECT $columns FROM ONLY public.log_events_default WHERE event_id >= $1 AND event_id < '$high' ORDER BY event_id LIMIT $2
+	), gone AS (
+		DELETE FROM ONLY $month m USING d
+		 WHERE m.event_id = d.event_id AND ROW($m.columns) IS NOT DISTINCT FROM ROW($d.columns)
+		RETURNING m.event_id
+	)
+	SELECT (SELECT count(*) FROM d), (SELECT count(*) FROM gone), (SELECT event_id FROM d ORDER BY event_id DESC LIMIT 1)`
