@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -65,7 +66,7 @@ func canonicalObject(dst []byte, dec *jsontext.Decoder) ([]byte, error) {
 		}
 		members = append(members, m)
 	}
-	slices.SortFunc(members, func(a, b member) int { return bytes.Compare([]byte(a.name), []byte(b.name)) })
+	slices.SortFunc(members, func(a, b member) int { return strings.Compare(a.name, b.name) })
 	dst = appendCount(append(dst, 'o'), len(members))
 	for _, m := range members {
 		dst = append(appendCounted(dst, m.name), m.value...)

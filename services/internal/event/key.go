@@ -73,7 +73,7 @@ func (k Key) derivedIDs(at time.Time, body []byte) (id, plain uuid.UUID) {
 // of a sum.
 func v7(at time.Time, sum [sha256.Size]byte) (id uuid.UUID) {
 	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(at.UnixMilli())) //nolint:gosec // see above
+	binary.BigEndian.PutUint64(ms[:], uint64(at.UnixMilli()))
 	copy(id[:6], ms[2:])
 	copy(id[6:], sum[:])
 	id[6] = id[6]&0x0f | 0x70 // version 7

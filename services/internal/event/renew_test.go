@@ -108,7 +108,7 @@ func TestRenewReplacesAnImpossibleID(t *testing.T) {
 	v7At := func(at time.Time) string {
 		id := uuid.MustParse("00000000-0000-7abc-8def-0123456789ab")
 		for i := range 6 {
-			id[i] = byte(at.UnixMilli() >> (40 - 8*i)) //nolint:gosec // cut to a byte
+			id[i] = byte(at.UnixMilli() >> (40 - 8*i))
 		}
 		return `"` + id.String() + `"`
 	}

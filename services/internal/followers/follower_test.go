@@ -39,7 +39,7 @@ func program(t *testing.T) string {
 		t.Fatal("docs/following.md has no program")
 	}
 	file := filepath.Join(t.TempDir(), "follow")
-	if err := os.WriteFile(file, append(block[1], '\n'), 0o700); err != nil { //nolint:gosec // to be run
+	if err := os.WriteFile(file, append(block[1], '\n'), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return file

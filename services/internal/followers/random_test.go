@@ -19,7 +19,7 @@ func TestFollower(t *testing.T) {
 	}
 	servers := []*testbed.Servers{testbed.PrivatePostgres(t), testbed.PrivatePostgres(t)}
 	for n := range *runs {
-		if !run(t, servers, first+uint64(n)) { //nolint:gosec // not negative
+		if !run(t, servers, first+uint64(n)) {
 			return
 		}
 	}

@@ -240,9 +240,13 @@ func (w *world) killBackend() {
 	for i := range conns {
 		conn, err := w.servers[w.at].Postgres.Connect(w.t.Context(), w.db.Name)
 		w.must(err)
-		defer conn.Close(context.Background())
 		conns[i] = conn
 	}
+	defer func() {
+		for _, conn := range conns {
+			_ = conn.Close(context.Background())
+		}
+	}()
 	w.must(syscall.Kill(int(conns[0].PgConn().PID()), syscall.SIGKILL))
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
 	defer cancel()

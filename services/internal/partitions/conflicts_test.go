@@ -68,10 +68,10 @@ func testAttachWithRepeats(t *testing.T) {
 	} {
 		change(&others[i])
 	}
-	new := []event.Event{late(m.Start().Add(30 * time.Minute)), late(m.End().Add(-time.Second))}
+	fresh := []event.Event{late(m.Start().Add(30 * time.Minute)), late(m.End().Add(-time.Second))}
 	elsewhere := late(m.Start().AddDate(-5, 0, 0)) // stays in the default partition: before 2020, or not made yet
 	elsewhere.ID = uuid.Max
-	for _, batch := range [][]event.Event{again, others, new, {elsewhere}} {
+	for _, batch := range [][]event.Event{again, others, fresh, {elsewhere}} {
 		for i, o := range must[[]store.Outcome](t)(w.Store(t.Context(), batch, false)) {
 			if o != store.Stored {
 				t.Fatalf("%s is %v: the month is not detached", batch[i].ID, o)
@@ -87,7 +87,7 @@ func testAttachWithRepeats(t *testing.T) {
 	if got, want := states(t, s), m.String()+":attached:32 default:1"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	if after := value[string](t, owner, content+m.Table()+" e WHERE NOT event_id = ANY ($1)", ids(new)); after != before {
+	if after := value[string](t, owner, content+m.Table()+" e WHERE NOT event_id = ANY ($1)", ids(fresh)); after != before {
 		t.Error("the month's own events are others")
 	}
 	if got := value[[]string](t, owner, "SELECT array_agg(event::text ORDER BY event_id) FROM log_events_conflicts WHERE month = $1", m.Start()); fmt.Sprint(got) != fmt.Sprint(rows) {

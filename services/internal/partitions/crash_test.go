@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -138,7 +139,7 @@ func TestKilledAttach(t *testing.T) {
 			}
 			reused := waiting[0]
 			reused.ID, reused.Type = value[[16]byte](t, owner, "SELECT event_id FROM "+m.Table()+" ORDER BY event_id LIMIT 1"), "other"
-			must[[]store.Outcome](t)(w.Store(t.Context(), append(waiting, reused), false))
+			must[[]store.Outcome](t)(w.Store(t.Context(), slices.Concat(waiting, []event.Event{reused}), false))
 
 			killAt(t, db, step, manyVariable+"="+m.String())
 			attached := step == "exchanged" || step == "reconciling" || step == "reconciled"
@@ -167,13 +168,14 @@ func TestKilledAttach(t *testing.T) {
 			}
 			s = open(t, db, Options{})
 			done, err := s.Attach(t.Context(), m)
-			if step == "reconciled" {
+			switch {
+			case step == "reconciled":
 				if err == nil || !strings.Contains(err.Error(), "is attached") {
 					t.Errorf("again: %v", err)
 				}
-			} else if err != nil {
+			case err != nil:
 				t.Error(err)
-			} else if len(done) != 1 || done[0].Late != 20 || done[0].Duplicates != 0 || len(done[0].Conflicts) != 1 {
+			case len(done) != 1 || done[0].Late != 20 || done[0].Duplicates != 0 || len(done[0].Conflicts) != 1:
 				t.Errorf("attached: %+v", done)
 			}
 			if !attached && !strings.Contains(states(t, s), another.String()+":attached:13") {

@@ -45,8 +45,8 @@ func TestNothingIsMigratedWithoutTheStandby(t *testing.T) {
 		return nil
 	}
 	for _, tc := range []struct {
-		name string
-		do   func() error
+		name    string
+		do      func() error
 		version uint
 	}{
 		{"the first step", func() error { return schema.Up(t.Context(), owner) }, 1},

@@ -45,9 +45,13 @@ func (s *Servers) commitWaits(t testing.TB) bool {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close(context.WithoutCancel(ctx))
 		conns[i] = conn
 	}
+	defer func() {
+		for _, conn := range conns {
+			_ = conn.Close(context.WithoutCancel(ctx))
+		}
+	}()
 	pid := conns[0].PgConn().PID()
 	done := make(chan struct{})
 	go func() {
