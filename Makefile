@@ -182,7 +182,7 @@ check-modules:
 .PHONY: check-scripts
 check-scripts:
 	@hack/need shellcheck
-	git grep --untracked -lE '$(BEGIN_SCRIPT)' -- ':!*.go' | xargs shellcheck
+	git grep --untracked -lE '$(BEGIN_SCRIPT)' -- ':!*.go' ':!*.md' | xargs shellcheck
 
 .PHONY: check-workflows
 check-workflows:

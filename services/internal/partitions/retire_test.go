@@ -153,7 +153,7 @@ func TestMovedAway(t *testing.T) {
 	for n, moved := range []string{".manifest.json .ndjson.zst", ".ndjson.zst", ".manifest.json", ""} {
 		must[[]Month](t)(s.Retire(t.Context(), dir, year))
 		p := placeOf(dir, m, n+1)
-		for _, suffix := range strings.FieldsSeq(moved) {
+		for suffix := range strings.FieldsSeq(moved) {
 			if err := os.Link(p.base0()+suffix, filepath.Join(archive, p.base+suffix)); err != nil { // which a name that is taken refuses
 				t.Errorf("archiving: %v", err)
 			}
