@@ -264,7 +264,8 @@ func (s *Session) restart(prefetch int) error {
 	return nil
 }
 
-// Close ends the session. What was not acked goes back to the queue.
+// Close ends the session. What was not acked goes back to the queue, and so may
+// what was acked just before (see [Browser]): the store then finds duplicates.
 func (s *Session) Close() {
 	s.gate.lift(true)
 	s.metrics.unacked(s.cfg.Queue, -s.unacked)

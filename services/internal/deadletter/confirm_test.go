@@ -44,10 +44,37 @@ func TestWhatIsReplayedIsGone(t *testing.T) {
 		if left := f.settled(f.cfg.DeadQueue()); left > 0 {
 			t.Errorf("%d of %d replayed letters are left", left, n)
 		}
-		if got := len(f.drain(f.cfg.Queue)); got != n {
-			t.Errorf("%d of %d are on the queue", got, n)
+		if got, err := f.ch.QueuePurge(f.cfg.Queue, false); err != nil || got != n {
+			t.Errorf("%d of %d are on the queue: %v", got, n, err)
 		}
 		f.drain(f.cfg.DeadQueue())
+	}
+}
+
+// The same of classic queues, which somebody else declared.
+func TestWhatIsReplayedIsGoneFromAClassicQueue(t *testing.T) {
+	f := setUp(t)
+	f.cfg.Queue, f.cfg.QueueType = "classic_queue", broker.Existing
+	for _, name := range []string{f.cfg.Queue, f.cfg.DeadQueue()} {
+		if _, err := f.ch.QueueDeclare(name, true, false, false, false, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	messages, ids := letters(150, "rejected_by_database")
+	f.publish(f.cfg.DeadQueue(), messages...)
+	if got := f.list(); len(got) != 150 {
+		t.Errorf("%d are listed", len(got))
+	}
+	f.replay(deadletter.ReplayOptions{ID: ids[70]})
+	if left := f.settled(f.cfg.DeadQueue()); left != 149 {
+		t.Errorf("%d are left of 149", left)
+	}
+	f.replay(deadletter.ReplayOptions{})
+	if left := f.settled(f.cfg.DeadQueue()); left > 0 {
+		t.Errorf("%d are left", left)
+	}
+	if got := f.idsOn(f.cfg.Queue); !slices.Equal(got, slices.Sorted(slices.Values(ids))) {
+		t.Errorf("%d are on the queue", len(got))
 	}
 }
 
