@@ -33,7 +33,7 @@ func TestManyRefused(t *testing.T) {
 		var running sync.WaitGroup
 		for range 4 {
 			running.Go(func() {
-				for range 250 {
+				for range 100 {
 					began := time.Now()
 					got := s.do(t, http.MethodPost, "/log", good, "Authorization", "Bearer tp_good")
 					if got.status != http.StatusAccepted {
@@ -109,8 +109,22 @@ func sendRefused(t *testing.T, s *service, connections int) (stop func()) {
 			}
 		})
 	}
-	waitFor(t, func() bool { return s.listener.Lingering() >= min(connections/2, linger.Defaults.Connections/2) })
+	for deadline := time.Now().Add(time.Minute); s.refused() < connections/2; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections were refused, want %d", s.refused(), connections)
+		}
+		time.Sleep(time.Millisecond)
+	}
 	return func() { close(stopping); running.Wait() }
+}
+
+// refused is how many connections linger, or had a reason to.
+func (s *service) refused() int {
+	n := float64(s.listener.Lingering())
+	for _, o := range []linger.Outcome{linger.Read, linger.Cut, linger.Refused} {
+		n += testutil.ToFloat64(s.metrics.unreadRequests.WithLabelValues(string(o)))
+	}
+	return int(n)
 }
 
 func dribbleUntil(conn net.Conn, stop <-chan struct{}) {

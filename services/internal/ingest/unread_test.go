@@ -70,9 +70,7 @@ func TestRefusalsAreRead(t *testing.T) {
 	writeCertificate(t, 1, certFile, keyFile)
 	secure := start(t, new(testPublisher), patient, func(o *options) { o.server.CertFile, o.server.KeyFile = certFile, keyFile })
 	secureURL := "https://" + secure.Addr().String()
-	for range 2 {
-		slow.do(t, http.MethodGet, "/queue/status", "")
-	}
+	slow.post(t, "/log/batch", "["+strings.Repeat(good+",", 999)+good+"]") // a quarter of an hour's
 
 	const mega = 1_000_000
 	requests := []urllibRequest{

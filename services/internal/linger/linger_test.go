@@ -90,7 +90,7 @@ func (s *server) dial(t *testing.T, from string) net.Conn {
 func TestAllThatIsSentIsRead(t *testing.T) {
 	s := serve(t, Limits{Bytes: 32 << 20, Time: time.Minute, Connections: 1, PerClient: 1})
 	conn := s.dial(t, "127.0.0.1")
-	if n, err := io.WriteString(conn, strings.Repeat("x", 20<<20)); err != nil {
+	if n, err := io.WriteString(conn, strings.Repeat("x", 12<<20)); err != nil {
 		t.Fatalf("after %d bytes: %v", n, err)
 	}
 	if answer, err := io.ReadAll(conn); string(answer) != "no" || err != nil {
@@ -124,8 +124,8 @@ func TestLimits(t *testing.T) {
 		t.Errorf("%d linger", n)
 	}
 	// Whoever sends more than the limit is cut off.
-	if _, err := io.WriteString(open[1], strings.Repeat("x", 64<<20)); err == nil {
-		t.Error("64 MiB were read")
+	if _, err := io.WriteString(open[1], strings.Repeat("x", 16<<20)); err == nil {
+		t.Error("16 MiB were read")
 	}
 	s.counted(t, Cut, 1)
 	// The end is everybody's.
