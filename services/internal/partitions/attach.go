@@ -40,7 +40,7 @@ func (s *Session) Attach(ctx context.Context, months ...Month) ([]Attachment, er
 		return slices.ContainsFunc(done, func(a Attachment) bool { return a.Month == m })
 	})
 	if len(months) == 0 && !all {
-		return done, nil
+		return done, s.settle(ctx)
 	}
 	found, err := s.inState(ctx, Detached, months)
 	if err != nil {
@@ -118,7 +118,7 @@ func (s *Session) attachWithFew(ctx context.Context, m Month, columns columnList
 	reached("attached")
 	s.tellAttached(ctx, a)
 	// It was not waited for while others waited for us. Now it is.
-	return a, s.durable(ctx)
+	return a, s.settle(ctx)
 }
 
 // readAttachment reads attachment's row.
@@ -141,12 +141,6 @@ func (s *Session) tellAttached(ctx context.Context, a Attachment) {
 		s.log.WarnContext(ctx, "Events that came while the month was detached have ids of the month's own and other content: they are in log_events_conflicts",
 			"month", a.Month.String(), "event_ids", a.Conflicts)
 	}
-}
-
-// durable returns when all that this session has committed is as durable as the database is set to make it.
-func (s *Session) durable(ctx context.Context) error {
-	_, err := s.conn.Exec(ctx, "SELECT pg_logical_emit_message(true, 'trailpost', 'attached')")
-	return err
 }
 
 // columnList are the trail's columns, in their order.

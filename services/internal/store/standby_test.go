@@ -86,7 +86,16 @@ func TestNothingIsDoneWithoutTheStandby(t *testing.T) {
 	for i := range other {
 		other[i].Payload = []byte(`{"other": true}`)
 	}
+	former := slices.Clone(old)
+	for i := range former {
+		e := &former[i]
+		e.PlainID, e.ID = e.ID, idAt(event.IDTime(e.ID))
+	}
 	for name, f := range map[string]func() error{
+		"there, under another id": func() error {
+			_, err := w.Store(t.Context(), former, true)
+			return err
+		},
 		"new":                  along(PathCopy, newEvents(3)),
 		"there, looked for":    along(PathLook, old),
 		"there, not inserted":  along(PathInsert, old),
