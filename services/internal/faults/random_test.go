@@ -89,7 +89,9 @@ func (w *world) random(seed uint64, duration, limit time.Duration) (counts map[s
 		})
 	}
 	wg.Wait()
-	w.ready()
+	if err := w.readyWithin(max(limit, patience)); err != nil {
+		w.t.Fatal(err)
+	}
 	if err := stop(); err != nil {
 		w.t.Error(err)
 	}

@@ -39,7 +39,7 @@ var replicaSettings = []string{
 const shortStoreTimeout = 10 * time.Second
 
 // replicaTimeout bounds what the servers do for a fault.
-const replicaTimeout = 3 * time.Minute
+const replicaTimeout = 10 * time.Minute
 
 // newReplicas makes them from the shared server, with what it has. It is left as it was.
 func newReplicas(t testing.TB, of *testbed.PostgresServer) *replicas {

@@ -55,11 +55,31 @@ type beside struct {
 
 // configure adds the settings to what came with the data.
 func (p *Postgres) configure() error {
-	f, err := os.OpenFile(filepath.Join(p.data, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	return appendLines(filepath.Join(p.data, "postgresql.conf"), p.beside.settings...)
+}
+
+// follow has p be a standby when it is started, of a server that it reaches by the address.
+func (p *Postgres) follow(of *Postgres, address string) error {
+	source, err := source(of, address, p.beside.name)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString("\n" + strings.Join(p.beside.settings, "\n") + "\n")
+	source += " password='" + confEscape.Replace(of.Superuser.Password) + "'"
+	// In this file, which the server itself writes, and for lines that are behind those of the data's origin.
+	setting := "primary_conninfo = '" + confEscape.Replace(source) + "'"
+	signal := filepath.Join(p.data, "standby.signal")
+	return errors.Join(appendLines(filepath.Join(p.data, "postgresql.auto.conf"), setting), WriteFile(signal, nil, 0o600), p.beside.account.own(signal))
+}
+
+// confEscape is the rule for values between single quotes, of conninfo and of postgresql.conf.
+var confEscape = strings.NewReplacer(`\`, `\\`, `'`, `\'`)
+
+func appendLines(name string, lines ...string) error {
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString("\n" + strings.Join(lines, "\n") + "\n")
 	return errors.Join(err, f.Close())
 }
 
@@ -71,10 +91,10 @@ func (b *beside) run(ctx context.Context, l Login, argv ...string) error {
 	return err
 }
 
-// source is how p reaches a server by an address, host:port.
-func (p *Postgres) source(of *Postgres, address string) (string, error) {
+// source is how a program of that name reaches a server by an address, host:port.
+func source(of *Postgres, address, name string) (string, error) {
 	host, port, err := net.SplitHostPort(address)
-	return fmt.Sprintf("host=%s port=%s user=%s application_name=%s", host, port, of.Superuser.Name, p.beside.name), err
+	return fmt.Sprintf("host=%s port=%s user=%s application_name=%s", host, port, of.Superuser.Name, name), err
 }
 
 // Address is host:port.
@@ -89,25 +109,28 @@ func (p *Postgres) Restore(ctx context.Context, of *Postgres) error {
 // StandBy is Restore, and has p be a standby of that server when it is started, which it reaches by the address: its own,
 // or a proxy's.
 func (p *Postgres) StandBy(ctx context.Context, of *Postgres, address string) error {
-	return p.backup(ctx, of, address, "--write-recovery-conf")
+	if err := p.backup(ctx, of, address); err != nil {
+		return err
+	}
+	return p.follow(of, address)
 }
 
-func (p *Postgres) backup(ctx context.Context, of *Postgres, address string, args ...string) error {
+func (p *Postgres) backup(ctx context.Context, of *Postgres, address string) error {
 	if p.Running() {
 		return fmt.Errorf("%s runs", p.name)
 	}
-	source, err := p.source(of, address)
+	// Not by the standby's name: under that one, pg_basebackup is itself the synchronous standby that commits wait for, as
+	// long as it runs (seen with 15.18).
+	source, err := source(of, address, "backup")
 	if err != nil {
 		return err
 	}
 	if err := os.RemoveAll(p.data); err != nil {
 		return err
 	}
-	args = append([]string{
-		filepath.Join(p.bin, "pg_basebackup"), "--pgdata=" + p.data, "--dbname=" + source,
-		"--checkpoint=fast", "--no-sync", // nobody depends on it before it runs
-	}, args...)
-	if err := p.beside.run(ctx, of.Superuser, args...); err != nil {
+	err = p.beside.run(ctx, of.Superuser, filepath.Join(p.bin, "pg_basebackup"), "--pgdata="+p.data, "--dbname="+source,
+		"--checkpoint=fast", "--no-sync") // nobody depends on it before it runs
+	if err != nil {
 		return fmt.Errorf("pg_basebackup: %w", err)
 	}
 	return p.configure()
@@ -121,7 +144,7 @@ func (p *Postgres) Rewind(ctx context.Context, of *Postgres, address string) err
 	if p.Running() {
 		return fmt.Errorf("%s runs", p.name)
 	}
-	source, err := p.source(of, address)
+	source, err := source(of, address, "rewind")
 	if err != nil {
 		return err
 	}
@@ -131,11 +154,14 @@ func (p *Postgres) Rewind(ctx context.Context, of *Postgres, address string) err
 		return err
 	}
 	err = p.beside.run(ctx, of.Superuser, filepath.Join(p.bin, "pg_rewind"), "--target-pgdata="+p.data,
-		"--source-server="+source+" dbname=postgres", "--write-recovery-conf", "--no-sync")
+		"--source-server="+source+" dbname=postgres", "--no-sync")
 	if err != nil {
 		return fmt.Errorf("pg_rewind: %w", err)
 	}
-	return p.configure()
+	if err := p.configure(); err != nil {
+		return err
+	}
+	return p.follow(of, address)
 }
 
 // Promote ends p's being a standby; when it returns, p takes writes.
