@@ -11,7 +11,9 @@ import (
 func (s *Session) Ensure(ctx context.Context, monthsAhead int) (made int, err error) {
 	err = s.untilFree(ctx, []string{"review_sessions", "log_events", "log_events_default"}, func() error {
 		var n int
-		if err := s.conn.QueryRow(ctx, "SELECT public.ensure_partitions($1)", monthsAhead).Scan(&n); err != nil {
+		// As with detachment, nobody waits for a standby while others wait for the locks: settle does.
+		const question = "SELECT n FROM set_config('synchronous_commit', 'off', true), public.ensure_partitions($1) n"
+		if err := s.conn.QueryRow(ctx, question, monthsAhead).Scan(&n); err != nil {
 			return err
 		}
 		made += n

@@ -133,6 +133,45 @@ func TestExchangeBesideOthers(t *testing.T) {
 	t.Logf("%d events stored, %d batches sent again, %d looks", sent.Load(), resent.Load(), looks.Load())
 }
 
+// TestExchangeTakesTheRest: what comes after the last slice was copied is in the trail in the very moment of the exchange,
+// before anything is compared.
+func TestExchangeTakesTheRest(t *testing.T) {
+	exchanging(t)
+	db := testbed.Postgres(t)
+	m := old(14)
+	makeMonth(t, db, m, 10)
+	s, w, reader := open(t, db, Options{}), writer(t, db), db.Connect(t, db.Reader)
+	must[[]Month](t)(s.Detach(t.Context(), year))
+	var rest []event.Event
+	exchanged := false
+	t.Cleanup(func() { reached = func(string) {} })
+	reached = func(step string) {
+		switch step {
+		case "copied":
+			now := []event.Event{late(m.Start().Add(time.Hour)), late(m.Start().AddDate(100, 0, 0))}
+			must[[]store.Outcome](t)(w.Store(t.Context(), now, false))
+			rest = append(rest, now...)
+		case "exchanged":
+			exchanged = true
+			if n := value[int](t, reader, "SELECT count(*) FROM log_events WHERE event_id = ANY ($1)", ids(rest)); n != len(rest) {
+				t.Errorf("%d of %d events are found", n, len(rest))
+			}
+			for i, o := range must[[]store.Outcome](t)(w.Store(t.Context(), rest, true)) {
+				if o != store.Duplicate {
+					t.Errorf("event %d again: %v", i, o)
+				}
+			}
+		}
+	}
+	must[[]Attachment](t)(s.Attach(t.Context(), m))
+	if !exchanged {
+		t.Error("there was no exchange")
+	}
+	if n := value[int](t, reader, "SELECT count(*) FROM log_events"); n != 10+len(rest) {
+		t.Errorf("%d events, want %d", n, 10+len(rest))
+	}
+}
+
 // TestExchangeWaitsForSnapshots: a transaction that has its snapshot, and looks at the trail after the exchange, must find what
 // it would have found before.
 func TestExchangeWaitsForSnapshots(t *testing.T) {

@@ -15,7 +15,8 @@ import (
 // trail is not at home in it fails with ErrRestored.
 func EnsurePartitions(ctx context.Context, cfg Config) error {
 	err := askHome(ctx, cfg, func(conn *pgx.Conn) error {
-		if _, err := conn.Exec(ctx, "SELECT public.ensure_partitions()"); err != nil {
+		// The locks that it needs are free before anybody waits for a standby, which may be away: Settle waits.
+		if _, err := conn.Exec(ctx, "SELECT set_config('synchronous_commit', 'off', true), public.ensure_partitions()"); err != nil {
 			return err
 		}
 		return durable.Settle(ctx, conn)
