@@ -5,7 +5,12 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"strings"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
 	"testing"
 	"time"
 
@@ -17,14 +22,53 @@ import (
 func (n *namespace) looksAtPolicies(t *testing.T) {
 	t.Helper()
 	for _, service := range services {
-		text, err := n.CoreV1().Pods(n.name).GetLogs(n.podOf(t, service), &corev1.PodLogOptions{Container: service}).DoRaw(t.Context())
+		pod, last := n.podOf(t, service), 0.0 // it grows, but for an answer
+		eventually(t, time.Minute, "the "+service+" has read the policies", func(ctx context.Context) (bool, error) {
+			age, err := n.policyAge(ctx, pod)
+			if err != nil {
+				return false, err
+			}
+			former := last
+			last = age
+			return age < former, nil
+		})
+		text, err := n.CoreV1().Pods(n.name).GetLogs(pod, &corev1.PodLogOptions{Container: service}).DoRaw(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(string(text), "not looked at") {
-			t.Errorf("the %s does not look at policies:\n%s", service, text)
+		if regexp.MustCompile("policies of the broker are not looked at|a policy of the broker does harm").Match(text) {
+			t.Errorf("the %s does not look at policies, or finds harm in them:\n%s", service, text)
 		}
 	}
+}
+
+var policyAge = regexp.MustCompile(`(?m)^trailpost_policy_age_seconds (\S+)$`)
+
+// policyAge is the age in seconds of what a pod knows of policies.
+func (n *namespace) policyAge(ctx context.Context, pod string) (float64, error) {
+	local, stop, err := n.forward(ctx, pod, 8002)
+	if err != nil {
+		return 0, err
+	}
+	defer stop()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/metrics", local), http.NoBody)
+	if err != nil {
+		return 0, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, err
+	}
+	age := policyAge.FindSubmatch(text)
+	if age == nil {
+		return 0, errors.New("there is no trailpost_policy_age_seconds")
+	}
+	return strconv.ParseFloat(string(age[1]), 64)
 }
 
 // dropsFromAllQueues sets what an administrator may set for all queues, who does not think of the trail: they would keep one

@@ -180,7 +180,7 @@ func TestQueuePolicies(t *testing.T) {
 		name := d.Queues[1].Name
 		for i, queue := range []string{name, name + ".dead"} {
 			p := d.Policies[i]
-			if !reflect.DeepEqual(p.Definition, want[i]) || p.Priority != 100 || p.ApplyTo != "quorum_queues" {
+			if !reflect.DeepEqual(p.Definition, want[i]) || p.Priority != 1000 || p.ApplyTo != "quorum_queues" {
 				t.Errorf("%s: the policy of %s is %v", args, queue, p)
 			}
 			for _, other := range []string{name, name + ".dead", name + ".deadly", "axb+c", "axb+c.dead", "log_queueXdead"} {

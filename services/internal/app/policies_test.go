@@ -29,6 +29,16 @@ type managed struct{ *testbed.Servers }
 // owner asks the API as the broker's owner.
 func (m managed) owner(t *testing.T, method, path string, body any) (answer string) {
 	t.Helper()
+	status, answer := m.as(t, m.Rabbit.User.Name, m.Rabbit.User.Password, method, path, body)
+	if status >= 300 {
+		t.Fatalf("%s %s: %d: %s", method, path, status, answer)
+	}
+	return answer
+}
+
+// as asks the API as somebody else.
+func (m managed) as(t *testing.T, user, password, method, path string, body any) (status int, answer string) {
+	t.Helper()
 	text, err := json.Marshal(body)
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +47,7 @@ func (m managed) owner(t *testing.T, method, path string, body any) (answer stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.SetBasicAuth(m.Rabbit.User.Name, m.Rabbit.User.Password)
+	request.SetBasicAuth(user, password)
 	request.Header.Set("Content-Type", "application/json")
 	response, err := client.Do(request)
 	if err != nil {
@@ -48,10 +58,7 @@ func (m managed) owner(t *testing.T, method, path string, body any) (answer stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	if response.StatusCode >= 300 {
-		t.Fatalf("%s %s: %s: %s", method, path, response.Status, all)
-	}
-	return string(all)
+	return response.StatusCode, string(all)
 }
 
 type definition map[string]any
@@ -79,6 +86,7 @@ func TestPolicies(t *testing.T) {
 		t.Run("letters", m.testLetters)
 		t.Run("lists", m.testLists)
 		t.Run("a user without the tag", m.testUntagged)
+		t.Run("users as the manifests make them", m.testTagged)
 	})
 	m.testReadme(t)
 	m.testLastAnswer(t)
@@ -296,6 +304,74 @@ func (m managed) testUntagged(t *testing.T) {
 	}
 	m.owner(t, http.MethodPut, "users/plain", map[string]any{"password": "plain", "tags": "management"})
 	eventually(t, "policies are read", func() bool { return strings.Contains(log.String(), "policies of the broker are read") })
+}
+
+// testTagged: users with the tags and rights of the manifests read their queues' policies, and by HTTP can do no more than by
+// AMQP. SECURITY.md says the same.
+func (m managed) testTagged(t *testing.T) {
+	t.Parallel()
+	s := m.stack(t)
+	text, err := os.ReadFile("../../../k8s/base/rabbitmq/definitions.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var manifests struct {
+		Users []struct {
+			Name string
+			Tags []string
+		}
+		Permissions []struct{ User, Configure, Write, Read string }
+	}
+	if err := json.Unmarshal(text, &manifests); err != nil {
+		t.Fatal(err)
+	}
+	outlet := broker.NewOutlet(s.broker()) // declares the queues
+	defer outlet.Close()
+	if err := outlet.Publish(t.Context(), "log_queue", []broker.Message{{ContentType: broker.ContentEvent, Body: poison(0).Body}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range manifests.Users {
+		if u.Name == "producer" || u.Name == "consumer" {
+			m.owner(t, http.MethodPut, "users/"+u.Name, map[string]any{"password": u.Name, "tags": strings.Join(u.Tags, ",")})
+		}
+	}
+	vhost := url.PathEscape(s.vhost.Name)
+	for _, p := range manifests.Permissions {
+		if p.User == "producer" || p.User == "consumer" {
+			m.owner(t, http.MethodPut, "permissions/"+vhost+"/"+p.User, map[string]any{"configure": p.Configure, "write": p.Write, "read": p.Read})
+		}
+	}
+	get := map[string]any{"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"}
+	drops := map[string]any{"pattern": ".*", "definition": definition{"max-length": 1}}
+	for _, user := range []string{"producer", "consumer"} {
+		for _, c := range []struct {
+			method, path string
+			body         any
+			allowed      bool
+		}{
+			{"GET", "queues/" + vhost + "/log_queue", nil, true},
+			{"GET", "queues/" + vhost + "/log_queue.dead", nil, true},
+			{"POST", "queues/" + vhost + "/log_queue/get", get, user == "consumer"},
+			{"POST", "queues/" + vhost + "/log_queue.dead/get", get, user == "consumer"},
+			{"DELETE", "queues/" + vhost + "/log_queue.dead/contents", nil, user == "consumer"},
+			{"DELETE", "queues/" + vhost + "/log_queue", nil, false},
+			{"PUT", "queues/" + vhost + "/mine", map[string]any{}, false},
+			{"POST", "bindings/" + vhost + "/e/amq.fanout/q/log_queue", map[string]any{}, false},
+			{"PUT", "policies/" + vhost + "/mine", drops, false},
+			{"PUT", "operator-policies/" + vhost + "/mine", drops, false},
+			{"PUT", "users/mine", map[string]any{"password": "x", "tags": "administrator"}, false},
+			{"PUT", "permissions/" + vhost + "/" + user, map[string]any{"configure": ".*", "write": ".*", "read": ".*"}, false},
+			{"GET", "users", nil, false},
+			{"GET", "definitions", nil, false},
+			{"GET", "definitions/" + vhost, nil, false},
+			{"GET", "queues/%2F", nil, false}, // the other virtual host
+		} {
+			status, answer := m.as(t, user, user, c.method, c.path, c.body)
+			if c.allowed && status >= 300 || !c.allowed && status != http.StatusUnauthorized && status != http.StatusForbidden {
+				t.Errorf("the %s's password: %s %s: %d %.200s", user, c.method, c.path, status, answer)
+			}
+		}
+	}
 }
 
 // testLastAnswer: what was known holds while the API is away, and its age grows.

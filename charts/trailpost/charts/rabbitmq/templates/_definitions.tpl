@@ -48,8 +48,8 @@ allows nothing more: binding them takes a right to read an exchange, reading one
     (dict "user" "producer" "vhost" "/" "configure" "^$" "write" (printf "^(amq\\.default|%s)$" $both) "read" "^$")
     (dict "user" "consumer" "vhost" "/" "configure" "^$" "write" "^amq\\.default$" "read" (printf "^%s$" $both)))
   "policies" (list
-    (dict "name" "trailpost" "vhost" "/" "pattern" (printf "^%s$" (regexQuoteMeta $queue)) "apply-to" "quorum_queues" "priority" 100 "definition" $policy)
-    (dict "name" "trailpost-dead" "vhost" "/" "pattern" (printf "^%s$" (regexQuoteMeta $dead)) "apply-to" "quorum_queues" "priority" 100 "definition" $deadPolicy))
+    (dict "name" "trailpost" "vhost" "/" "pattern" (printf "^%s$" (regexQuoteMeta $queue)) "apply-to" "quorum_queues" "priority" 1000 "definition" $policy)
+    (dict "name" "trailpost-dead" "vhost" "/" "pattern" (printf "^%s$" (regexQuoteMeta $dead)) "apply-to" "quorum_queues" "priority" 1000 "definition" $deadPolicy))
   "queues" (list
     (dict "name" $dead "vhost" "/" "durable" true "auto_delete" false "arguments" (dict
       "x-queue-type" "quorum"
