@@ -30,7 +30,7 @@ func TestPlansThatLast(t *testing.T) {
 	}
 
 	list, err := w.conn.Query(t.Context(), `SELECT name, cardinality(parameter_types), statement FROM pg_prepared_statements
-		WHERE statement LIKE '%public.%' AND statement NOT LIKE '%pg_prepared_statements%' AND statement NOT LIKE '%trail_origin%'`)
+		WHERE statement LIKE '%public.%' AND statement NOT LIKE '%pg_prepared_statements%' AND statement NOT LIKE '%trail_elsewhere%'`)
 	if err != nil {
 		t.Fatal(err)
 	}
