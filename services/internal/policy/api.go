@@ -33,6 +33,9 @@ const (
 // errUntold says that the API answers and has nothing of policies yet.
 var errUntold = errors.New("the management API knows no policies of it yet; it never will with management_agent.disable_metrics_collector = true")
 
+// errMissing says that the API knows no such queue: at the first start it is not declared yet.
+var errMissing = errors.New("not there")
+
 // reader asks the API. It is one GET of two queues, so a client library would be more to keep than to write.
 type reader struct {
 	cfg    Config
@@ -101,7 +104,7 @@ func (r *reader) get(ctx context.Context, name, query string) ([]byte, error) {
 		return nil, fmt.Errorf("the management API refuses user %q (%s); it needs the tag management: rabbitmqctl set_user_tags %s management",
 			r.cfg.User, reason(body), quote(r.cfg.User))
 	case http.StatusNotFound:
-		return nil, fmt.Errorf("not there (%s)", response.Status)
+		return nil, fmt.Errorf("%w (%s)", errMissing, response.Status)
 	}
 	return nil, fmt.Errorf("the management API answers %s: %s", response.Status, reason(body))
 }

@@ -51,12 +51,11 @@ func (w *Watcher) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if _, known := w.Age(); known {
+		_, known := w.Age()
+		w.note(err, known)
+		if pause = min(2*pause, Interval); known {
 			pause = Interval
-		} else {
-			pause = min(2*pause, Interval)
 		}
-		w.note(err)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -65,8 +64,8 @@ func (w *Watcher) Run(ctx context.Context) {
 	}
 }
 
-// note logs why a reading failed, once.
-func (w *Watcher) note(err error) {
+// note logs why a reading failed, once. Before there was an answer a queue may be too young to have one.
+func (w *Watcher) note(err error, known bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	trouble := ""
@@ -80,8 +79,8 @@ func (w *Watcher) note(err error) {
 	switch {
 	case err == nil:
 		w.log.Info("policies of the broker are read")
-	case errors.Is(err, errUntold):
-		w.log.Info("policies of the broker are not known yet; the last answer holds", "error", err)
+	case errors.Is(err, errUntold), !known && errors.Is(err, errMissing):
+		w.log.Info("policies of the broker are not known yet", "error", err)
 	default:
 		w.log.Warn("policies of the broker can't be read; the last answer holds", "error", err)
 	}
