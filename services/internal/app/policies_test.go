@@ -367,7 +367,9 @@ func (m managed) testTagged(t *testing.T) {
 			{"GET", "queues/%2F", nil, false}, // the other virtual host
 		} {
 			status, answer := m.as(t, user, user, c.method, c.path, c.body)
-			if c.allowed && status >= 300 || !c.allowed && status != http.StatusUnauthorized && status != http.StatusForbidden {
+			refused := status == http.StatusUnauthorized || status == http.StatusForbidden ||
+				status == http.StatusNotFound && c.path == "queues/%2F" // 4.3 does not say that there is such a virtual host
+			if c.allowed && status >= 300 || !c.allowed && !refused {
 				t.Errorf("the %s's password: %s %s: %d %.200s", user, c.method, c.path, status, answer)
 			}
 		}

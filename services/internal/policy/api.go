@@ -33,8 +33,9 @@ const (
 // errUntold says that the API answers and has nothing of policies yet.
 var errUntold = errors.New("the management API knows no policies of it yet; it never will with management_agent.disable_metrics_collector = true")
 
-// errMissing says that the API knows no such queue: at the first start it is not declared yet.
-var errMissing = errors.New("not there")
+// errMissing says that the API knows no such queue: at the first start it is not declared yet. 4.3 says so of a virtual
+// host, too, that the user has no right in.
+var errMissing = errors.New("not there, or RABBITMQ_USER has no right in its virtual host")
 
 // reader asks the API. It is one GET of two queues, so a client library would be more to keep than to write.
 type reader struct {
