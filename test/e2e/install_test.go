@@ -33,7 +33,7 @@ func TestInstall(t *testing.T) {
 	n.knowsItsMemory(t, "producer")
 	n.knowsItsMemory(t, "consumer")
 
-	n.looksAtPolicies(t)
+	n.lacksNothing(t)
 	n.dropsFromAllQueues(t)
 	c := n.newClient(t, n.openDoor(t))
 	c.Pour(t.Context(), nil, ledger.Pace{Events: 2000, PerSecond: 2000, Batch: 100})

@@ -1,12 +1,15 @@
 package telemetry
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -135,6 +138,41 @@ func TestProbeServer(t *testing.T) {
 	}
 	if !strings.Contains(logged.String(), "no answer") {
 		t.Errorf("the failed collector is not in the log: %s", logged.String())
+	}
+}
+
+// Events that are sent to the wrong port are refused so that it can be read.
+func TestProbesRefuseBodies(t *testing.T) {
+	s, err := NewProbeServer("127.0.0.1:0", nil, NewRegistry(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve() }()
+	for path, want := range map[string]int{"/log": http.StatusNotFound, "/metrics": http.StatusMethodNotAllowed} {
+		conn, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		const size = 8_000_000 // more than the sockets' buffers
+		if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", path, size, strings.Repeat(" ", size)); err != nil {
+			t.Error(err)
+		}
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("%s: %s", path, res.Status)
+		}
+		conn.Close()
+	}
+	if err := s.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -17,7 +17,7 @@ const runbooks = "../../../../docs/runbooks/*.md"
 func TestRunbooksAskWhatServersKnow(t *testing.T) {
 	queries := inRunbooks(t, `(?m)^kubectl .* -- psql -U (\w+) -d code_reviewer_logs -c '([^'\\]+)'$`)
 	// Connections are the whole broker's, and listed without a vhost.
-	lists := inRunbooks(t, `(?m)^kubectl .* -- rabbitmqctl (list_queues|list_consumers|list_policies)([a-z_ ]*)$`)
+	lists := inRunbooks(t, `(?m)^kubectl .* -- rabbitmqctl (list_queues|list_consumers|list_policies|list_operator_policies)([a-z_ ]*)$`)
 	if len(queries) < 5 || len(lists) < 5 {
 		t.Fatalf("%d queries, %d lists", len(queries), len(lists))
 	}
