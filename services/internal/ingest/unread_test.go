@@ -37,7 +37,8 @@ for r in json.load(sys.stdin):
         with urllib.request.urlopen(request, timeout=60, context=ssl._create_unverified_context() if r["URL"].startswith("https") else None) as answer:
             print(answer.status)
     except urllib.error.HTTPError as error:
-        print(error.code, json.load(error)["type"].rpartition(":")[2])
+        with error: # or the connection stays open, and lingers
+            print(error.code, json.load(error)["type"].rpartition(":")[2])
     except OSError as error:
         print(repr(error))
 `
@@ -52,10 +53,10 @@ type urllibRequest struct {
 	want    string
 }
 
-// patient lets clients on a busy machine take their time.
+// patient is for a busy machine, where clients take their time, and so does the end of each connection.
 func patient(o *options) {
 	o.server.Linger = linger.Defaults
-	o.server.Linger.Time = time.Minute
+	o.server.Linger.Time, o.server.Linger.PerClient = time.Minute, 64
 }
 
 // A refusal is read, however large what was refused: by Python's urllib, which sends all
@@ -285,7 +286,9 @@ func TestWhoLingersCountsByTheClient(t *testing.T) {
 		trusted []netip.Prefix
 		want    int
 	}{{nil, 2}, {[]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, 5}} {
-		s := start(t, new(testPublisher), patient, func(o *options) { o.config.TrustedProxies = c.trusted })
+		s := start(t, new(testPublisher), patient, func(o *options) {
+			o.config.TrustedProxies, o.server.Linger.PerClient = c.trusted, 2
+		})
 		for i := range 5 {
 			conn := dial(t, s)
 			if _, err := io.WriteString(conn, head+fmt.Sprintf("X-Forwarded-For: 192.0.2.%d\r\n\r\n", i)); err != nil {

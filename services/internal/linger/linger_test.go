@@ -15,7 +15,7 @@ import (
 
 // The limits of all servers are in README.
 func TestDefaults(t *testing.T) {
-	if want := (Limits{Bytes: 32 << 20, Time: 5 * time.Second, Connections: 64, PerClient: 2}); Defaults != want {
+	if want := (Limits{Bytes: 32 << 20, Time: 5 * time.Second, Connections: 64, PerClient: 2, Rate: 64 << 20}); Defaults != want {
 		t.Errorf("%+v, want %+v", Defaults, want)
 	}
 }
@@ -88,7 +88,7 @@ func (s *server) dial(t *testing.T, from string) net.Conn {
 }
 
 func TestAllThatIsSentIsRead(t *testing.T) {
-	s := serve(t, Limits{Bytes: 32 << 20, Time: time.Minute, Connections: 1, PerClient: 1})
+	s := serve(t, Limits{Bytes: 32 << 20, Time: time.Minute, Connections: 1, PerClient: 1, Rate: 1 << 40})
 	conn := s.dial(t, "127.0.0.1")
 	if n, err := io.WriteString(conn, strings.Repeat("x", 12<<20)); err != nil {
 		t.Fatalf("after %d bytes: %v", n, err)
@@ -101,7 +101,7 @@ func TestAllThatIsSentIsRead(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	s := serve(t, Limits{Bytes: 1 << 20, Time: time.Minute, Connections: 5, PerClient: 2})
+	s := serve(t, Limits{Bytes: 1 << 20, Time: time.Minute, Connections: 5, PerClient: 2, Rate: 1 << 40})
 	// Three of one client, four others.
 	var open []net.Conn
 	for _, from := range []string{"127.0.2.1", "127.0.2.1", "127.0.2.1", "127.0.2.2", "127.0.2.3", "127.0.2.4", "127.0.2.5"} {
@@ -138,8 +138,37 @@ func TestLimits(t *testing.T) {
 	s.counted(t, Refused, 3)
 }
 
+// Who sends much waits for others who do.
+func TestRate(t *testing.T) {
+	s := serve(t, Limits{Bytes: 32 << 20, Time: time.Minute, Connections: 2, PerClient: 2, Rate: 4 << 20})
+	began := time.Now()
+	for range 2 {
+		conn := s.dial(t, "127.0.0.1")
+		go func() {
+			_, _ = conn.Write(make([]byte, 4<<20))
+			_ = conn.(*net.TCPConn).CloseWrite()
+		}()
+	}
+	s.counted(t, Read, 2)
+	if took := time.Since(began); took < 1500*time.Millisecond {
+		t.Errorf("8 MiB at 4 MiB/s took %s", took)
+	}
+	// The end does not wait for them.
+	conn := s.dial(t, "127.0.0.1")
+	go func() { _, _ = conn.Write(make([]byte, 16<<20)) }()
+	for s.Lingering() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	began = time.Now()
+	s.End(t.Context(), 10*time.Millisecond)
+	s.counted(t, Cut, 1)
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("the end took %s", took)
+	}
+}
+
 func TestTime(t *testing.T) {
-	s := serve(t, Limits{Bytes: 1 << 40, Time: 500 * time.Millisecond, Connections: 1, PerClient: 1})
+	s := serve(t, Limits{Bytes: 1 << 40, Time: 500 * time.Millisecond, Connections: 1, PerClient: 1, Rate: 1 << 40})
 	conn := s.dial(t, "127.0.0.1")
 	began := time.Now()
 	for {
@@ -159,7 +188,7 @@ func TestTime(t *testing.T) {
 
 // What has been read to its end is closed at once.
 func TestNothingLeft(t *testing.T) {
-	s := serve(t, Limits{Bytes: 1 << 20, Time: time.Minute, Connections: 1, PerClient: 1})
+	s := serve(t, Limits{Bytes: 1 << 20, Time: time.Minute, Connections: 1, PerClient: 1, Rate: 1 << 40})
 	ours, theirs := s.pair(t)
 	theirs.Leave("someone")
 	theirs.Keep()

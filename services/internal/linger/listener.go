@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Limits bound what is spent on clients that were refused. Beyond them connections are
@@ -16,11 +18,18 @@ type Limits struct {
 	Time  time.Duration // that one connection takes
 	// Connections is how many may linger at once, and PerClient how many of one client's.
 	Connections, PerClient int
+	// Rate is how many bytes a second are discarded on all connections together: who floods
+	// the server waits, and others are served.
+	Rate int
 }
 
 // Defaults are the limits of all our servers. A request with ten times what is taken at most
-// is still told so, and 64 connections cost 2 MiB.
-var Defaults = Limits{Bytes: 32 << 20, Time: 5 * time.Second, Connections: 64, PerClient: 2}
+// is still told so, 64 connections cost 4 MiB, and on each of these, all at once, 5 MB can be
+// sent.
+var Defaults = Limits{Bytes: 32 << 20, Time: 5 * time.Second, Connections: 64, PerClient: 2, Rate: 64 << 20}
+
+// chunk is how much is read at once.
+const chunk = 64 << 10
 
 // Outcome is what became of a connection that had more to read.
 type Outcome string
@@ -37,6 +46,9 @@ type Listener struct {
 	net.Listener
 	limits  Limits
 	onEnd   func(Outcome)
+	rate    *rate.Limiter
+	ending  context.Context // is done when nothing may linger any more
+	end     context.CancelFunc
 	running sync.WaitGroup
 
 	mu      sync.Mutex // guards below
@@ -48,10 +60,13 @@ type Listener struct {
 // Listen makes the connections of a TCP listener linger. onEnd is told what became of each
 // that had to, and may be nil.
 func Listen(listener net.Listener, limits Limits, onEnd func(Outcome)) *Listener {
-	return &Listener{
+	l := &Listener{
 		Listener: listener, limits: limits, onEnd: onEnd,
+		rate: rate.NewLimiter(rate.Limit(limits.Rate), limits.Rate/8),
 		open: make(map[*Conn]struct{}), clients: make(map[string]int),
 	}
+	l.ending, l.end = context.WithCancel(context.Background())
+	return l
 }
 
 // Accept is net.Listener's. Of a TCP listener each connection is a *Conn.
@@ -72,6 +87,7 @@ func (l *Listener) End(ctx context.Context, most time.Duration) {
 	l.ended = true
 	l.mu.Unlock()
 	defer context.AfterFunc(ctx, func() {
+		l.end()
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		for c := range l.open {
@@ -120,12 +136,17 @@ func (l *Listener) count(o Outcome) {
 func (l *Listener) discard(conn *net.TCPConn) Outcome {
 	defer conn.Close()
 	_ = conn.CloseWrite() // an error means that the client has gone: reading will tell
-	_ = conn.SetReadDeadline(time.Now().Add(l.limits.Time))
-	buffer := make([]byte, 32<<10)
+	ctx, cancel := context.WithTimeout(l.ending, l.limits.Time)
+	defer cancel()
+	until, _ := ctx.Deadline()
+	_ = conn.SetReadDeadline(until)
+	buffer := make([]byte, chunk)
 	for n := int64(0); n < l.limits.Bytes; {
 		more, err := conn.Read(buffer)
 		n += int64(more)
 		switch {
+		case err == nil && l.rate.WaitN(ctx, more) != nil:
+			return Cut
 		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, net.ErrClosed):
 			return Cut
 		case err != nil:
