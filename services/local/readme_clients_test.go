@@ -138,7 +138,7 @@ func checkClients(t *testing.T, producer string, rows func(id string) string) {
 		clients++
 		p := &proxy{t: t, upstream: producer}
 		server := httptest.NewServer(p)
-		defer server.Close()
+		t.Cleanup(server.Close)
 		run := sleepless(t, b.language, strings.ReplaceAll(b.code, "http://localhost:8001", server.URL))
 		try := func(moods ...mood) (requests []string, slept []float64, err error) {
 			p.expect(moods)
