@@ -47,6 +47,7 @@ func run(t *testing.T, servers []*testbed.Servers, seed uint64) bool {
 			w.startArchiving()
 		}
 		w.store(1)
+		f.follow(w.db) // the first epoch that it is told of is no fault's
 		for range 4 {
 			w.some(f)
 			w.mark()
