@@ -97,6 +97,12 @@ func replay() *cobra.Command {
 		"It is derived from the former one and the event under IDENTITY_KEY: the same event gets the same one again")
 	c.Flags().BoolVar(&opts.DryRun, "dry-run", false, "show what would be replayed, and change nothing")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		// An empty one, from a script's variable that has nothing in it, must not mean all of them.
+		for _, name := range []string{"id", "reason"} {
+			if flag := cmd.Flag(name); flag.Changed && strings.TrimSpace(flag.Value.String()) == "" {
+				return fmt.Errorf("--%s must not be empty; without it, all dead events are replayed", name)
+			}
+		}
 		if opts.ID != "" {
 			id, err := uuid.Parse(opts.ID)
 			if err != nil {
@@ -115,6 +121,7 @@ func replay() *cobra.Command {
 		opts.Key = app.IdentityKey(cfg, log)
 		opts.Progress = progress(cmd.ErrOrStderr())
 		var sum summary
+		opts.Looked = func(events int) { sum.looked = events }
 		err = deadletter.Replay(cmd.Context(), queue, opts, func(r deadletter.Replayed) error {
 			what := r.NewID
 			switch {
@@ -132,13 +139,30 @@ func replay() *cobra.Command {
 			return err
 		})
 		fmt.Fprintln(cmd.ErrOrStderr(), sum.text(opts.DryRun))
+		if sum.chose() == 0 && sum.looked > 0 {
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s chooses none of the %d dead events there are\n", choice(opts), sum.looked)
+		}
 		return err
 	}
 	return c
 }
 
 // summary counts events.
-type summary struct{ replayed, unproven, left int }
+type summary struct{ replayed, unproven, left, looked int }
+
+func (s summary) chose() int { return s.replayed + s.left }
+
+// choice is how events were chosen.
+func choice(opts deadletter.ReplayOptions) string {
+	var flags []string
+	if opts.ID != "" {
+		flags = append(flags, "--id "+opts.ID)
+	}
+	if opts.Reason != "" {
+		flags = append(flags, fmt.Sprintf("--reason %q", opts.Reason))
+	}
+	return strings.Join(flags, " ")
+}
 
 func (s summary) text(dryRun bool) string {
 	verb := "replayed"

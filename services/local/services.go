@@ -25,6 +25,7 @@ func runServices(ctx context.Context, cfg *config.Config, logs io.Writer, ready 
 	logger := func(service string) *slog.Logger {
 		return telemetry.NewLogger(logs, slog.Level(cfg.Service.LogLevel), cfg.Service.Environment, service)
 	}
+	cfg.LogWarnings(logger("local"))
 	p, err := producer.New(cfg, logger("producer"))
 	if err != nil {
 		return err

@@ -47,7 +47,9 @@ func Load(binary config.Binary) (*config.Config, error) {
 	return config.Load(binary, os.Environ(), ".")
 }
 
-// Logger is the process's logger, to standard error.
+// Logger is the process's logger, to standard error. It begins with what is wrong with the settings and did not stop the start.
 func Logger(cfg *config.Config, service string) *slog.Logger {
-	return telemetry.NewLogger(os.Stderr, cfg.Service.LogLevel.Level(), cfg.Service.Environment, service)
+	log := telemetry.NewLogger(os.Stderr, cfg.Service.LogLevel.Level(), cfg.Service.Environment, service)
+	cfg.LogWarnings(log)
+	return log
 }

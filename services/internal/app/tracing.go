@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
@@ -20,7 +19,7 @@ func Tracing(cfg *config.Config, service string, log *slog.Logger) (*tracing.Tra
 		return nil, nil //nolint:nilnil // a nil Tracing is one that is off
 	}
 	settings := tracing.Settings{
-		URL: t.URL(), Headers: t.HeaderMap(), Gzip: t.Compression == "gzip", Timeout: time.Duration(t.Timeout) * time.Millisecond,
+		URL: t.URL(), Headers: t.HeaderMap(), Gzip: t.Compression == "gzip", Timeout: t.Wait(),
 		Sampler: t.Sampler, Ratio: t.Ratio(),
 		Service: service, Version: telemetry.ReadBuild().Version, Resource: t.Resource(),
 	}

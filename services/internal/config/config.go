@@ -1,6 +1,7 @@
 package config
 
 import (
+	"log/slog"
 	"net"
 	"strconv"
 	"time"
@@ -20,6 +21,19 @@ type Config struct {
 	Consumer Consumer `for:"consumer"`
 	Tracing  Tracing  `for:"producer,consumer"`
 	Migrate  Migrate  `for:"migrate,roles,months"`
+
+	warnings []Fault
+}
+
+// Warnings are what is wrong with the settings and keeps nobody from starting: names such as PRODUCER_API_KEY_FILE, which begin as a
+// setting does and are none (those that Kubernetes sets for its Services aside), and values of OpenTelemetry's that others may know.
+func (c *Config) Warnings() []Fault { return c.warnings }
+
+// LogWarnings has the log tell them.
+func (c *Config) LogWarnings(log *slog.Logger) {
+	for _, w := range c.warnings {
+		log.Warn(w.String(), "setting", w.Name)
+	}
 }
 
 // Service is what every binary has.

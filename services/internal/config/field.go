@@ -22,6 +22,9 @@ type field struct {
 func fields(cfg *Config) []field {
 	var list []field
 	for section, value := range reflect.ValueOf(cfg).Elem().Fields() {
+		if !section.IsExported() {
+			continue
+		}
 		for leaf, v := range value.Fields() {
 			usedBy, ok := leaf.Tag.Lookup("for")
 			if !ok {

@@ -41,6 +41,8 @@ func Load(binary Binary, environ []string, dir string) (*Config, error) {
 		l.sortFaults()
 		return nil, &Error{l.faults}
 	}
+	l.warnOfUnknown()
+	cfg.warnings = l.warned
 	return cfg, nil
 }
 
@@ -49,6 +51,17 @@ type loader struct {
 	env    environment
 	fields []field
 	faults []Fault
+	warned []Fault
+}
+
+// warn adds what is wrong, and stops nobody.
+func (l *loader) warn(name, problem string) {
+	l.warned = append(l.warned, Fault{Name: name, Problem: problem, Got: l.env[name]})
+}
+
+// warnSecret keeps the value out of it.
+func (l *loader) warnSecret(name, problem string) {
+	l.warned = append(l.warned, Fault{Name: name, Problem: problem})
 }
 
 // blame adds a fault of a variable whose value may be shown.

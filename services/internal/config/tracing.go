@@ -6,20 +6,23 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 )
 
 // Tracing is OpenTelemetry's exporter and sampler. The names, forms and meanings
 // of the variables are those of its specification ("OpenTelemetry Environment
 // Variable Specification", "OpenTelemetry Protocol Exporter"); other programs in
-// the same environment read them too, so without an endpoint no value is refused
-// that some program might take.
+// the same environment read them too, so a value that is none of ours is told and passed over, as the specification
+// wants it, and never keeps events out. Files that can't be read are another matter.
 type Tracing struct {
+	Disabled           string `env:"OTEL_SDK_DISABLED" envDefault:"false" help:"true: nothing is traced, whatever the others say."`
+	Exporter           string `env:"OTEL_TRACES_EXPORTER" envDefault:"otlp" help:"otlp, or none: nothing is traced."`
 	Endpoint           string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"Base URL of an OpenTelemetry collector, such as http://collector:4318, which gets traces over OTLP/HTTP; without it nothing is traced."`
 	Headers            Secret `env:"OTEL_EXPORTER_OTLP_HEADERS" help:"Headers of requests to the collector: name=value,name=value, values percent-encoded."`
 	Protocol           string `env:"OTEL_EXPORTER_OTLP_PROTOCOL" envDefault:"http/protobuf" help:"Protocol of the collector; http/protobuf is the one there is."`
 	Compression        string `env:"OTEL_EXPORTER_OTLP_COMPRESSION" envDefault:"none" help:"Compression of requests to the collector: none or gzip."`
-	Timeout            int    `env:"OTEL_EXPORTER_OTLP_TIMEOUT" envDefault:"10000" min:"1" max:"600000" help:"Longest time of a request to the collector, in milliseconds."`
+	Timeout            string `env:"OTEL_EXPORTER_OTLP_TIMEOUT" envDefault:"10000" help:"Longest time of a request to the collector, in milliseconds."`
 	Certificate        string `env:"OTEL_EXPORTER_OTLP_CERTIFICATE" help:"File of the certificate authorities that may sign the collector's certificate; without it, the system's."`
 	ClientCertificate  string `env:"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE" help:"File of the client certificate for the collector."`
 	ClientKey          string `env:"OTEL_EXPORTER_OTLP_CLIENT_KEY" help:"File of the client certificate's key."`
@@ -34,8 +37,16 @@ var samplers = []string{
 	"parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio",
 }
 
-// On tells whether there is a collector.
-func (t Tracing) On() bool { return t.Endpoint != "" }
+// On tells whether there is a collector, and nothing that says not to use it.
+func (t Tracing) On() bool {
+	return t.Endpoint != "" && !strings.EqualFold(t.Disabled, "true") && t.Exporter != "none"
+}
+
+// Wait is Timeout.
+func (t Tracing) Wait() time.Duration {
+	ms, _ := strconv.Atoi(t.Timeout) // checked by Load
+	return time.Duration(ms) * time.Millisecond
+}
 
 // URL is where traces are posted: below the endpoint, "/v1/traces".
 func (t Tracing) URL() string { return strings.TrimSuffix(t.Endpoint, "/") + "/v1/traces" }
@@ -60,41 +71,38 @@ func (t Tracing) Resource() map[string]string {
 
 func (l *loader) checkTracing(t *Tracing) {
 	const (
-		endpoint    = "OTEL_EXPORTER_OTLP_ENDPOINT"
-		headers     = "OTEL_EXPORTER_OTLP_HEADERS"
-		protocol    = "OTEL_EXPORTER_OTLP_PROTOCOL"
-		compression = "OTEL_EXPORTER_OTLP_COMPRESSION"
-		sampler     = "OTEL_TRACES_SAMPLER"
-		samplerArg  = "OTEL_TRACES_SAMPLER_ARG"
-		resource    = "OTEL_RESOURCE_ATTRIBUTES"
-
 		certificate       = "OTEL_EXPORTER_OTLP_CERTIFICATE"
 		clientCertificate = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"
 		clientKey         = "OTEL_EXPORTER_OTLP_CLIENT_KEY"
 	)
-	if !t.On() || l.binary&(ForProducer|ForConsumer) == 0 {
+	if l.binary&(ForProducer|ForConsumer) == 0 {
+		return
+	}
+	l.known(&t.Disabled, "OTEL_SDK_DISABLED", "false", isBool, "must be true or false")
+	l.known(&t.Exporter, "OTEL_TRACES_EXPORTER", "otlp", oneOf("otlp", "none"), "must be otlp or none")
+	if !t.On() {
 		return
 	}
 	if problem := endpointProblem(t.Endpoint); problem != "" {
-		l.blameSecret(endpoint, problem) // it may hold a password
+		l.warnSecret("OTEL_EXPORTER_OTLP_ENDPOINT", problem+"; nothing is traced") // it may hold a password
+		t.Endpoint = ""
+		return
 	}
 	if _, err := parseHeaders(t.Headers.Reveal()); err != nil {
-		l.blameSecret(headers, err.Error())
+		l.warnSecret("OTEL_EXPORTER_OTLP_HEADERS", err.Error()+"; it is not used")
+		t.Headers = Secret{}
 	}
-	if t.Protocol != "http/protobuf" {
-		l.blame(protocol, "must be http/protobuf: a collector takes it at port 4318, beside gRPC at 4317")
-	}
-	if t.Compression != "none" && t.Compression != "gzip" {
-		l.blame(compression, "must be one of none, gzip")
-	}
-	if !slices.Contains(samplers, t.Sampler) {
-		l.blame(sampler, "must be one of "+strings.Join(samplers, ", "))
-	}
-	if ratio, err := strconv.ParseFloat(t.SamplerArg, 64); strings.HasSuffix(t.Sampler, "traceidratio") && (err != nil || !(ratio >= 0 && ratio <= 1)) {
-		l.blame(samplerArg, "must be a number from 0 to 1")
+	l.known(&t.Protocol, "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", oneOf("http/protobuf"),
+		"must be http/protobuf: a collector takes it at port 4318, beside gRPC at 4317")
+	l.known(&t.Compression, "OTEL_EXPORTER_OTLP_COMPRESSION", "none", oneOf("none", "gzip"), "must be one of none, gzip")
+	l.known(&t.Timeout, "OTEL_EXPORTER_OTLP_TIMEOUT", "10000", isTimeout, "must be a whole number from 1 to 600000")
+	l.known(&t.Sampler, "OTEL_TRACES_SAMPLER", "parentbased_always_on", oneOf(samplers...), "must be one of "+strings.Join(samplers, ", "))
+	if strings.HasSuffix(t.Sampler, "traceidratio") {
+		l.known(&t.SamplerArg, "OTEL_TRACES_SAMPLER_ARG", "1", isRatio, "must be a number from 0 to 1")
 	}
 	if _, err := parsePairs(t.ResourceAttributes); err != nil {
-		l.blame(resource, err.Error())
+		l.warn("OTEL_RESOURCE_ATTRIBUTES", err.Error()+"; it is not used")
+		t.ResourceAttributes = ""
 	}
 	for name, path := range map[string]string{certificate: t.Certificate, clientCertificate: t.ClientCertificate, clientKey: t.ClientKey} {
 		if path != "" {
@@ -102,6 +110,30 @@ func (l *loader) checkTracing(t *Tracing) {
 		}
 	}
 	l.checkPair(clientCertificate, clientKey)
+}
+
+// known has a value that is none of ours told, and its default used.
+func (l *loader) known(value *string, name, fallback string, ok func(string) bool, problem string) {
+	if !ok(*value) {
+		l.warn(name, problem+"; "+fallback+" is used")
+		*value = fallback
+	}
+}
+
+func oneOf(values ...string) func(string) bool {
+	return func(s string) bool { return slices.Contains(values, s) }
+}
+
+func isBool(s string) bool { return strings.EqualFold(s, "true") || strings.EqualFold(s, "false") }
+
+func isTimeout(s string) bool {
+	ms, err := strconv.Atoi(s)
+	return err == nil && ms >= 1 && ms <= 600_000
+}
+
+func isRatio(s string) bool {
+	ratio, err := strconv.ParseFloat(s, 64)
+	return err == nil && ratio >= 0 && ratio <= 1
 }
 
 func endpointProblem(endpoint string) string {

@@ -2,7 +2,10 @@ package config
 
 import (
 	"maps"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 )
 
 func TestTracing(t *testing.T) {
@@ -36,4 +39,54 @@ func TestTracingOff(t *testing.T) {
 		t.Error("tracing is on without an endpoint")
 	}
 	load(t, ForMigrate, append(others, "MIGRATE_DATABASE_PASSWORD=x", "DATABASE_PASSWORD=x", "OTEL_EXPORTER_OTLP_ENDPOINT=collector:4317")...)
+}
+
+// What is none of ours is told, and keeps nobody from starting; nor does it show a secret.
+func TestTracingWarns(t *testing.T) {
+	const on = "OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318"
+	for _, c := range []struct {
+		environ []string
+		on      bool
+		warns   string // beginnings of the warnings, a line each
+	}{
+		{[]string{on}, true, ""},
+		{[]string{on, "OTEL_SDK_DISABLED=TRUE"}, false, ""},
+		{[]string{on, "OTEL_SDK_DISABLED=false"}, true, ""},
+		{[]string{on, "OTEL_SDK_DISABLED=yes"}, true, "OTEL_SDK_DISABLED: must be true or false; false is used (got"},
+		{[]string{on, "OTEL_TRACES_EXPORTER=none"}, false, ""},
+		{[]string{on, "OTEL_TRACES_EXPORTER=otlp"}, true, ""},
+		{[]string{on, "OTEL_TRACES_EXPORTER=zipkin"}, true, "OTEL_TRACES_EXPORTER: must be otlp or none; otlp is used (got"},
+		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT=collector:4317"}, false, "OTEL_EXPORTER_OTLP_ENDPOINT: must be an http or https URL"},
+		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://user:hunter2@collector:4318"}, false, "OTEL_EXPORTER_OTLP_ENDPOINT: must be an http or https URL"},
+		{[]string{on, "OTEL_EXPORTER_OTLP_HEADERS=hunter2"}, true, "OTEL_EXPORTER_OTLP_HEADERS: must be name=value"},
+		{[]string{on, "OTEL_EXPORTER_OTLP_HEADERS=a b=hunter2"}, true, "OTEL_EXPORTER_OTLP_HEADERS: holds a name"},
+		{
+			[]string{
+				on, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc", "OTEL_EXPORTER_OTLP_COMPRESSION=zstd", "OTEL_EXPORTER_OTLP_TIMEOUT=10s",
+				"OTEL_TRACES_SAMPLER=xray", "OTEL_RESOURCE_ATTRIBUTES=a=%zz",
+			}, true,
+			"OTEL_EXPORTER_OTLP_PROTOCOL: must be http/protobuf\nOTEL_EXPORTER_OTLP_COMPRESSION: must be one of none, gzip; none is used\n" +
+				"OTEL_EXPORTER_OTLP_TIMEOUT: must be a whole number\nOTEL_TRACES_SAMPLER: must be one of always_on\nOTEL_RESOURCE_ATTRIBUTES: must be name=value",
+		},
+		{[]string{on, "OTEL_TRACES_SAMPLER=parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG=NaN"}, true, "OTEL_TRACES_SAMPLER_ARG: must be a number from 0 to 1; 1 is used"},
+	} {
+		cfg := load(t, ForProducer, c.environ...)
+		if cfg.Tracing.On() != c.on {
+			t.Errorf("%q: on is %v", c.environ, cfg.Tracing.On())
+		}
+		var lines []string
+		for _, w := range cfg.Warnings() {
+			lines = append(lines, w.String())
+			if strings.Contains(w.String(), "hunter2") {
+				t.Errorf("%q: %s", c.environ, w)
+			}
+		}
+		want := strings.FieldsFunc(c.warns, func(r rune) bool { return r == '\n' })
+		if !slices.EqualFunc(lines, want, strings.HasPrefix) {
+			t.Errorf("%q: warnings %q, want %q", c.environ, lines, want)
+		}
+		if got := cfg.Tracing; c.on && (got.Wait() != 10*time.Second || got.Sampler == "xray" || got.Ratio() != 1 || got.Compression != "none" || len(got.HeaderMap())+len(got.Resource()) > 0) {
+			t.Errorf("%q: %+v", c.environ, got)
+		}
+	}
 }

@@ -22,6 +22,8 @@ type ReplayOptions struct {
 	NewID  bool
 	DryRun bool      // changes nothing
 	Key    event.Key // the consumers' identity key
+	// Looked, if not nil, hears at the end how many dead events there were to choose from.
+	Looked func(events int)
 	// Progress, if not nil, hears now and then how many events' replays the broker holds for good.
 	Progress func(events int)
 
@@ -54,6 +56,9 @@ func Replay(ctx context.Context, cfg broker.Config, opts ReplayOptions, report f
 	}
 	r := replay{cfg: cfg, opts: opts, acked: map[fingerprint]int{}}
 	err := r.all(ctx)
+	if opts.Looked != nil {
+		opts.Looked(r.looked)
+	}
 	unproven := confirm(ctx, cfg, r.acked, opts.confirmTimeout)
 	for _, one := range r.done {
 		one.Unproven = unproven != nil && one.Left == nil && !opts.DryRun
@@ -76,8 +81,9 @@ type replay struct {
 	acks            []ack
 	chosen          []Replayed
 
-	done  []Replayed          // chosen ones that were flushed
-	acked map[fingerprint]int // letters, of which some may come back
+	looked int                 // events
+	done   []Replayed          // chosen ones that were flushed
+	acked  map[fingerprint]int // letters, of which some may come back
 }
 
 // ack is a letter to remove.
@@ -132,6 +138,7 @@ func (r *replay) wants(e *Entry) bool {
 // hand, unacked, until the end gives it back.
 func (r *replay) message(d *broker.Delivery, now time.Time) {
 	all := entries(d, r.opts.Key, now)
+	r.looked += len(all)
 	var leave, stay []Replayed
 	for _, e := range all {
 		one := Replayed{Entry: e}

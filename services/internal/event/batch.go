@@ -28,6 +28,9 @@ func (d *Door) ParseArray(body []byte, traceparent string) (es []Event, ignored 
 		if _, err := dec.ReadValue(); err != nil {
 			return nil, nil, asFault(err, body)
 		}
+		if kind == '{' {
+			return nil, nil, invalidBody("must be a JSON array of events; for NDJSON, an event a line, the content type is application/x-ndjson")
+		}
 		return nil, nil, invalidBody("must be a JSON array of events")
 	}
 	if _, err := dec.ReadToken(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -129,7 +130,26 @@ func TestParseRefuses(t *testing.T) {
 		{"duplicate name below", with(`{"a":{"b":1,"b":2}}`), "body"},
 		{"far too deep for the parser", with(`{"a":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}`), "body"},
 		{"nothing", `{}`, "session_id"},
-		{"session as text", `{"session_id":"1","event_type":"t"}`, "session_id"},
+		{"session as text", `{"session_id":"one","event_type":"t"}`, "session_id"},
+		{"session as no text", `{"session_id":"","event_type":"t"}`, "session_id"},
+		{"session as text with a sign", `{"session_id":"+1","event_type":"t"}`, "session_id"},
+		{"session as negative text", `{"session_id":"-1","event_type":"t"}`, "session_id"},
+		{"session as text with a blank", `{"session_id":" 1","event_type":"t"}`, "session_id"},
+		{"session as text with a line break", `{"session_id":"1\n","event_type":"t"}`, "session_id"},
+		{"session as a fraction in text", `{"session_id":"1.0","event_type":"t"}`, "session_id"},
+		{"session as text with an underscore", `{"session_id":"1_000","event_type":"t"}`, "session_id"},
+		{"session as hexadecimal text", `{"session_id":"0x1","event_type":"t"}`, "session_id"},
+		{"session in other digits", `{"session_id":"١","event_type":"t"}`, "session_id"},
+		{"session as text beyond bigint", `{"session_id":"9223372036854775808","event_type":"t"}`, "session_id"},
+		{"session zero as text", `{"session_id":"0","event_type":"t"}`, "session_id"},
+		{"session true", `{"session_id":true,"event_type":"t"}`, "session_id"},
+		{"session a list", `{"session_id":[1],"event_type":"t"}`, "session_id"},
+		{"session of many digits", `{"session_id":1.00000000000000000000000000000001,"event_type":"t"}`, "session_id"},
+		{"session whole and beyond bigint", `{"session_id":9.223372036854775808e18,"event_type":"t"}`, "session_id"},
+		{"session with a huge exponent", `{"session_id":1e99999999999999999999,"event_type":"t"}`, "session_id"},
+		{"session with a large exponent", `{"session_id":1e300,"event_type":"t"}`, "session_id"},
+		{"session zero with an exponent", `{"session_id":0e5,"event_type":"t"}`, "session_id"},
+		{"session negative and whole", `{"session_id":-1.0,"event_type":"t"}`, "session_id"},
 		{"session zero", `{"session_id":0,"event_type":"t"}`, "session_id"},
 		{"session negative", `{"session_id":-1,"event_type":"t"}`, "session_id"},
 		{"session fraction", `{"session_id":1.5,"event_type":"t"}`, "session_id"},
@@ -225,6 +245,47 @@ func TestParseListsEveryFault(t *testing.T) {
 	var invalid *event.InvalidError
 	if !errors.As(err, &invalid) || len(invalid.Errors) != 6 {
 		t.Fatalf("got %v, want six faults", err)
+	}
+}
+
+// What the Python service took for a session is taken, and leaves as an integer.
+func TestSessionForms(t *testing.T) {
+	for text, want := range map[string]int64{
+		`123`: 123, `"123"`: 123, `"007"`: 7, `"\u0031"`: 1, `123.0`: 123, `1e3`: 1000, `1E+3`: 1000, `1.5e1`: 15, `1000e-3`: 1, `0.1e1`: 1, `100.000`: 100,
+		`9223372036854775807`: math.MaxInt64, `"9223372036854775807"`: math.MaxInt64, `9223372036854775807.0`: math.MaxInt64,
+		`9.223372036854775807e18`: math.MaxInt64, `9007199254740993.0`: 9007199254740993,
+	} {
+		e, _, err := door().Parse([]byte(`{"session_id":`+text+`,"event_type":"t"}`), "")
+		if err != nil || e.SessionID != want {
+			t.Errorf("%s: got %d, %v", text, e.SessionID, err)
+		}
+		if line := string(event.AppendWire(nil, &e)); !strings.HasPrefix(line, fmt.Sprintf(`{"session_id":%d,`, want)) {
+			t.Errorf("%s: on the queue it is %s", text, line)
+		}
+	}
+}
+
+// A leap second is the next second, as in PostgreSQL; so is the end of a day (ISO 8601, 24:00).
+func TestTheNextSecond(t *testing.T) {
+	for text, want := range map[string]string{
+		"1990-12-31T23:59:60Z": "1991-01-01T00:00:00Z", "1990-12-31T15:59:60-08:00": "1991-01-01T00:00:00Z", // RFC 3339, 5.8
+		"2016-12-31T23:59:60.25Z": "2017-01-01T00:00:00.25Z", "2016-12-31 23:59:60": "2017-01-01T00:00:00Z",
+		"2026-02-28T24:00:00Z": "2026-03-01T00:00:00Z", "2026-12-31T24:00": "2027-01-01T00:00:00Z", "2026-12-31T24:00:00.000+02:00": "2026-12-31T22:00:00Z",
+	} {
+		e, _, err := door().Parse([]byte(`{"session_id":1,"event_type":"t","timestamp":"`+text+`"}`), "")
+		if got := e.Timestamp.Format(time.RFC3339Nano); err != nil || got != want {
+			t.Errorf("%s: got %s, want %s, %v", text, got, want, err)
+		}
+	}
+	for _, text := range []string{
+		"2026-11-24T10:00:60Z", "2026-12-31T23:59:60+01:00", "2026-12-31T23:59:61Z", "2026-12-31T24:00:01Z", "2026-12-31T24:01:00Z", "2026-12-31T24:00:00.1Z",
+		"2026-12-31T24:00:60Z", "2026-12-31T25:00:00Z", "9999-12-31T24:00:00Z", "9999-12-31T23:59:60Z",
+		"2026-11-24T10:00:00+24:00", "2026-11-24T10:00:00-24:00", "2026-11-24T10:00:00+2400", "2026-11-24T10:00:00+24", "2026-11-24T10:00:00+05:60",
+		"2026-11-24T10:00+24:00", "2026-11-24T10:00:00+99:00",
+	} {
+		if e, _, err := door().Parse([]byte(`{"session_id":1,"event_type":"t","timestamp":"`+text+`"}`), ""); err == nil {
+			t.Errorf("%s is taken, as %s", text, e.Timestamp)
+		}
 	}
 }
 

@@ -71,6 +71,9 @@ func readMembers(text []byte) (m members, err error) {
 	if _, err := dec.ReadToken(); err != nil {
 		return m, asFault(err, text)
 	}
+	if kind := dec.PeekKind(); kind == '{' {
+		return m, invalidBody("must be one JSON object; several, an event a line (NDJSON), go to /log/batch as application/x-ndjson")
+	}
 	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return m, invalidBody("must end after the JSON object")
 	}

@@ -3,7 +3,6 @@ package event
 import (
 	"bytes"
 	"regexp"
-	"strconv"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -20,7 +19,7 @@ func (f *faults) add(field, message string) {
 func (f *faults) common(m *members, e *Event) {
 	if m.sessionID == nil {
 		f.add("session_id", "is required")
-	} else if n, err := strconv.ParseInt(string(m.sessionID), 10, 64); err != nil || n <= 0 {
+	} else if n, ok := sessionID(m.sessionID); !ok {
 		f.add("session_id", "must be a whole number from 1 to 9223372036854775807")
 	} else {
 		e.SessionID = n

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"time"
@@ -41,7 +42,7 @@ var timeForms = []string{
 // parseTimestamp reads an ISO 8601 time. One without a zone is UTC. What is
 // finer than a microsecond, which PostgreSQL can't hold, is cut off.
 func parseTimestamp(text []byte) (t time.Time, err error) {
-	if len(text) > 64 || len(text) < len("2006-01-02T15:04") {
+	if len(text) > 64 || len(text) < len("2006-01-02T15:04") || !isZone(text) {
 		return time.Time{}, errTimestamp
 	}
 	if t.UnmarshalText(text) != nil { // RFC 3339 to the letter, as nearly all are
@@ -61,6 +62,39 @@ func parseTimeForms(s string) (time.Time, error) {
 	if s[10] == ' ' || s[10] == 't' || s[len(s)-1] == 'z' {
 		s = s[:10] + "T" + strings.ToUpper(s[11:])
 	}
+	const second, hour = len("2006-01-02T15:04"), len("2006-01-02T")
+	switch {
+	case s[hour:second] == "24:00": // the end of a day
+		t, err := parseForm(s[:hour] + "00:00" + s[second:])
+		if err != nil || t.Second() != 0 || t.Nanosecond() != 0 {
+			return time.Time{}, errTimestamp
+		}
+		return t.AddDate(0, 0, 1), nil
+	case strings.HasPrefix(s[second:], ":60"): // a leap second, which comes at the end of a day in UTC
+		t, err := parseForm(s[:second] + ":59" + s[second+3:])
+		if h, m, _ := t.UTC().Clock(); err != nil || h != 23 || m != 59 {
+			return time.Time{}, errTimestamp
+		}
+		return t.Add(time.Second), nil
+	}
+	return parseForm(s)
+}
+
+// isZone tells whether a zone, if the text has one, is less than a day from UTC, and of less than 60 minutes:
+// package time reads +24:00 and +05:60, too.
+func isZone(text []byte) bool {
+	at := bytes.LastIndexAny(text, "+-")
+	if at < len("2006-01-02T15:04") {
+		return true
+	}
+	hours, minutes := text[at+1:], []byte(nil)
+	if len(hours) > 2 {
+		hours, minutes = hours[:2], bytes.TrimPrefix(hours[2:], []byte(":"))
+	}
+	return string(hours) <= "23" && string(minutes) <= "59"
+}
+
+func parseForm(s string) (time.Time, error) {
 	for _, form := range timeForms {
 		if t, err := time.Parse(form, s); err == nil {
 			return t, nil

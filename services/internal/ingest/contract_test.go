@@ -40,6 +40,26 @@ func loadContract(t *testing.T) *contract {
 	return &contract{doc, router}
 }
 
+// Linters and generators of clients want to know of each operation whether it takes a key; and below a proxy's prefix
+// they have to find the server.
+func TestDescriptionIsWhole(t *testing.T) {
+	doc := loadContract(t).doc
+	if len(doc.Servers) != 1 || doc.Servers[0].URL != "." {
+		t.Errorf("servers %v", doc.Servers)
+	}
+	if doc.Security == nil {
+		t.Error("no security on the root level")
+	}
+	for path, item := range doc.Paths.Map() {
+		for method, operation := range item.Operations() {
+			guarded := operation.Security != nil
+			if want := strings.HasPrefix(path, "/log") || path == "/queue/status"; guarded != want {
+				t.Errorf("%s %s: security %v", method, path, operation.Security)
+			}
+		}
+	}
+}
+
 // check fails the test for an answer that openapi.json does not describe.
 func (c *contract) check(t *testing.T, req *http.Request, res *http.Response, body []byte) {
 	t.Helper()

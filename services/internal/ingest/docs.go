@@ -12,6 +12,8 @@ import (
 var (
 	//go:embed openapi.json
 	openAPI []byte
+	//go:embed docs/card.html
+	cardPage []byte
 	//go:embed docs/index.html
 	docsPage []byte
 	//go:embed docs/init.js

@@ -43,6 +43,32 @@ func TestStatusRoutes(t *testing.T) {
 	}
 }
 
+// Browsers get links at /, which lead somewhere below any prefix; all others the card as ever.
+func TestCardForBrowsers(t *testing.T) {
+	s := start(t, new(testPublisher))
+	for accept, html := range map[string]bool{
+		"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8": true, "text/html": true,
+		"": false, "*/*": false, "application/json": false, "application/json, text/plain, */*": false, "text/plain": false,
+	} {
+		got := s.do(t, http.MethodGet, "/", "", "Accept", accept)
+		if isHTML := strings.HasPrefix(got.header.Get("Content-Type"), "text/html"); got.status != http.StatusOK || isHTML != html || got.header.Get("Vary") != "Accept" {
+			t.Errorf("%q: %d %s", accept, got.status, got.header)
+		}
+	}
+	page := s.do(t, http.MethodGet, "/", "", "Accept", "text/html").body
+	links := regexp.MustCompile(`href="([^"]+)"`).FindAllStringSubmatch(page, -1)
+	if len(links) != 5 {
+		t.Errorf("links %q", links)
+	}
+	for _, link := range links {
+		if strings.Contains(link[1], ":") || strings.HasPrefix(link[1], "/") {
+			t.Errorf("%s is not relative", link[1])
+		} else if got := s.do(t, http.MethodGet, "/"+link[1], ""); got.status != http.StatusOK {
+			t.Errorf("%s: %d", link[1], got.status)
+		}
+	}
+}
+
 // The page and all that it names come from here, and nothing else is asked for.
 func TestDocsWorkOffline(t *testing.T) {
 	s := start(t, new(testPublisher))

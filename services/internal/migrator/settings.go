@@ -23,7 +23,9 @@ func (s source) load(binary config.Binary) (*config.Config, error) {
 }
 
 func logger(cmd *cobra.Command, cfg *config.Config) *slog.Logger {
-	return telemetry.NewLogger(cmd.ErrOrStderr(), cfg.Service.LogLevel.Level(), cfg.Service.Environment, "migrate")
+	log := telemetry.NewLogger(cmd.ErrOrStderr(), cfg.Service.LogLevel.Level(), cfg.Service.Environment, "migrate")
+	cfg.LogWarnings(log)
+	return log
 }
 
 // ownerConn connects the schema's owner to the trail's database.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -100,6 +101,8 @@ func (p *Producer) listen(registry *prometheus.Registry, options []Option) (err 
 			return fmt.Errorf("PRODUCER_API_KEYS_FILE: %w", err)
 		}
 		serve.Keys = p.keys
+	} else if !isLoopback(cfg.Host) {
+		p.log.Warn("PRODUCER_API_KEYS_FILE is not set: whoever reaches "+cfg.Addr()+" may send events", "address", cfg.Addr())
 	}
 	if cfg.MetricsPort != 0 {
 		serve.Gatherer = nil
@@ -167,4 +170,10 @@ func (p *Producer) Run(ctx context.Context) error {
 	}
 	p.log.Info("producer has stopped")
 	return nil
+}
+
+// isLoopback tells whether only this machine reaches an address. A name other than localhost may be anything.
+func isLoopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.Unmap().IsLoopback()
 }
