@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/trailpost/trailpost/services/internal/durable"
 	"github.com/trailpost/trailpost/services/internal/store"
 )
 
@@ -26,7 +27,7 @@ func (c *Consumer) prepare(ctx context.Context) error {
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, store.ErrSchemaOld), errors.Is(err, store.ErrRestored):
+		case errors.Is(err, store.ErrSchemaOld), errors.Is(err, store.ErrRestored), errors.Is(err, durable.ErrEncoding):
 			return err
 		case errors.Is(err, store.ErrOwnerRole):
 			return fmt.Errorf("%w; use a role that `migrate roles` made, or set ALLOW_OWNER_ROLE=true to run all the same", err)

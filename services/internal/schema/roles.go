@@ -200,12 +200,17 @@ func (a admin) makeDatabase(ctx context.Context, cfg RolesConfig) error {
 	err := a.conn.QueryRow(ctx, "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = $1", cfg.Database).Scan(&encoding)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return a.exec(ctx, "CREATE DATABASE "+quote(cfg.Database)+" OWNER "+quote(cfg.Owner.Name)+
+		err := a.exec(ctx, "CREATE DATABASE "+quote(cfg.Database)+" OWNER "+quote(cfg.Owner.Name)+
 			" ENCODING 'UTF8' TEMPLATE template0")
+		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "22023" {
+			// The cluster's locale is one of another encoding.
+			err = a.exec(ctx, durable.CreateDatabase(cfg.Database)+" OWNER "+quote(cfg.Owner.Name))
+		}
+		return err
 	case err != nil:
 		return err
 	case encoding != "UTF8":
-		return fmt.Errorf("database %s has the encoding %s: events are UTF-8", cfg.Database, encoding)
+		return fmt.Errorf("%w: %s has the encoding %s, and events are UTF-8: take another name, and `migrate roles` makes it", durable.ErrEncoding, cfg.Database, encoding)
 	}
 	return nil
 }

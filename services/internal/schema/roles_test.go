@@ -261,22 +261,6 @@ func TestRolesFromSeveralDatabases(t *testing.T) {
 	wg.Wait()
 }
 
-// TestEncoding: a database that can't hold every event is not taken.
-func TestEncoding(t *testing.T) {
-	db := testbed.EmptyPostgres(t)
-	admin := db.Connect(t, db.Admin)
-	name := db.Name + "_ascii"
-	exec(t, admin, "CREATE DATABASE "+quote(name)+" ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
-	cfg := schema.RolesConfig{
-		Admin: db.ConnConfig(db.Admin), Database: name,
-		Owner: schema.Login(db.Owner), Writer: schema.Login(db.Writer), Reader: schema.Login(db.Reader),
-	}
-	if err := schema.Roles(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "has the encoding SQL_ASCII") {
-		t.Errorf("error: %v", err)
-	}
-	exec(t, admin, "DROP DATABASE "+quote(name))
-}
-
 // TestScramVerifier holds ours against PostgreSQL's own, made of the same password and salt.
 func TestScramVerifier(t *testing.T) {
 	db := testbed.EmptyPostgres(t)

@@ -60,6 +60,9 @@ func WithLogger(log *slog.Logger) Option { return func(o *options) { o.log = log
 // When ctx ends, Up finishes the step in hand and stops before the next; every step stands alone.
 func Up(ctx context.Context, cc *pgx.ConnConfig, opts ...Option) error {
 	return run(ctx, cc, opts, func(m *migrate.Migrate, d *driver, o options) error {
+		if err := durable.RequireUTF8(d.conn); err != nil {
+			return err
+		}
 		if err := requireRoles(ctx, d.conn); err != nil {
 			return err
 		}

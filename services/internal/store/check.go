@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/trailpost/trailpost/services/internal/durable"
 )
 
 // SchemaVersion is the oldest schema that this package works with. Newer ones only add.
@@ -21,11 +23,14 @@ var (
 	ErrOwnerRole = errors.New("the database role could change or delete stored events")
 )
 
-// Check refuses, before anything is consumed, what a consumer must not run on: a schema older than SchemaVersion
+// Check refuses, before anything is consumed, what a consumer must not run on: a database that is not UTF-8 (durable.ErrEncoding), a schema older than SchemaVersion
 // (ErrSchemaOld), a trail that is not at home in this database yet (ErrRestored) and, unless allowOwner, a role that may UPDATE, DELETE or TRUNCATE the trail or become one that may
 // (ErrOwnerRole). Other errors are the database's: Classify them.
 func Check(ctx context.Context, cfg Config, allowOwner bool) error {
 	err := ask(ctx, cfg, func(conn *pgx.Conn) error {
+		if err := durable.RequireUTF8(conn); err != nil {
+			return err
+		}
 		if err := checkVersion(ctx, conn); err != nil {
 			return err
 		}
