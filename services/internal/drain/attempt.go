@@ -2,6 +2,7 @@ package drain
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -70,7 +71,8 @@ func (a *attempt) pass(ctx context.Context) {
 }
 
 // store commits events, trying for ever while the database is at fault. Where an event is,
-// it looks for it by halves, so that the one stands alone and the others are stored.
+// it looks for it by halves, so that the one stands alone and the others are stored; so it does when they take too long
+// together.
 func (a *attempt) store(ctx context.Context, events []event.Event, redelivered bool) ([]result, error) {
 	if len(events) == 0 {
 		return nil, nil
@@ -83,7 +85,7 @@ func (a *attempt) store(ctx context.Context, events []event.Event, redelivered b
 		}
 		return results, nil
 	}
-	if store.Classify(err) != store.Data {
+	if store.Classify(err) != store.Data && !errors.Is(err, errHalve) {
 		return nil, err
 	}
 	if len(events) == 1 {
@@ -116,11 +118,19 @@ func (a *attempt) persist(ctx context.Context, events []event.Event, redelivered
 			retry.done()
 			return nil, err
 		}
+		if errors.Is(err, store.ErrTooLong) && len(events) > 1 && ctx.Err() == nil && !a.session.Lost() {
+			a.opts.Metrics.retries.WithLabelValues(opStore, class.String()).Inc()
+			a.opts.Logger.WarnContext(ctx, "can't store a batch in time; trying by halves", "events", len(events), "error", err, "sqlstate", store.SQLState(err))
+			return nil, errHalve
+		}
 		if err := retry.wait(ctx, err, class); err != nil {
 			return nil, err
 		}
 	}
 }
+
+// errHalve is a batch that took too long and can be taken apart.
+var errHalve = errors.New("to be stored by halves")
 
 // storeTimeout is how long one attempt may take. A batch takes milliseconds;
 // a database that swallows packets would never answer.

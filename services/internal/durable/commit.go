@@ -16,6 +16,10 @@ import (
 // standby was cancelled. It passes: do the same again, and Mark or Settle what is found to be there.
 var ErrUnconfirmed = errors.New("committed on this server, but the wait for its synchronous standby was cancelled")
 
+// ErrCommitSent is a transaction of which nobody knows whether it is committed: its time was up after COMMIT was sent. To try less
+// at once is no help, where that waits for a standby.
+var ErrCommitSent = errors.New("waiting for COMMIT to be answered (by a synchronous standby, too, where synchronous_standby_names says so)")
+
 // Tx does f in a transaction, and ends it. It returns nil when that is committed and as durable as the database is set to
 // make it; when f fails, its error, after a rollback, and a rollback that fails ends the connection. conn must be
 // Connect's.
@@ -124,7 +128,7 @@ func (w *watch) end(ctx context.Context, err error) error {
 	case w.warning != nil && err == nil:
 		return fmt.Errorf("%w: %s", ErrUnconfirmed, w.warning.Message)
 	case err != nil && ctx.Err() != nil:
-		return fmt.Errorf("waiting for COMMIT to be answered (by a synchronous standby, too, where synchronous_standby_names says so): %w", err)
+		return fmt.Errorf("%w: %w", ErrCommitSent, err)
 	}
 	return err
 }

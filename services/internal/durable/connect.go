@@ -29,7 +29,8 @@ const readOnly = "25006"
 // Without such a host the error is a *pgconn.PgError with SQLSTATE 25006, and names each host.
 //
 // synchronous_commit is on, where the role, the database or the server has set less (off, local). remote_write, and what
-// is stronger than on, stay: they are what somebody wanted of the standbys.
+// is stronger than on, stay: they are what somebody wanted of the standbys. No time limit of the role's, the database's or
+// the server's holds: the same batch would meet it for ever; callers have limits of their own.
 func Connect(ctx context.Context, cc *pgx.ConnConfig, opts Options) (*pgx.Conn, error) {
 	conn, err := connect(ctx, cc, opts, true)
 	if pg, ok := errors.AsType[*pgconn.PgError](err); opts.ReadOnlyToo && ok && pg.Code == readOnly {
@@ -57,12 +58,21 @@ const look = `
 			WHEN current_setting('default_transaction_read_only')::boolean THEN 'default_transaction_read_only is on, for it, the database or the role'
 			ELSE '' END`
 
+// always are the settings of all sessions, before Options.Settings. Warnings are wanted, since one of them is all that tells of a
+// COMMIT whose wait was cancelled. Some of the limits are newer than PostgreSQL 13.
+const always = `
+	SELECT set_config('client_min_messages', 'notice', false),
+		set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false),
+		set_config('idle_in_transaction_session_timeout', '0', false),
+		CASE WHEN current_setting('idle_session_timeout', true) IS NOT NULL THEN set_config('idle_session_timeout', '0', false) END,
+		CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL THEN set_config('transaction_timeout', '0', false) END;`
+
 // prepare does both on a connection that has just been opened.
 func prepare(ctx context.Context, conn *pgconn.PgConn, settings string, writes bool) error {
 	if settings != "" {
 		settings += ";"
 	}
-	results, err := conn.Exec(ctx, settings+look).ReadAll()
+	results, err := conn.Exec(ctx, always+settings+look).ReadAll()
 	if err != nil {
 		return err
 	}

@@ -72,18 +72,11 @@ func Open(ctx context.Context, cc *pgx.ConnConfig, opts Options) (*Session, erro
 	return s, nil
 }
 
-// settings are the session's, whatever the role's are: reading a month takes what it takes, and its text, which is
-// hashed, must not depend on where it is read. Some of these PostgreSQL 15 does not have yet.
+// settings are the session's, whatever the role's are: a month's text, which is hashed, must not depend on where it is read.
 const settings = `
-	SELECT set_config(name, CASE name
-			WHEN 'search_path' THEN 'pg_catalog'
-			WHEN 'TimeZone' THEN 'UTC'
-			WHEN 'default_transaction_isolation' THEN 'read committed'
-			WHEN 'default_transaction_read_only' THEN 'off'
-			ELSE '0' END, false)
-	  FROM pg_catalog.pg_settings
-	 WHERE name IN ('search_path', 'TimeZone', 'default_transaction_isolation', 'default_transaction_read_only',
-	       'statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout', 'idle_session_timeout')`
+	SELECT set_config('search_path', 'pg_catalog', false), set_config('TimeZone', 'UTC', false),
+		set_config('default_transaction_isolation', 'read committed', false),
+		set_config('default_transaction_read_only', 'off', false)`
 
 func (s *Session) requireOwner(ctx context.Context) error {
 	var (

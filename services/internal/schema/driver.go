@@ -30,8 +30,7 @@ type driver struct {
 	done bool
 }
 
-// connect opens the session. Its timeouts are off, whatever the role's settings say: a migration takes what it takes,
-// and so does waiting for another process's.
+// connect opens the session.
 func connect(ctx context.Context, cc *pgx.ConnConfig, o options) (*driver, error) {
 	conn, err := durable.Connect(ctx, cc, durable.Options{Settings: session, ReadOnlyToo: o.reads, Log: o.log})
 	if err != nil {
@@ -42,8 +41,7 @@ func connect(ctx context.Context, cc *pgx.ConnConfig, o options) (*driver, error
 
 // session is about public, as the functions and grants of the migrations are: a role's own search_path must not lead
 // elsewhere.
-const session = `SET search_path = public; SET statement_timeout = 0; SET lock_timeout = 0;
-	SET idle_in_transaction_session_timeout = 0`
+const session = `SET search_path = public`
 
 // Lock waits until no other process migrates this database, without limit.
 func (d *driver) Lock() error {

@@ -109,9 +109,19 @@ func (w *Writer) Store(ctx context.Context, events []event.Event, redelivered bo
 		if !aboutTheBatch(err) {
 			w.drop(ctx)
 		}
+		if tooLong(err) {
+			return nil, fmt.Errorf("storing: %w: %w", ErrTooLong, err)
+		}
 		return nil, fmt.Errorf("storing: %w", err)
 	}
 	return b.outcomes, nil
+}
+
+// ErrTooLong is a batch whose time was up, or that somebody cancelled, before COMMIT was sent: a part of it may fit.
+var ErrTooLong = errors.New("the batch took too long")
+
+func tooLong(err error) bool {
+	return (SQLState(err) == "57014" || errors.Is(err, context.DeadlineExceeded)) && !errors.Is(err, durable.ErrCommitSent)
 }
 
 // aboutTheBatch tells whether an error says nothing against the connection: the batch's data, and other writers. After any
