@@ -28,7 +28,7 @@ func digits(raw []byte) (int64, error) {
 		return 0, err
 	}
 	n, err := strconv.ParseUint(string(plain), 10, 63) // which takes no sign
-	return int64(n), err                               //nolint:gosec // of 63 bits
+	return int64(n), err
 }
 
 // whole reads a JSON number to its last digit, which a float would not.
@@ -51,5 +51,5 @@ func whole(raw []byte) (int64, error) {
 		return 0, strconv.ErrRange
 	}
 	n, err := strconv.ParseUint(string(append(number, bytes.Repeat([]byte("0"), exponent)...)), 10, 63)
-	return int64(n), err //nolint:gosec // of 63 bits
+	return int64(n), err
 }
