@@ -22,10 +22,12 @@ spec:
 {{/* Wherever it is: a cache on the node is in no namespace. */}}
 {{- define "trailpost.networkPolicy.toDNS" -}}
 - ports:
-    - port: 53
+    {{- range .Values.global.dnsPorts }}
+    - port: {{ . }}
       protocol: UDP
-    - port: 53
+    - port: {{ . }}
       protocol: TCP
+    {{- end }}
 {{- end -}}
 
 {{/* The subchart's pods, or any address at the port of someone else's server. */}}

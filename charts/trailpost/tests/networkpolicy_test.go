@@ -1,6 +1,7 @@
 package chart_test
 
 import (
+	"fmt"
 	"testing"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -47,6 +48,38 @@ func TestEveryPodHasItsNetworkPolicy(t *testing.T) {
 	}
 	if off := policies(t, parse(t, mustTemplate(t))); len(off) > 0 {
 		t.Errorf("%d policies by default", len(off))
+	}
+}
+
+// All may ask DNS, at the ports of the cluster.
+func TestPoliciesLetAllAskDNS(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want []int32
+	}{{nil, []int32{53, 5353}}, {[]string{"--set", "global.dnsPorts={9053}"}, []int32{9053}}} {
+		all := policies(t, parse(t, mustTemplate(t, append([]string{"-f", "testdata/everything-on.yaml"}, c.args...)...)))
+		if len(all) < 6 {
+			t.Errorf("%d policies", len(all))
+		}
+		for _, p := range all {
+			if len(p.Spec.Egress) == 0 {
+				continue // PostgreSQL asks nobody
+			}
+			open := map[string]bool{}
+			for _, rule := range p.Spec.Egress {
+				if len(rule.To) > 0 {
+					continue
+				}
+				for _, port := range rule.Ports {
+					open[fmt.Sprint(*port.Protocol, port.Port.IntVal)] = true
+				}
+			}
+			for _, port := range c.want {
+				if !open[fmt.Sprint("UDP", port)] || !open[fmt.Sprint("TCP", port)] {
+					t.Errorf("%s: DNS at %d is shut: %v", p.Name, port, open)
+				}
+			}
+		}
 	}
 }
 
