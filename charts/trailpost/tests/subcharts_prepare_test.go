@@ -41,7 +41,7 @@ func TestPasswordsAreHashedAsRabbitMQDoes(t *testing.T) {
 		"erlang-cookie":     "COOKIE",
 		"admin-password":    "plain",
 		"producer-password": "it's \"odd\" & $1 \\n %s @consumer-password@ ü",
-		"consumer-password": "with a line break at its end\n",
+		"consumer-password": "\ufeffmade on Windows\r\n\r\n",
 	}
 	template := rabbitFiles(t)["definitions.json"]
 	// Often, since a salt or a hash may have any byte.
@@ -63,7 +63,7 @@ func TestPasswordsAreHashedAsRabbitMQDoes(t *testing.T) {
 			if err != nil || len(salted) != 4+sha256.Size {
 				t.Fatalf("%s: the hash %q has %d bytes (%v)", u.Name, u.PasswordHash, len(salted), err)
 			}
-			password := strings.TrimRight(secret[u.Name+"-password"], "\n")
+			password := strings.TrimRight(strings.TrimPrefix(secret[u.Name+"-password"], "\ufeff"), "\r\n")
 			if want := sha256.Sum256(append(bytes.Clone(salted[:4]), password...)); !bytes.Equal(salted[4:], want[:]) {
 				t.Errorf("%s: the hash is another password's", u.Name)
 			}
@@ -85,7 +85,7 @@ func TestEmptySecretsAreRefused(t *testing.T) {
 	whole := map[string]string{"erlang-cookie": "c", "admin-password": "a", "producer-password": "p", "consumer-password": "c"}
 	template := rabbitFiles(t)["definitions.json"]
 	for key := range whole {
-		for _, value := range []string{"", "\n"} {
+		for _, value := range []string{"", "\n", "\r\n", "\ufeff\n"} {
 			secret := maps.Clone(whole)
 			secret[key] = value
 			if _, _, err := prepare(t, template, secret); err == nil {

@@ -31,10 +31,12 @@ hash() {
   unhex "$salt$digest" | base64 | tr -d '\n'
 }
 
-# value FILE: what a key of a Secret holds
+# value FILE: what a key of a Secret holds, as the services read it: without a byte-order mark and line breaks at its end
 value() {
   local content
   content=$(<"$1")
+  content=${content#$'\xef\xbb\xbf'}
+  while [[ $content == *[$'\r\n'] ]]; do content=${content%?}; done
   [ -n "$content" ] || { echo "the key ${1##*/} of the Secret is empty" >&2; return 1; }
   printf '%s' "$content"
 }

@@ -59,7 +59,7 @@ func TestNewKeysAreKeys(t *testing.T) {
 
 // A key of any kind can be hashed by anybody: the chart does it with Sprig's sha256sum.
 func TestParseTakesEverybodysHashes(t *testing.T) {
-	keys, err := Parse(fmt.Appendf(nil, "chart sha256:%X\n", sha256.Sum256([]byte("secret"))))
+	keys, err := Parse(fmt.Appendf(nil, "\ufeffchart sha256:%X\n", sha256.Sum256([]byte("secret"))))
 	if err != nil {
 		t.Fatal(err)
 	}

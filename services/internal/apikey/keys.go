@@ -54,6 +54,7 @@ func (k *Keys) Names() []string {
 // A file of nothing is an error: somebody is about to write it. To let nobody in,
 // leave a comment in it.
 func Parse(text []byte) (*Keys, error) {
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // with which some editors begin a file
 	if len(bytes.TrimSpace(text)) == 0 {
 		return nil, errors.New("is empty; a comment alone would let nobody in")
 	}

@@ -15,8 +15,8 @@
 // be there only for the binaries that use it, and only they read files.
 //
 // A secret (a field of type [Secret]) can come from a file instead, named by
-// the variable with _FILE appended: DATABASE_PASSWORD_FILE. One line break at
-// the end of the file is cut. Setting both is a fault. Any bytes but NUL are
+// the variable with _FILE appended: DATABASE_PASSWORD_FILE. Line breaks at the end of
+// the file are cut, and a byte-order mark at its beginning, here and in .env. Setting both is a fault. Any bytes but NUL are
 // welcome in a secret; in .env, put a value with a dollar sign, or with a space
 // before a #, in single quotes.
 //

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"strings"
 	"unicode"
@@ -36,7 +37,7 @@ func newEnvironment(environ []string) environment {
 // the file, secrets and all.
 func (env environment) addDotEnv(dir string, secrets map[string]bool) []Fault {
 	path := filepath.Join(dir, ".env")
-	values, err := godotenv.Read(path)
+	values, err := readDotEnv(path)
 	var pathError *fs.PathError
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -54,6 +55,17 @@ func (env environment) addDotEnv(dir string, secrets map[string]bool) []Fault {
 	}
 	maps.Copy(env, below)
 	return nil
+}
+
+// byteOrderMark is what some editors begin a file with.
+const byteOrderMark = "\ufeff"
+
+func readDotEnv(path string) (map[string]string, error) {
+	text, err := os.ReadFile(path) //nolint:gosec // in the folder that we were started in
+	if err != nil {
+		return nil, err
+	}
+	return godotenv.Unmarshal(strings.TrimPrefix(string(text), byteOrderMark))
 }
 
 // allNames tells whether every name is one; the parser also takes words with

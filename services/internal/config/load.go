@@ -166,7 +166,7 @@ func (l *loader) setSecret(f field) {
 	}
 }
 
-// readSecret returns a file's content without one line break at its end.
+// readSecret returns a file's content without a byte-order mark and line breaks at its end, as RabbitMQ's prepare.sh in the chart does.
 func readSecret(path string) (string, error) {
 	file, err := os.Open(path) //nolint:gosec // the operator names it
 	if err != nil {
@@ -180,8 +180,7 @@ func readSecret(path string) (string, error) {
 	if len(content) > maxSecretBytes {
 		return "", fmt.Errorf("names a file of more than %d bytes", maxSecretBytes)
 	}
-	text, _ := strings.CutSuffix(string(content), "\n")
-	text, _ = strings.CutSuffix(text, "\r")
+	text := strings.TrimRight(strings.TrimPrefix(string(content), byteOrderMark), "\r\n")
 	if text == "" {
 		return "", errors.New("names an empty file")
 	}

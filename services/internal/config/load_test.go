@@ -203,8 +203,11 @@ func TestPasswordsOfAnyCharacters(t *testing.T) {
 	})
 }
 
-func TestSecretFileLosesOneLineBreak(t *testing.T) {
-	for content, want := range map[string]string{"a\n": "a", "a\r\n": "a", "a\n\n": "a\n", "a": "a", " a ": " a "} {
+// A file of a secret is read as RabbitMQ's prepare.sh in the chart reads it.
+func TestSecretFileLosesWhatEditorsAdd(t *testing.T) {
+	for content, want := range map[string]string{
+		"a\n": "a", "a\r\n": "a", "a\n\n": "a", "a\r\n\r\n": "a", "\ufeffa\r\n": "a", "a\nb\n": "a\nb", "a": "a", " a ": " a ",
+	} {
 		file := write(t, t.TempDir(), "secret", content)
 		if got := load(t, ForConsumer, "DATABASE_PASSWORD_FILE="+file).Database.Password.Reveal(); got != want {
 			t.Errorf("%q gave %q, want %q", content, got, want)
@@ -216,7 +219,7 @@ func TestDotEnv(t *testing.T) {
 	dir := t.TempDir()
 	secret := write(t, dir, "secret", "from file")
 	write(t, dir, ".env", strings.Join([]string{
-		"# as env_template.txt of the original",
+		"\ufeff# as env_template.txt of the original",
 		"DATABASE_HOST=db.example # a comment",
 		"export DATABASE_NAME=\"trail\"",
 		"DATABASE_PASSWORD=from dotenv",

@@ -41,3 +41,19 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 		t.Error("the value itself is lost")
 	}
 }
+
+// Passwords that one client of PostgreSQL's could log in with and another could not are refused by name.
+func TestPasswordsThatClientsReadAlike(t *testing.T) {
+	for _, good := range []string{"secret", `p@ss:w/rd?#%&"'\`, " ", "pässwörd", "😀", "a\u00a0b", "tab\t", "A\u030a", "пароль", "密码", strings.Repeat("x", 300)} {
+		load(t, ForConsumer, "DATABASE_PASSWORD="+good)
+	}
+	for _, bad := range []string{"x²", "½", "ＡＢＣ", "ﬁ", "a\u00adb", "№", "①"} {
+		for binary, name := range map[Binary]string{ForConsumer: "DATABASE_PASSWORD", ForMigrate: "MIGRATE_DATABASE_PASSWORD", ForRoles: "READER_DATABASE_PASSWORD"} {
+			environ := []string{"DATABASE_PASSWORD=x", "MIGRATE_DATABASE_PASSWORD=x", "READER_DATABASE_PASSWORD=x", "ADMIN_DATABASE_PASSWORD=x", name + "=" + bad}
+			got := faults(t, binary, t.TempDir(), environ...)
+			if !strings.HasPrefix(got, name+": holds a character") || strings.Contains(got, "(got") {
+				t.Errorf("%s=%s: %s", name, bad, got)
+			}
+		}
+	}
+}

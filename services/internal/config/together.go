@@ -74,6 +74,10 @@ func (l *loader) checkDatabase(cfg *Config) {
 	if ports := len(cfg.Database.Port.List()); ports > 1 && ports != len(hosts) && !l.blamed("DATABASE_PORT") {
 		l.blame("DATABASE_PORT", "must be one port, or as many as DATABASE_HOST has hosts")
 	}
+	l.checkPassword("DATABASE_PASSWORD", cfg.Database.Password)
+	l.checkPassword("MIGRATE_DATABASE_PASSWORD", cfg.Migrate.Password)
+	l.checkPassword("READER_DATABASE_PASSWORD", cfg.Migrate.ReaderPassword)
+	l.checkPassword("ADMIN_DATABASE_PASSWORD", cfg.Migrate.AdminPassword)
 	for name, value := range map[string]string{
 		"DATABASE_NAME":         cfg.Database.Name,
 		"DATABASE_USER":         cfg.Database.User,

@@ -27,17 +27,25 @@ hash() {
   unhex "$salt$digest" | base64 | tr -d '\n'
 }
 
+# value FILE: what a key of a Secret holds, as the services read it: without a byte-order mark and line breaks at its end
+value() {
+  local content
+  content=$(<"$1")
+  content=${content#$'\xef\xbb\xbf'}
+  while [[ $content == *[$'\r\n'] ]]; do content=${content%?}; done
+  [ -n "$content" ] || { echo "the key ${1##*/} of the Secret is empty" >&2; return 1; }
+  printf '%s' "$content"
+}
+
 # The server takes a cookie that its owner alone can read, and a Secret's files belong to
 # root. Written under another name first: an older one may be read-only.
-cookie=$(<"$secrets/erlang-cookie")
-[ -n "$cookie" ] || { echo 'the key erlang-cookie of the Secret is empty' >&2; exit 1; }
+cookie=$(value "$secrets/erlang-cookie")
 printf '%s' "$cookie" >"$data/.erlang.cookie.new"
 mv -f "$data/.erlang.cookie.new" "$data/.erlang.cookie"
 
 definitions=$(<"$config/definitions.json")
 for key in admin-password producer-password consumer-password; do
-  password=$(<"$secrets/$key")
-  [ -n "$password" ] || { echo "the key $key of the Secret is empty" >&2; exit 1; }
+  password=$(value "$secrets/$key")
   definitions=${definitions//"@$key@"/"$(hash "$password")"}
 done
 printf '%s\n' "$definitions" >"$run/definitions.json"
