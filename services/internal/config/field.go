@@ -67,6 +67,8 @@ func (f field) want() string {
 		return fmt.Sprintf("a duration such as 5, 1.5s or 30d, from %s to %s", from, to)
 	case bool:
 		return "true or false"
+	case Origins:
+		return "origins such as https://app.example.org, without a path, with commas between, or *"
 	case Networks:
 		return "addresses or networks such as 10.0.0.0/8, with commas between"
 	case LogLevel:

@@ -79,7 +79,7 @@ func TestDefaultsLoad(t *testing.T) {
 	cfg := load(t, ForProducer)
 	want := Producer{
 		Host: "0.0.0.0", Port: 8001, RateBurst: 1000, MemoryBudget: 64 << 20, RequestTimeout: 15 * time.Second,
-		ShutdownTimeout: 8 * time.Second, EventIDMaxAge: 30 * 24 * time.Hour,
+		ShutdownTimeout: 8 * time.Second, IdleTimeout: 650 * time.Second, EventIDMaxAge: 30 * 24 * time.Hour,
 	}
 	if cfg.Producer != want {
 		t.Errorf("got %+v, want %+v", cfg.Producer, want)
@@ -150,7 +150,7 @@ func TestFaults(t *testing.T) {
 		{"management in the clear", ForProducer, []string{"RABBITMQ_TLS=true", "RABBITMQ_MANAGEMENT_URL=http://rabbitmq:15672"}},
 		{"who may send", ForProducer, []string{
 			"PRODUCER_METRICS_PORT=8001", "PRODUCER_API_KEYS_FILE=/does/not/exist", "PRODUCER_RATE_LIMIT=-1", "PRODUCER_RATE_BURST=0",
-			"PRODUCER_TRUSTED_PROXIES=10.0.0.0/33",
+			"PRODUCER_TRUSTED_PROXIES=10.0.0.0/33", "PRODUCER_CORS_ORIGINS=https://app.example.org/path", "PRODUCER_IDLE_TIMEOUT=0",
 		}},
 		{"tracing's files", ForProducer, []string{
 			"OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318", "OTEL_EXPORTER_OTLP_CERTIFICATE=/does/not/exist", "OTEL_EXPORTER_OTLP_CLIENT_KEY=" + empty,

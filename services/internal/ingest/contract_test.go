@@ -33,7 +33,10 @@ func loadContract(t *testing.T) *contract {
 	if err != nil {
 		t.Fatal(err)
 	}
+	servers := doc.Servers
+	doc.Servers = nil // the router knows no relative one
 	router, err := gorillamux.NewRouter(doc)
+	doc.Servers = servers
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,8 +69,8 @@ func (c *contract) check(t *testing.T, req *http.Request, res *http.Response, bo
 	if res.StatusCode == http.StatusServiceUnavailable && res.Header.Get("Retry-After") == "" {
 		t.Error("503 without Retry-After")
 	}
-	if req.Method == http.MethodHead {
-		return
+	if req.Method == http.MethodHead || req.Method == http.MethodOptions && res.StatusCode == http.StatusNoContent && len(body) == 0 {
+		return // the latter is a browser's question
 	}
 	route, parameters, err := c.router.FindRoute(req)
 	if err != nil { // no such path or method: a problem, and described once for all

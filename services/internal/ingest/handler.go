@@ -33,6 +33,8 @@ type Config struct {
 	RateLimit, RateBurst int
 	// TrustedProxies are the networks of proxies whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
+	// Origins are those whose scripts a browser lets send events and read answers; none: it lets nobody's.
+	Origins []string
 
 	// MemoryBudget is the most bytes of request bodies in memory; 0 means 64 MiB.
 	MemoryBudget int64
@@ -126,7 +128,7 @@ func NewHandler(cfg Config) http.Handler {
 	get("/openapi.json", getOpenAPI)
 	get("/docs", getDocs)
 	get("/docs/:asset", h.answer(getDocsAsset))
-	return engine
+	return allowOrigins(engine, cfg.Origins)
 }
 
 func orDefault[T int64 | time.Duration](value, fallback T) T {

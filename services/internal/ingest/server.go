@@ -26,7 +26,12 @@ type ServerConfig struct {
 
 	ReadTimeout    time.Duration // as in Config
 	RequestTimeout time.Duration // as in Config
+	IdleTimeout    time.Duration // of a connection between two requests; 0: DefaultIdleTimeout
 }
+
+// DefaultIdleTimeout is longer than load balancers keep connections (nginx 60 s, ALB 60 s, Google's 600 s, of which the last is fixed): of
+// the two the client must be the first to end one, or it may send a request that nobody reads.
+const DefaultIdleTimeout = 650 * time.Second
 
 // lingerAtEnd is how long refused clients may still send when all others are done.
 const lingerAtEnd = 500 * time.Millisecond
@@ -49,7 +54,7 @@ func NewServer(cfg ServerConfig, handler http.Handler) (*Server, error) {
 		// broker, and a slow reader of the answer.
 		WriteTimeout: read + (event.MaxBatchBytes/bodyRate)*time.Second +
 			orDefault(cfg.RequestTimeout, DefaultRequestTimeout) + 15*time.Second + maxSpread,
-		IdleTimeout:    2 * time.Minute,
+		IdleTimeout:    orDefault(cfg.IdleTimeout, DefaultIdleTimeout),
 		MaxHeaderBytes: 16 << 10,
 		ConnContext:    withConn,
 		ConnState:      keepIdle,

@@ -90,6 +90,7 @@ func (p *Producer) listen(registry *prometheus.Registry, options []Option) (err 
 		RateLimit:      cfg.RateLimit,
 		RateBurst:      cfg.RateBurst,
 		TrustedProxies: cfg.TrustedProxies.Prefixes(),
+		Origins:        cfg.CORSOrigins.List(),
 		MemoryBudget:   int64(cfg.MemoryBudget),
 		RequestTimeout: cfg.RequestTimeout,
 	}
@@ -117,6 +118,7 @@ func (p *Producer) listen(registry *prometheus.Registry, options []Option) (err 
 		Log:            p.log,
 		Metrics:        serve.Metrics,
 		RequestTimeout: cfg.RequestTimeout,
+		IdleTimeout:    cfg.IdleTimeout,
 	}, ingest.NewHandler(serve))
 	if err != nil && p.probes != nil {
 		err = errors.Join(err, p.probes.Shutdown(context.Background()))
