@@ -120,7 +120,7 @@ func TestManagementOfAnExternalBroker(t *testing.T) {
 					}
 				}
 			}
-			want := map[int32]bool{53: true, 5671: true}
+			want := map[int32]bool{53: true, 5353: true, 5671: true}
 			if component == "consumer" {
 				want[5432] = true
 			}
