@@ -51,6 +51,10 @@ func TestNotesNameWhatIsThere(t *testing.T) {
 		"external": {[]string{"-f", chart + "/values-external.yaml"}, []string{
 			"get secret trailpost-database", "psql -h postgresql.example.org -p 5432 -U trail_reader -d trail",
 		}},
+		"operators": {[]string{"-f", "../../../k8s/values-operators.yaml"}, []string{
+			"get secret trailpost-database-reader -o jsonpath='{.data.password}'", "-n audit port-forward svc/trailpost-postgresql-rw 15432:5432 &",
+			"psql -h localhost -p 15432 -U trail_reader", "KEDA scales the consumers, from 2 to 8", "describe scaledobject/trailpost-consumer",
+		}},
 		"fixed count":   {[]string{"--set", "consumer.replicas=2"}, []string{"change consumer.replicas"}},
 		"no migrations": {[]string{"--set", "migrate.mode=none,database.existingSecret=s"}, []string{"run `migrate up`"}},
 	}
@@ -62,6 +66,9 @@ func TestNotesNameWhatIsThere(t *testing.T) {
 				if !strings.Contains(text, want) {
 					t.Errorf("no %q in:\n%s", want, text)
 				}
+			}
+			if scales := strings.Contains(text, "scale deploy/"); scales == strings.Contains(text, "KEDA") {
+				t.Errorf("who scales the consumers?\n%s", text)
 			}
 			if strings.Contains(text, "no value") {
 				t.Errorf("a hole in:\n%s", text)
