@@ -56,7 +56,7 @@ func overview() board {
 					title: "Events waiting", width: 3, stat: true, unit: "short",
 					help: "Events that are accepted and not stored, an estimate: messages, ready and in consumers' hands, times the events that a " +
 						"message held in the last hour.",
-					runbooks: []string{"TrailpostBacklogGrowing", "TrailpostQueueFillingUp"},
+					runbooks: []string{"TrailpostBacklogGrowing", "TrailpostQueueFillingUp", "TrailpostQueueFull"},
 					queries:  []query{{waiting, ""}},
 					limits:   []limit{{10_000, yellow}, {1_000_000, red}},
 				},

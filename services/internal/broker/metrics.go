@@ -100,7 +100,10 @@ func (p *Publisher) Register(reg prometheus.Registerer) {
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "trailpost_broker_blocked",
 		Help: "Whether RabbitMQ takes nothing from this producer because of an alarm of its memory or disk: 1 or 0.",
-	}, indicator(p.blocked)))
+	}, indicator(p.blocked)), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "trailpost_queue_refuses",
+		Help: "Whether RabbitMQ's last word to this producer, of a minute ago at most, was that it refuses a message, as a full queue's is: 1 or 0.",
+	}, indicator(func() bool { return p.Refused() != nil })))
 }
 
 // indicator is 1 while holds is true.

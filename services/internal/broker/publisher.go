@@ -26,8 +26,9 @@ type Publisher struct {
 	// it sees every event in exactly one place: a lane, a group or answered.
 	mu      sync.Mutex
 	lanes   lanes
-	link    *link // nil while disconnected
-	reason  error // why there is no link
+	link    *link     // nil while disconnected
+	reason  error     // why there is no link
+	refused time.Time // when the broker's last word was that it refuses a message; zero: it confirmed one
 	closing bool
 }
 
@@ -135,6 +136,20 @@ func (p *Publisher) blocked() bool {
 	return p.link != nil && p.link.blocked != ""
 }
 
+// refusalMemory is how long a refusal is spoken of when nobody has tried since.
+const refusalMemory = time.Minute
+
+// Refused returns an ErrRefused while the broker's last word, of a minute ago at most, was a refusal; else nil. Ready is nil
+// all the same: who publishes now may be lucky.
+func (p *Publisher) Refused() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.refused.IsZero() || time.Since(p.refused) > refusalMemory {
+		return nil
+	}
+	return ErrRefused
+}
+
 func (p *Publisher) readyLocked() error {
 	switch {
 	case p.closing:
@@ -142,7 +157,7 @@ func (p *Publisher) readyLocked() error {
 	case p.link == nil:
 		return fmt.Errorf("%w: %w", ErrUnavailable, p.reason)
 	case p.link.blocked != "":
-		return fmt.Errorf("%w: the broker blocks publishers: %s", ErrUnavailable, p.link.blocked)
+		return fmt.Errorf("%w: %w: %s", ErrUnavailable, ErrBlocked, p.link.blocked)
 	}
 	return nil
 }
@@ -344,7 +359,7 @@ func (p *Publisher) receive(l *link) error {
 				// The queue is gone. A new link declares it again.
 				return errors.New("the queue is gone: a message was returned as unroutable")
 			}
-			if p.refused(l) {
+			if p.refusesLink(l) {
 				return fmt.Errorf("the broker has refused every message for %s (nack): is the queue full? A new session asks again", p.cfg.refusalLimit)
 			}
 		case blocking, open := <-blocks:
@@ -401,22 +416,24 @@ func (p *Publisher) confirm(l *link, number uint64, ack bool, returned map[uint6
 		p.metrics.confirmSeconds.Observe(time.Since(g.sent).Seconds())
 		l.noteRefusal(!ack)
 		if ack {
+			p.refused = time.Time{}
 			p.metrics.confirmed.Add(float64(len(g.items)))
 			g.endSpan("", nil)
 			g.answer(nil)
 		} else {
-			p.fail(g, "nacked", errors.New("the broker refused the message (nack): is the queue full?"))
+			p.refused = time.Now()
+			p.fail(g, "nacked", ErrRefused)
 		}
 	}
 	p.signal()
 	p.settle()
 }
 
-// refused tells whether the broker has refused all for so long that it may be this
+// refusesLink tells whether the broker has refused all for so long that it may be this
 // channel that it refuses. A quorum queue that was full tells its channels when it
 // takes messages again; when its limit is lifted (a policy cleared), RabbitMQ forgets to,
 // and refuses what comes on them for ever (seen with 3.10.8).
-func (p *Publisher) refused(l *link) bool {
+func (p *Publisher) refusesLink(l *link) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return !l.refusedSince.IsZero() && time.Since(l.refusedSince) >= p.cfg.refusalLimit
@@ -438,7 +455,7 @@ func (p *Publisher) setBlocked(l *link, active bool, reason string) {
 	}
 	l.blocked = reason
 	p.cfg.Logger.Error("rabbitmq blocks publishers", "reason", reason)
-	why := fmt.Errorf("the broker blocks publishers: %s", reason)
+	why := fmt.Errorf("%w: %s", ErrBlocked, reason)
 	p.lanes.fail(why)
 	for _, g := range l.outstanding {
 		p.fail(g, "blocked", why)

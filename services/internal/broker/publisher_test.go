@@ -163,6 +163,9 @@ func TestAFullQueueIsNoSuccess(t *testing.T) {
 	if out, err := v.Ctl(t.Context(), "set_policy", "full", "^log_queue$", `{"max-length":3}`, "--apply-to", "queues"); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+	if err := p.Refused(); err != nil {
+		t.Errorf("before: %v", err)
+	}
 	var err error
 	eventually(t, "the broker refuses a message", func() bool {
 		e := testEvent(1)
@@ -175,6 +178,19 @@ func TestAFullQueueIsNoSuccess(t *testing.T) {
 	}
 	if err := p.Ready(); err != nil {
 		t.Errorf("a nack cost the connection: %v", err)
+	}
+	if err := p.Refused(); !errors.Is(err, ErrRefused) {
+		t.Errorf("what the broker said last: %v", err)
+	}
+	if out, err := v.Ctl(t.Context(), "purge_queue", "log_queue"); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	eventually(t, "the broker takes a message", func() bool {
+		e := testEvent(1)
+		return p.Publish(t.Context(), patience, &e) == nil
+	})
+	if err := p.Refused(); err != nil {
+		t.Errorf("after: %v", err)
 	}
 }
 

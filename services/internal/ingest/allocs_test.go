@@ -22,6 +22,7 @@ type confirming struct{}
 func (confirming) Publish(context.Context, time.Duration, *event.Event) error       { return nil }
 func (confirming) PublishBatch(context.Context, time.Duration, []event.Event) error { return nil }
 func (confirming) Ready() error                                                     { return nil }
+func (confirming) Refused() error                                                   { return nil }
 func (confirming) QueueStatus(context.Context) (s broker.QueueStatus, err error)    { return s, nil }
 
 // answerTo is a ResponseWriter that costs nothing.

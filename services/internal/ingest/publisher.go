@@ -20,6 +20,8 @@ type Publisher interface {
 	PublishBatch(ctx context.Context, within time.Duration, events []event.Event) error
 	// Ready is nil if an event could be published now. It answers from memory.
 	Ready() error
+	// Refused is why an event would be refused though it could be published: the queue is full. It answers from memory.
+	Refused() error
 	// QueueStatus asks the broker about the queue.
 	QueueStatus(ctx context.Context) (broker.QueueStatus, error)
 }

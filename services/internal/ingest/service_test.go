@@ -27,6 +27,7 @@ var noon = time.Date(2026, 11, 24, 12, 0, 0, 123456789, time.UTC)
 type testPublisher struct {
 	fail  func(context.Context) error // nil: success
 	ready error
+	full  error
 
 	mu     sync.Mutex // guards below
 	events []event.Event
@@ -51,6 +52,8 @@ func (p *testPublisher) PublishBatch(ctx context.Context, within time.Duration, 
 }
 
 func (p *testPublisher) Ready() error { return p.ready }
+
+func (p *testPublisher) Refused() error { return p.full }
 
 func (p *testPublisher) QueueStatus(context.Context) (broker.QueueStatus, error) {
 	return broker.QueueStatus{Name: "log_queue", Messages: 7, Consumers: 2}, p.ready

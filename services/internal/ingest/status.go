@@ -3,11 +3,13 @@ package ingest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
 )
 
@@ -69,11 +71,17 @@ type health struct {
 func (h *handler) getHealth(c *gin.Context) {
 	answer := health{"healthy", "producer", formatTime(time.Now()), "connected", h.version, ""}
 	status := http.StatusOK
-	if !h.ready(c) {
+	switch err := h.ready(c); {
+	case errors.Is(err, broker.ErrBlocked):
+		answer.Status, answer.RabbitMQ, answer.Reason = "unhealthy", "blocked", "RabbitMQ takes no messages: an alarm of its memory or disk is on"
+	case err != nil:
 		answer.Status, answer.RabbitMQ = "unhealthy", "unavailable"
-		status = http.StatusServiceUnavailable
-	} else if err := h.refusal(); err != nil {
-		answer.Status, answer.Reason = "unhealthy", err.Error()
+	case h.refusal() != nil:
+		answer.Status, answer.Reason = "unhealthy", h.refusal().Error()
+	case h.publisher.Refused() != nil:
+		answer.Status, answer.Reason = "unhealthy", "RabbitMQ refuses messages: the queue is full"
+	}
+	if answer.Status != "healthy" {
 		status = http.StatusServiceUnavailable
 	}
 	writeValue(c, status, answer)
@@ -84,10 +92,10 @@ func (h *handler) getLive(c *gin.Context) {
 	writeValue(c, http.StatusOK, telemetry.Probe{Status: "alive"})
 }
 
-// getReady stays on while events are refused for a policy: all replicas refuse alike, and a Service without endpoints
-// would tell clients less than the 503 that names the policy.
+// getReady stays on while events are refused for a reason that is the same for all replicas, a policy, a full queue, an alarm of RabbitMQ's:
+// a Service without endpoints would tell clients less than the 503 that says which.
 func (h *handler) getReady(c *gin.Context) {
-	if !h.ready(c) {
+	if err := h.ready(c); err != nil && !errors.Is(err, broker.ErrBlocked) {
 		writeValue(c, http.StatusServiceUnavailable, telemetry.Probe{Status: "not ready", Reason: "the message broker can't take events"})
 		return
 	}
@@ -96,12 +104,12 @@ func (h *handler) getReady(c *gin.Context) {
 
 // ready asks the publisher. Its reason goes to the log alone: it names
 // addresses, and the port is open to every client.
-func (h *handler) ready(c *gin.Context) bool {
+func (h *handler) ready(c *gin.Context) error {
 	err := h.publisher.Ready()
 	if err != nil {
 		h.log.DebugContext(c.Request.Context(), "not ready", "error", err)
 	}
-	return err == nil
+	return err
 }
 
 // getQueueStatus asks the broker for the queue's depth, in messages.

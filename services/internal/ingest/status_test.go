@@ -2,10 +2,13 @@ package ingest
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/trailpost/trailpost/services/internal/broker"
 )
 
 func TestStatusRoutes(t *testing.T) {
@@ -13,6 +16,8 @@ func TestStatusRoutes(t *testing.T) {
 	s := start(t, p)
 	away := &testPublisher{ready: errors.New("dial tcp 10.0.0.7:5672: refused")}
 	down := start(t, away)
+	blocked := start(t, &testPublisher{ready: fmt.Errorf("%w: %w: low on memory at 10.0.0.7", broker.ErrUnavailable, broker.ErrBlocked)})
+	full := start(t, &testPublisher{full: broker.ErrRefused})
 	for _, c := range []struct {
 		service *service
 		path    string
@@ -29,6 +34,10 @@ func TestStatusRoutes(t *testing.T) {
 		{down, "/queue/status", 503, "urn:trailpost:problem:unavailable"},
 		{down, "/livez", 200, `alive`},
 		{down, "/readyz", 503, `not ready`},
+		{blocked, "/health", 503, `"rabbitmq":"blocked","version":`},
+		{blocked, "/readyz", 200, `"ready"`}, // it is the same for all replicas
+		{full, "/health", 503, `"reason":"RabbitMQ refuses messages: the queue is full"`},
+		{full, "/readyz", 200, `"ready"`},
 	} {
 		got := c.service.do(t, http.MethodGet, c.path, "")
 		if got.status != c.status || !strings.Contains(got.body, c.holds) {

@@ -129,8 +129,13 @@ func (p *Producer) listen(registry *prometheus.Registry, options []Option) (err 
 // Addr is where the producer listens.
 func (p *Producer) Addr() net.Addr { return p.server.Addr() }
 
-// Ready returns nil while events can be accepted.
-func (p *Producer) Ready() error { return p.publisher.Ready() }
+// Ready returns nil while events can be accepted, or could by no replica: see ingest's /readyz.
+func (p *Producer) Ready() error {
+	if err := p.publisher.Ready(); !errors.Is(err, broker.ErrBlocked) {
+		return err
+	}
+	return nil
+}
 
 // Run serves until ctx ends; then it finishes the requests in hand and their
 // confirms. Its error is one that retrying can't mend.
