@@ -147,7 +147,7 @@ func hostileMessages() []hostile {
 		hostileBody("type of 101 characters", json, []byte(`{"session_id":1,"event_type":"`+strings.Repeat("é", 101)+`",`+ownID()+`}`), badEvent),
 		hostileBody("no type", json, []byte(`{"session_id":1,`+ownID()+`}`), badEvent),
 		hostileBody("session 0", json, []byte(`{"session_id":0,"event_type":"t",`+ownID()+`}`), badEvent),
-		hostileBody("session a text", json, []byte(`{"session_id":"1","event_type":"t",`+ownID()+`}`), badEvent),
+		hostileBody("session a text", json, []byte(`{"session_id":"one","event_type":"t",`+ownID()+`}`), badEvent),
 		hostileBody("session beyond bigint", json, []byte(`{"session_id":9223372036854775808,"event_type":"t",`+ownID()+`}`), badEvent),
 		hostileBody("the largest session", json, []byte(`{"session_id":9223372036854775807,"event_type":"t",`+ownID()+`}`)),
 

@@ -384,17 +384,27 @@ func TestHostileRequestsAreTraced(t *testing.T) {
 	c.one("POST /log")
 }
 
-// A setting that can't work ends the start, and is named.
+// A file that can't be used ends the start, and is named. Values that nobody knows do not (config's TestTracingWarns): they are told.
 func TestWrongTracingSettings(t *testing.T) {
 	s := newStack(t)
 	for _, role := range []string{"producer", "consumer"} {
 		for setting, want := range map[string]int{
-			"OTEL_EXPORTER_OTLP_ENDPOINT=collector:4317": 2, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc": 2,
-			"OTEL_EXPORTER_OTLP_CERTIFICATE=/dev/null": 1, // a file without a certificate
+			"OTEL_EXPORTER_OTLP_CERTIFICATE=/does/not/exist": 2,
+			"OTEL_EXPORTER_OTLP_CERTIFICATE=/dev/null":       1, // a file without a certificate
 		} {
 			code, output := s.exit(role, "OTEL_EXPORTER_OTLP_ENDPOINT=https://collector:4318", setting)
 			if name, _, _ := strings.Cut(setting, "="); code != want || !strings.Contains(output, name) {
 				t.Errorf("%s, %s: exit code %d: %s", role, setting, code, output)
+			}
+		}
+		p := s.spawn(role, "OTEL_EXPORTER_OTLP_ENDPOINT=https://collector:4318", "OTEL_TRACES_SAMPLER=xray", "OTEL_TRACES_EXPORTER=zipkin")
+		eventually(t, "the "+role+" is ready", func() bool {
+			code, _ := get(t, p.url+"/readyz")
+			return code == 200
+		})
+		for _, name := range []string{"OTEL_TRACES_SAMPLER", "OTEL_TRACES_EXPORTER"} {
+			if !strings.Contains(p.log.String(), `level=WARN`) || !strings.Contains(p.log.String(), "setting="+name) {
+				t.Errorf("%s: the log says nothing of %s", role, name)
 			}
 		}
 	}

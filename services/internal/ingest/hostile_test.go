@@ -60,7 +60,7 @@ func TestHostileRequests(t *testing.T) {
 		{"65 deep", "POST", "/log", []string{"Content-Type", json}, with(`"payload":{"a":` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + `}`), 422},
 		{"100,000 deep", "POST", "/log", []string{"Content-Type", json}, strings.Repeat("[", 100_000), 422},
 		{"payload as text", "POST", "/log", []string{"Content-Type", json}, with(`"payload":"{}"`), 422},
-		{"session as text", "POST", "/log", []string{"Content-Type", json}, `{"session_id":"1","event_type":"t"}`, 422},
+		{"session as text", "POST", "/log", []string{"Content-Type", json}, `{"session_id":"one","event_type":"t"}`, 422},
 		{"session zero", "POST", "/log", []string{"Content-Type", json}, `{"session_id":0,"event_type":"t"}`, 422},
 		{"session beyond bigint", "POST", "/log", []string{"Content-Type", json}, `{"session_id":9223372036854775808,"event_type":"t"}`, 422},
 		{"type of 101 characters", "POST", "/log", []string{"Content-Type", json}, `{"session_id":1,"event_type":"` + strings.Repeat("é", 101) + `"}`, 422},
