@@ -369,7 +369,7 @@ func TestOutages(t *testing.T) {
 	// shows tells what Prometheus sees.
 	shows := func(up, blocked float64) bool {
 		families, err := shown.Gather() // in the order of their names
-		if err != nil || len(families) != 2 {
+		if err != nil || len(families) != 3 {
 			t.Fatal(err, families)
 		}
 		return families[0].GetMetric()[0].GetGauge().GetValue() == blocked && families[1].GetMetric()[0].GetGauge().GetValue() == up

@@ -63,9 +63,7 @@ var killedBeforeConfirm = scene{false, "a producer that waits for confirms is ki
 	w.await("clients are answered", func() bool {
 		return w.client.Accepted() > 0 || refused(w, since)
 	})
-	err := w.producer.kill()
-	w.publish.cut() // or what is in its buffers still would arrive, when it is healed
-	return errors.Join(err, w.publish.heal(), w.producer.start(), end())
+	return errors.Join(w.producer.kill(), w.publish.heal(), w.producer.start(), end())
 }}
 
 // halfOpen leaves connections that are there open, and lets nothing through. hop.add may

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -92,6 +93,7 @@ func makeWorld(t testing.TB, binary string, replicated bool) *world {
 	if w.replicas != nil {
 		environ = append(environ, storeTimeoutVariable+"="+shortStoreTimeout.String())
 	}
+	environ = slices.Clip(environ) // each child has its own port after it
 	w.producer = &child{role: "producer", binary: binary, dir: t.TempDir(), environ: append(environ, "RABBITMQ_PORT="+w.publish.port())}
 	for range 2 {
 		w.consumers = append(w.consumers,
