@@ -8,6 +8,7 @@ import (
 const (
 	typeClassic = "classic"
 	typeQuorum  = "quorum"
+	typeStream  = "stream"
 )
 
 // Effect is what a setting does to messages.
@@ -50,6 +51,7 @@ func Judge(q *Queue, dead string) []Finding {
 	if q.Name == dead {
 		j.what = "dead letters"
 	}
+	j.kind()
 	j.length()
 	j.timeToLive()
 	j.expiry()
@@ -76,6 +78,20 @@ func (j *judge) add(key, by string, effect Effect, format string, args ...any) {
 }
 
 func (j *judge) isDead() bool { return j.Name == j.dead }
+
+// kind: what somebody else has declared (RABBITMQ_QUEUE_TYPE=existing) may be of a kind that keeps nothing.
+func (j *judge) kind() {
+	const by = "its declaration"
+	if j.Transient {
+		j.add("durable", by, Drops, "%q is not durable: it is gone, with all %s in it, when RabbitMQ restarts", j.Name, j.what)
+	}
+	if j.AutoDelete {
+		j.add("auto-delete", by, Drops, "%q is deleted, with all %s in it, when its last consumer goes", j.Name, j.what)
+	}
+	if j.Type == typeStream {
+		j.add("type", by, Drops, "%q is a stream: a consumer gets none of the %s that came before it did, and can give none back", j.Name, j.what)
+	}
+}
 
 // length: a full queue drops its oldest messages, or refuses new ones.
 func (j *judge) length() {

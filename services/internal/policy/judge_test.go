@@ -41,6 +41,31 @@ func judged(t *testing.T, name, kind, arguments, effective, limit string) []stri
 	return list
 }
 
+// What somebody else has declared, and keeps nothing.
+func TestJudgeKinds(t *testing.T) {
+	for _, name := range []string{"log_queue", "log_queue.dead"} {
+		for body, want := range map[string]string{
+			`"type":"classic","durable":true,"auto_delete":false`:  "",
+			`"type":"classic"`:                                     "",
+			`"type":"classic","durable":false,"auto_delete":false`: "durable drops",
+			`"type":"classic","durable":true,"auto_delete":true`:   "auto-delete drops",
+			`"type":"stream","durable":true,"auto_delete":false`:   "type drops",
+		} {
+			q, _, err := parseQueue([]byte(`{"name":"` + name + `",` + body + `,"arguments":{},"effective_policy_definition":{}}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, f := range Judge(&q, "log_queue.dead") {
+				got = append(got, f.Key+" "+string(f.Effect))
+			}
+			if strings.Join(got, ", ") != want {
+				t.Errorf("%s, %s: %q, want %q", name, body, got, want)
+			}
+		}
+	}
+}
+
 // Each was seen on 3.10.8 and 4.3.6 unless it says otherwise.
 func TestJudge(t *testing.T) {
 	const queue, dead, none = "log_queue", "log_queue.dead", "null"

@@ -7,9 +7,11 @@ import (
 
 // Queue is what the management API tells of a queue.
 type Queue struct {
-	Name      string
-	Type      string         // classic, quorum, stream
-	Arguments map[string]any // as they were declared: x-overflow, …
+	Name       string
+	Type       string         // classic, quorum, stream
+	Transient  bool           // not durable: gone when RabbitMQ restarts
+	AutoDelete bool           // gone with its last consumer
+	Arguments  map[string]any // as they were declared: x-overflow, …
 	// Effective is what the policy and the operator policy come to: of a number that both set it has the smaller.
 	Effective      map[string]any
 	Policy         string // "": none
@@ -23,6 +25,8 @@ func parseQueue(body []byte) (q Queue, told bool, err error) {
 	var answer struct {
 		Name           string          `json:"name"`
 		Type           string          `json:"type"`
+		Durable        *bool           `json:"durable"`
+		AutoDelete     bool            `json:"auto_delete"`
 		Arguments      json.RawMessage `json:"arguments"`
 		Effective      json.RawMessage `json:"effective_policy_definition"`
 		Policy         any             `json:"policy"`
@@ -33,6 +37,7 @@ func parseQueue(body []byte) (q Queue, told bool, err error) {
 		return q, false, err
 	}
 	q = Queue{Name: answer.Name, Type: answer.Type, Arguments: object(answer.Arguments), Effective: object(answer.Effective)}
+	q.Transient, q.AutoDelete = answer.Durable != nil && !*answer.Durable, answer.AutoDelete
 	q.Policy, _ = answer.Policy.(string)
 	q.OperatorPolicy, _ = answer.OperatorPolicy.(string)
 	if n, ok := answer.DeliveryLimit.(float64); ok && n >= 0 {
