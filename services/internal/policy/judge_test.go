@@ -45,8 +45,8 @@ func judged(t *testing.T, name, kind, arguments, effective, limit string) []stri
 func TestJudgeKinds(t *testing.T) {
 	for _, name := range []string{"log_queue", "log_queue.dead"} {
 		for body, want := range map[string]string{
-			`"type":"classic","durable":true,"auto_delete":false`:  "",
-			`"type":"classic"`:                                     "",
+			`"type":"classic","durable":true,"auto_delete":false`: "",
+			`"type":"classic"`: "",
 			`"type":"classic","durable":false,"auto_delete":false`: "durable drops",
 			`"type":"classic","durable":true,"auto_delete":true`:   "auto-delete drops",
 			`"type":"stream","durable":true,"auto_delete":false`:   "type drops",
