@@ -50,7 +50,7 @@ func newNamespace(t *testing.T) *namespace {
 			t.Errorf("the API server warns: %s", text)
 		}
 		// t.Context() is over by now.
-		ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 		defer cancel()
 		if t.Failed() {
 			n.describe(ctx, t)
