@@ -19,7 +19,7 @@ func RequireUTF8(conn *pgx.Conn) error {
 	}
 	name := conn.Config().Database
 	return fmt.Errorf("%w: the encoding of %s is %s, and events are UTF-8. An encoding can't be changed; another database has it: "+
-		"%s, as a superuser, then `migrate roles`", ErrEncoding, name, encoding, CreateDatabase(name+"_utf8"))
+		"%s, as a superuser; then set DATABASE_NAME to it, and run `migrate roles`", ErrEncoding, name, encoding, CreateDatabase(name+"_utf8"))
 }
 
 // CreateDatabase is the statement that makes a database of the right encoding on any server: C is the one locale that goes

@@ -93,18 +93,8 @@ func canonicalArray(dst []byte, dec *jsontext.Decoder) ([]byte, error) {
 // canonicalNumber appends a valid JSON number as its sign, its digits from the first to the last that is not 0, and the
 // exponent of the last one: -1.50e3 is -15e2, and zero is 0e0.
 func canonicalNumber(dst, literal []byte) []byte {
-	mantissa, negative := bytes.CutPrefix(literal, []byte("-"))
-	exponent := 0
-	if at := bytes.IndexAny(mantissa, "eE"); at >= 0 {
-		exponent, _ = strconv.Atoi(string(mantissa[at+1:])) // checkNumber has bounded it
-		mantissa = mantissa[:at]
-	}
-	whole, fraction, _ := bytes.Cut(mantissa, []byte("."))
-	digits := slices.Concat(whole, fraction)
-	exponent -= len(fraction)
-	last := bytes.TrimRight(digits, "0")
-	exponent += len(digits) - len(last)
-	last = bytes.TrimLeft(last, "0")
+	unsigned, negative := bytes.CutPrefix(literal, []byte("-"))
+	last, exponent, _ := decimal(unsigned) // checkNumber has bounded it
 	if len(last) == 0 {
 		return appendCounted(dst, "0e0")
 	}
@@ -114,6 +104,20 @@ func canonicalNumber(dst, literal []byte) []byte {
 	}
 	number = append(append(number, last...), 'e')
 	return appendCounted(dst, strconv.AppendInt(number, int64(exponent), 10))
+}
+
+// decimal takes a JSON number without a sign apart: its digits from the first to the last that is not 0, none for zero, and
+// the exponent of the last one.
+func decimal(number []byte) (digits []byte, exponent int, err error) {
+	if at := bytes.IndexAny(number, "eE"); at >= 0 {
+		exponent, err = strconv.Atoi(string(number[at+1:]))
+		number = number[:at]
+	}
+	before, after, _ := bytes.Cut(number, []byte("."))
+	all := slices.Concat(before, after)
+	digits = bytes.TrimRight(all, "0")
+	exponent += len(all) - len(digits) - len(after)
+	return bytes.TrimLeft(digits, "0"), exponent, err
 }
 
 func appendCount(dst []byte, n int) []byte { return binary.BigEndian.AppendUint64(dst, uint64(n)) } //nolint:gosec // a length

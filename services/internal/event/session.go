@@ -1,8 +1,8 @@
 package event
 
 import (
-	"bytes"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -33,23 +33,10 @@ func digits(raw []byte) (int64, error) {
 
 // whole reads a JSON number to its last digit, which a float would not.
 func whole(raw []byte) (int64, error) {
-	mantissa, exponent := raw, 0
-	if at := bytes.IndexAny(raw, "eE"); at >= 0 {
-		var err error
-		if exponent, err = strconv.Atoi(string(raw[at+1:])); err != nil {
-			return 0, err
-		}
-		mantissa = raw[:at]
-	}
-	before, after, _ := bytes.Cut(mantissa, []byte("."))
-	number := bytes.TrimLeft(append(bytes.Clone(before), after...), "0")
-	exponent -= len(after)
-	for ; exponent < 0 && len(number) > 0 && number[len(number)-1] == '0'; exponent++ {
-		number = number[:len(number)-1]
-	}
-	if exponent < 0 || exponent > 18 { // a fraction; or, with a digit before, more than 63 bits
+	digits, exponent, err := decimal(raw)
+	if err != nil || exponent < 0 || exponent > 18 { // a fraction; or, with a digit before, more than 63 bits
 		return 0, strconv.ErrRange
 	}
-	n, err := strconv.ParseUint(string(append(number, bytes.Repeat([]byte("0"), exponent)...)), 10, 63)
+	n, err := strconv.ParseUint(string(digits)+strings.Repeat("0", exponent), 10, 63)
 	return int64(n), err
 }

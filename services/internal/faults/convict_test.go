@@ -19,7 +19,7 @@ func TestTheJudgeConvicts(t *testing.T) {
 			continue
 		}
 		t.Run(m.name, func(t *testing.T) {
-			if *servicesFlag != "" {
+			if *servicesFlag != "" { // by hand alone; make test runs them all
 				t.Skip("that binary knows nothing of our mutants")
 			}
 			w.in(t, m)

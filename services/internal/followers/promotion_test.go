@@ -14,6 +14,7 @@ import (
 func TestPromotion(t *testing.T) {
 	w := &world{t: t, rand: rand.New(rand.NewPCG(1, 1)), servers: []*testbed.Servers{testbed.PrivatePostgres(t)}}
 	if !w.servers[0].Local() {
+		// make test has them; those of make test-new are in containers.
 		t.Skip("a standby needs servers from packages")
 	}
 	primary := w.servers[0].Postgres

@@ -95,6 +95,7 @@ func (l *Listener) End(ctx context.Context, most time.Duration) {
 		}
 	})()
 	l.running.Wait()
+	l.end()
 }
 
 // Lingering is how many connections linger now.

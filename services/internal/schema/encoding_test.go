@@ -41,7 +41,7 @@ func TestEncoding(t *testing.T) {
 				t.Errorf("it is at version %d, %v", v, err)
 			}
 			for _, err := range []error{err, stored} {
-				command := regexp.MustCompile(`CREATE DATABASE [^,]+`).FindString(err.Error())
+				command := regexp.MustCompile(`CREATE DATABASE [^,;]+`).FindString(err.Error())
 				if !strings.Contains(err.Error(), encoding) || command == "" {
 					t.Fatal(err)
 				}
