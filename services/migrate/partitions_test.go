@@ -25,15 +25,16 @@ func lastYear() (month, table string) {
 // addOldEvents makes a month of so many events.
 func addOldEvents(t *testing.T, db testbed.DB, month string, count int) {
 	t.Helper()
-	_, err := db.Connect(t, db.Owner).PgConn().Exec(t.Context(), fmt.Sprintf(`
+	owner := db.Connect(t, db.Owner)
+	_, err := owner.PgConn().Exec(t.Context(), fmt.Sprintf(`
 		INSERT INTO review_sessions (session_id, user_id) VALUES (1, 1);
 		INSERT INTO log_events (event_id, session_id, event_type, payload, "timestamp", received_at)
 		SELECT event_id_floor('%[1]s-01Z'::timestamptz + n * interval '1 minute'), 1, 'user_action', '{"button": "save"}', now(), now()
-		  FROM generate_series(1, %[2]d) n;
-		SELECT ensure_partitions()`, month, count)).ReadAll()
+		  FROM generate_series(1, %[2]d) n`, month, count)).ReadAll()
 	if err != nil {
 		t.Fatal(err)
 	}
+	testbed.EnsurePartitions(t, owner, 3)
 }
 
 // testPartitions takes a month through its states with the commands.

@@ -37,7 +37,7 @@ func TestPagesAreBounded(t *testing.T) {
 	if *rows < 5_000_000 {
 		months = 2 // so that each has more pages than the index has in a range
 	}
-	exec(owner, "SELECT ensure_partitions($1)", months)
+	testbed.EnsurePartitions(t, owner, months)
 	now := time.Now().UTC()
 	from := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC)
 	const part = 1_000_000

@@ -52,7 +52,7 @@ func makeMonth(t *testing.T, db testbed.DB, m Month, rows int) {
 	owner := db.Connect(t, db.Owner)
 	run(t, owner, "INSERT INTO review_sessions (session_id, user_id) SELECT n, 1 FROM generate_series(1, 1000) n ON CONFLICT DO NOTHING")
 	fill(t, owner, m, 0, 1)
-	run(t, owner, "SELECT ensure_partitions()")
+	testbed.EnsurePartitions(t, owner, 3)
 	fill(t, owner, m, 1, rows-1)
 	run(t, owner, "ANALYZE "+m.Table())
 	if n := value[int](t, owner, "SELECT count(*) FROM "+m.Table()); n != rows {

@@ -67,18 +67,18 @@ func TestPartitionsAreCalendarMonths(t *testing.T) {
 	check(-1, 3) // by the migration
 
 	writer := db.Connect(t, db.Writer)
-	if n := value[int](t, writer, "SELECT ensure_partitions(24)"); n != 21 {
+	if n := testbed.EnsurePartitions(t, writer, 24); n != 21 {
 		t.Errorf("ensure_partitions(24) made %d, want 21", n)
 	}
 	check(-1, 24)
-	if n := value[int](t, writer, "SELECT ensure_partitions(24)"); n != 0 {
+	if n := testbed.EnsurePartitions(t, writer, 24); n != 0 {
 		t.Errorf("a second call made %d", n)
 	}
 	// In a session with another time zone and a hostile search_path it is all the same.
 	exec(t, owner, "DROP TABLE "+partitionName(this.AddDate(0, 3, 0)))
 	exec(t, writer, "SET timezone = 'Pacific/Kiritimati'")
 	exec(t, writer, "SET search_path = pg_temp, information_schema")
-	exec(t, writer, "SELECT public.ensure_partitions()")
+	testbed.EnsurePartitions(t, writer, 3)
 	check(-1, 24)
 
 	for _, bad := range []string{"0", "25", "-1", "NULL"} {

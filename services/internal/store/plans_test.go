@@ -66,7 +66,7 @@ func TestPlansThatLast(t *testing.T) {
 // months there are, however many rows are between those ids, and though the statements are older than the rows.
 func TestWhatABatchReads(t *testing.T) {
 	db := testbed.Postgres(t)
-	exec(t, db.Connect(t, db.Writer), "SELECT ensure_partitions(24)")
+	testbed.EnsurePartitions(t, db.Connect(t, db.Writer), 24)
 	this := monthStart(time.Now())
 	events := newEvents(5000)
 	for i := range events {
