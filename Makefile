@@ -58,6 +58,7 @@ build: ## the binaries, in bin/
 test: bin/withservers readme-commands ## all tests with the race detector, on one private pair of servers
 	hack/install-packages
 	hack/install-packages prometheus
+	hack/install-packages pgbouncer
 	hack/need cc gcc libc6-dev
 	exec bin/withservers -- $(TEST) -race $(TESTFLAGS) $(PKG)
 
@@ -66,6 +67,7 @@ test: bin/withservers readme-commands ## all tests with the race detector, on on
 .PHONY: test-new
 test-new: bin/withservers readme-commands ## the tests that use servers again, on RabbitMQ 4.3 and PostgreSQL 18 in docker
 	hack/install-packages prometheus
+	hack/install-packages pgbouncer
 	packages=$$(hack/server-packages); \
 	TRAILPOST_TEST_KIND=docker exec bin/withservers -- $(TEST) -count=1 $(TESTFLAGS) $$packages
 

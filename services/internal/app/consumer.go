@@ -31,6 +31,7 @@ type Consumer struct {
 	brokerMetrics *broker.Metrics
 	drainMetrics  *drain.Metrics
 	vitals        *vitals
+	analyze       bool // a new month was made; of keepPartitions alone
 	health        *drain.Health
 	start         atomic.Pointer[error] // what keeps the workers from starting; nil when they run
 	probes        *telemetry.ProbeServer

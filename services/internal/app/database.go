@@ -15,6 +15,7 @@ const (
 	partitionInterval = time.Hour   // between looks at the partitions
 	partitionRetry    = time.Minute // after one that failed
 	firstRetry        = 100 * time.Millisecond
+	analyzeLimit      = time.Minute // of looking at the trail as a whole: followers may have to wait for its end
 )
 
 // prepare waits for the database and checks that the consumer may run on it.
@@ -47,6 +48,7 @@ func (c *Consumer) prepare(ctx context.Context) error {
 // keepPartitions looks after the partitions until ctx ends.
 func (c *Consumer) keepPartitions(ctx context.Context, next time.Duration) {
 	for {
+		c.analyzeTrail(ctx)
 		pause(ctx, next/2+rand.N(next/2))
 		if ctx.Err() != nil {
 			return
@@ -55,10 +57,23 @@ func (c *Consumer) keepPartitions(ctx context.Context, next time.Duration) {
 	}
 }
 
+// analyzeTrail has PostgreSQL know the trail as a whole, each day and after a new month. Nothing of the consumer's own needs it: the plans
+// of people who read it do.
+func (c *Consumer) analyzeTrail(ctx context.Context) {
+	done, err := store.Analyze(ctx, c.database, c.analyze, analyzeLimit)
+	switch {
+	case err == nil:
+		c.analyze = c.analyze && !done
+	case ctx.Err() == nil:
+		c.log.Warn("can't analyze the trail: queries of many months may be planned badly until the owner runs ANALYZE log_events", "error", err, "sqlstate", store.SQLState(err))
+	}
+}
+
 // lookAfterPartitions makes partitions ahead of time and watches the default
 // one. It returns when to look again.
 func (c *Consumer) lookAfterPartitions(ctx context.Context) time.Duration {
-	err := store.EnsurePartitions(ctx, c.database)
+	made, err := store.EnsurePartitions(ctx, c.database)
+	c.analyze = c.analyze || made > 0
 	var rows int64
 	if err == nil {
 		rows, err = store.DefaultRows(ctx, c.database)

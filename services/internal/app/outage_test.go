@@ -115,6 +115,38 @@ func TestOutages(t *testing.T) {
 		s.waitLetters(0)
 		t.Logf("%d rows, then %d", before, s.rows(""))
 	})
+
+	t.Run("max_message_size", func(t *testing.T) {
+		const limit = 64 << 10
+		err := servers.Rabbit.Eval(t.Context(), fmt.Sprintf("ok = application:set_env(rabbit, max_message_size, %[1]d), ok = persistent_term:put(max_message_size, %[1]d)", limit))
+		if err != nil {
+			t.Fatal(err)
+		}
+		producer := s.producer() // 3.10 gives it to new channels
+		before := s.rows("")
+		confirmed := metric(t, producer, "trailpost_events_confirmed_total")
+		stop := make(chan struct{})
+		accepted, refused := load(t, producer.url, 8, time.Millisecond, stop)
+		eventually(t, "there is load", func() bool { return metric(t, producer, "trailpost_events_confirmed_total") > confirmed+200 })
+		large := fmt.Sprintf(`{"session_id":1,"event_type":"user_action","payload":{"text":"%s"}}`, strings.Repeat("x", 100_000))
+		for range 5 {
+			a := post(t, producer.url+"/log", "application/json", large)
+			if a.Code != 413 || !strings.Contains(a.Body, "at most 65536 in a message") {
+				t.Errorf("too large for RabbitMQ: %d %s", a.Code, a.Body)
+			}
+		}
+		a := post(t, producer.url+"/log/batch", "application/json", `[{"session_id":1,"event_type":"user_action"},`+large+`]`)
+		if a.Code != 413 || !strings.Contains(a.Body, `"index":1`) {
+			t.Errorf("too large for RabbitMQ, in a batch: %d %s", a.Code, a.Body)
+		}
+		close(stop)
+		ids := accepted()
+		if n := refused.Load(); n > 0 {
+			t.Errorf("%d of %d other requests were refused", n, n+int64(len(ids)))
+		}
+		s.waitRows(before + len(ids))
+		s.waitLetters(0)
+	})
 }
 
 // insist posts events, each with its id until it is accepted: what a client

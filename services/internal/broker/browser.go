@@ -21,6 +21,9 @@ type Browser struct {
 	conn  *connection
 	ch    *amqp.Channel
 	queue string
+
+	closing *closing
+
 	held  int // messages taken and not acked
 	acked bool
 }
@@ -45,13 +48,21 @@ func OpenBrowser(ctx context.Context, cfg Config, queue string) (*Browser, error
 		conn.kill()
 		return nil, fmt.Errorf("open channel: %w", err)
 	}
-	return &Browser{conn: conn, ch: ch, queue: queue}, nil
+	return &Browser{conn: conn, ch: ch, queue: queue, closing: hearClosing(conn, ch)}, nil
 }
 
 // Ready is the number of messages that can be taken.
 func (b *Browser) Ready() (int, error) {
-	status, err := queueStatus(b.ch, b.queue)
+	status, err := b.status()
 	return status.Messages, err
+}
+
+func (b *Browser) status() (QueueStatus, error) {
+	status, err := queueStatus(b.ch, b.queue)
+	if err != nil {
+		return status, fmt.Errorf("look at %q: %w", b.queue, b.closing.explain(err))
+	}
+	return status, nil
 }
 
 // Alone tells whether nobody else has a message of the queue in hand, as far as the
@@ -61,7 +72,7 @@ func (b *Browser) Ready() (int, error) {
 // counts real consumers alone, and applies a channel's acks before its end.
 func (b *Browser) Alone() (bool, error) {
 	for deadline := time.Now().Add(othersTimeout); ; time.Sleep(5 * time.Millisecond) {
-		status, err := queueStatus(b.ch, b.queue)
+		status, err := b.status()
 		if err != nil || status.Consumers <= b.held {
 			return err == nil, err
 		}
@@ -75,7 +86,7 @@ func (b *Browser) Alone() (bool, error) {
 func (b *Browser) Get() (d Delivery, ok bool, err error) {
 	raw, ok, err := b.ch.Get(b.queue, false)
 	if err != nil {
-		return d, false, fmt.Errorf("take a message from %q: %w", b.queue, err)
+		return d, false, fmt.Errorf("take a message from %q: %w", b.queue, b.closing.explain(err))
 	}
 	if !ok {
 		return d, false, nil
@@ -87,7 +98,7 @@ func (b *Browser) Get() (d Delivery, ok bool, err error) {
 // Ack asks for the removal of one message that was taken.
 func (b *Browser) Ack(tag uint64) error {
 	if err := b.ch.Ack(tag, false); err != nil {
-		return fmt.Errorf("ack a message of %q: %w", b.queue, err)
+		return fmt.Errorf("ack a message of %q: %w", b.queue, b.closing.explain(err))
 	}
 	b.held--
 	b.acked = true
@@ -103,7 +114,7 @@ func (b *Browser) Close() (err error) {
 	if held := b.held; err == nil && held > 0 {
 		// Nacked, since that does not count as a failed delivery (since 4.3), and
 		// a lost channel does.
-		if err = b.ch.Nack(0, true, true); err == nil {
+		if err = b.closing.explain(b.ch.Nack(0, true, true)); err == nil {
 			err = b.awaitSettled(0, held)
 		}
 	}
@@ -122,7 +133,7 @@ func (b *Browser) awaitSettled(inHand, ready int) error {
 	began := time.Now()
 	changed := began
 	for time.Since(changed) < returnTimeout && time.Since(began) < 10*returnTimeout {
-		status, err := queueStatus(b.ch, b.queue)
+		status, err := b.status()
 		if err != nil || status.Consumers <= inHand && status.Messages >= ready {
 			return err
 		}

@@ -55,6 +55,15 @@ func (b *batch) giveUp(reason error) {
 	b.answer(fmt.Errorf("%w: %w", kind, reason))
 }
 
+// refuse answers the batch that it has an event which the broker takes in no message.
+func (b *batch) refuse(reason *TooLargeError) {
+	if b.published {
+		b.answer(fmt.Errorf("%w: %w", ErrNotConfirmed, reason))
+		return
+	}
+	b.answer(reason)
+}
+
 // answer tells the batch's request, once.
 func (b *batch) answer(err error) {
 	if !b.over {
@@ -68,6 +77,7 @@ func (b *batch) answer(err error) {
 // batches queue apart and alternate; batches take turns.
 type lanes struct {
 	most        int // events of a group
+	mostBytes   int // of a group's body; 0: maxGroupBytes
 	singles     []*single
 	singleCount int // of singles, without the withdrawn
 	singleBytes int
@@ -109,12 +119,35 @@ func (l *lanes) fail(reason error) {
 	for _, b := range l.batches {
 		b.giveUp(reason)
 	}
-	*l = lanes{most: l.most}
+	*l = lanes{most: l.most, mostBytes: l.mostBytes}
+}
+
+// groupBytes is how large a group's body may be, unless one event is larger.
+func (l *lanes) groupBytes() int {
+	if l.mostBytes > 0 {
+		return min(l.mostBytes, maxGroupBytes)
+	}
+	return maxGroupBytes
+}
+
+// refuse answers all that waits and has an event larger than the limit.
+func (l *lanes) refuse(limit int) {
+	for _, s := range l.singles {
+		if err := tooLarge(limit, s.item); err != nil && s.state == waiting {
+			l.withdrawSingle(s)
+			s.result <- err
+		}
+	}
+	for _, b := range l.batches {
+		if err := tooLarge(limit, b.items...); err != nil {
+			b.refuse(err)
+		}
+	}
 }
 
 // singlesFull tells whether the next group of single events can't grow.
 func (l *lanes) singlesFull() bool {
-	return l.singleCount >= l.most || l.singleBytes >= maxGroupBytes
+	return l.singleCount >= l.most || l.singleBytes >= l.groupBytes()
 }
 
 // batchFull tells whether the next slice of the batch whose turn it is can't
@@ -122,7 +155,7 @@ func (l *lanes) singlesFull() bool {
 func (l *lanes) batchFull() bool {
 	bytes := 0
 	for i, it := range l.batches[0].items {
-		if bytes += len(it.line); i+1 >= l.most || bytes >= maxGroupBytes {
+		if bytes += len(it.line); i+1 >= l.most || bytes >= l.groupBytes() {
 			return true
 		}
 	}
@@ -137,7 +170,7 @@ func (l *lanes) takeSingles(g *group) {
 			n++
 			continue
 		}
-		if !g.fits(s.item, l.most) {
+		if !g.fits(s.item, l.most, l.groupBytes()) {
 			break
 		}
 		n++
@@ -157,7 +190,7 @@ func (l *lanes) takeSingles(g *group) {
 // and moves that batch to the end of the line.
 func (l *lanes) takeBatch(g *group) {
 	b := l.batches[0]
-	for len(b.items) > 0 && g.fits(b.items[0], l.most) {
+	for len(b.items) > 0 && g.fits(b.items[0], l.most, l.groupBytes()) {
 		g.add(b.items[0])
 		b.items = b.items[1:]
 	}
@@ -181,8 +214,8 @@ type group struct {
 	span    trace.Span // nil when it is not traced
 }
 
-func (g *group) fits(it item, most int) bool {
-	return len(g.items) == 0 || len(g.items) < most && g.bytes+len(it.line) < maxGroupBytes // and a line break
+func (g *group) fits(it item, most, mostBytes int) bool {
+	return len(g.items) == 0 || len(g.items) < most && g.bytes+len(it.line) < mostBytes // and a line break
 }
 
 func (g *group) add(it item) {

@@ -17,7 +17,8 @@ type link struct {
 	confirms chan amqp.Confirmation
 	returns  chan amqp.Return
 	blocks   chan amqp.Blocking
-	closed   chan *amqp.Error
+	closing  *closing
+	limit    int // the broker's max_message_size, bytes; 0: nobody has been over it on this connection
 
 	// Guarded by Publisher.mu.
 	outstanding map[uint64]*group // by publish number, which is the delivery tag of its confirm
@@ -25,9 +26,9 @@ type link struct {
 	batchCount  int               // outstanding groups that are batches'
 	batchBytes  int
 	published   uint64
+	again       []uint64  // outstanding, to be written once more
 	lastSingles time.Time // when a group of single events was last sent
 	lastBatch   time.Time // and one of a batch: each lane has its own pace, or a busy one would hold the other up
-	why         error     // the broker's words when it closed the connection
 	// since when the broker has confirmed nothing and refused what came; zero: it took the last
 	refusedSince time.Time
 	blocked      string    // the broker's reason for taking nothing, "" if it does
@@ -41,13 +42,8 @@ func openLink(ctx context.Context, cfg Config) (*link, error) {
 		return nil, err
 	}
 	l := &link{
-		conn: conn,
-		// A full listener loses notifications after 5 s (amqp091-go, since
-		// 1.13), so each has room for all that can be outstanding.
-		confirms:    make(chan amqp.Confirmation, maxOutstanding+1),
-		returns:     make(chan amqp.Return, maxOutstanding+1),
+		conn:        conn,
 		blocks:      conn.NotifyBlocked(make(chan amqp.Blocking, 16)),
-		closed:      conn.NotifyClose(make(chan *amqp.Error, 1)),
 		outstanding: make(map[uint64]*group, maxOutstanding),
 	}
 	if err := l.open(cfg); err != nil {
@@ -57,16 +53,22 @@ func openLink(ctx context.Context, cfg Config) (*link, error) {
 	return l, nil
 }
 
+// open opens a channel, after the first one another.
 func (l *link) open(cfg Config) (err error) {
 	if l.ch, err = l.conn.Channel(); err != nil {
 		return fmt.Errorf("open channel: %w", err)
 	}
+	l.closing = hearClosing(l.conn, l.ch)
 	if err := declare(l.ch, cfg); err != nil {
 		return err
 	}
 	if err := l.ch.Confirm(false); err != nil {
-		return fmt.Errorf("turn publisher confirms on: %w", err)
+		return fmt.Errorf("turn publisher confirms on: %w", l.closing.explain(err))
 	}
+	// A full listener loses notifications after 5 s (amqp091-go, since
+	// 1.13), so each has room for all that can be outstanding.
+	l.confirms = make(chan amqp.Confirmation, maxOutstanding+1)
+	l.returns = make(chan amqp.Return, maxOutstanding+1)
 	l.ch.NotifyPublish(l.confirms)
 	l.ch.NotifyReturn(l.returns)
 	return nil

@@ -32,6 +32,7 @@ type item struct {
 	line      []byte
 	id        uuid.UUID
 	eventType string
+	index     int        // among those of its request
 	sender    trace.Span // of its request; nil when nothing is traced
 }
 

@@ -38,7 +38,7 @@ func NewMetrics(reg prometheus.Registerer, side Side) *Metrics {
 		}),
 		failed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "trailpost_events_unconfirmed_total",
-			Help: "Events that were written to RabbitMQ and not confirmed, by cause: returned, nacked, blocked or connection_lost. All but returned may still be on the queue.",
+			Help: "Events that were written to RabbitMQ and not confirmed, by cause: returned, nacked, blocked, connection_lost or too_large. All but returned and too_large may still be on the queue.",
 		}, []string{"cause"}),
 		confirmSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "trailpost_publish_confirm_seconds",
@@ -71,7 +71,7 @@ func NewMetrics(reg prometheus.Registerer, side Side) *Metrics {
 			Help: "Sessions opened with RabbitMQ: more than one a worker means that connections were lost.",
 		}),
 	}
-	for _, cause := range []string{"returned", "nacked", "blocked", "connection_lost"} {
+	for _, cause := range []string{"returned", "nacked", "blocked", "connection_lost", "too_large"} {
 		m.failed.WithLabelValues(cause)
 	}
 	reg.MustRegister(m.messageEvents, m.queueMessages, m.deadMessages, m.queueConsumers)

@@ -33,6 +33,8 @@ type Outlet struct {
 	ch       *amqp.Channel
 	confirms chan amqp.Confirmation
 	returns  chan amqp.Return
+	closing  *closing
+	limit    int // the broker's max_message_size, bytes, if a message was over it; 0: none was
 }
 
 // outletWindow is how many messages are published before their confirms are
@@ -43,14 +45,17 @@ const outletWindow = 128
 func NewOutlet(cfg Config) *Outlet { return &Outlet{cfg: cfg.withDefaults()} }
 
 // Publish puts messages on a queue and returns nil when the broker holds
-// every one for good. After an error any of them may or may not be there.
+// every one for good. After an error any of them may or may not be there. It is a TooLargeError when the broker takes no
+// message of that size.
 func (o *Outlet) Publish(ctx context.Context, queue string, messages []Message) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for len(messages) > 0 {
 		n := min(len(messages), outletWindow)
 		if err := o.publish(ctx, queue, messages[:n]); err != nil {
-			o.drop()
+			if tooLarge := new(TooLargeError); !errors.As(err, &tooLarge) {
+				o.drop()
+			}
 			return fmt.Errorf("publish to %q: %w", queue, err)
 		}
 		messages = messages[n:]
@@ -58,8 +63,32 @@ func (o *Outlet) Publish(ctx context.Context, queue string, messages []Message) 
 	return nil
 }
 
+// Fits returns a TooLargeError where a message is larger than the broker takes, as far as it has told on this connection.
+func (o *Outlet) Fits(messages ...[]Message) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, some := range messages {
+		if err := o.fits(some); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *Outlet) fits(messages []Message) error {
+	for i := range messages {
+		if size := len(messages[i].Body); o.limit > 0 && size > o.limit {
+			return &TooLargeError{Size: size, Limit: o.limit}
+		}
+	}
+	return nil
+}
+
 func (o *Outlet) publish(ctx context.Context, queue string, messages []Message) error {
 	if err := o.connect(ctx); err != nil {
+		return err
+	}
+	if err := o.fits(messages); err != nil {
 		return err
 	}
 	for i, m := range messages {
@@ -75,7 +104,7 @@ func (o *Outlet) publish(ctx context.Context, queue string, messages []Message) 
 			Body:          m.Body,
 		})
 		if err != nil {
-			return err
+			return o.explain(err)
 		}
 	}
 	timeout := time.NewTimer(o.cfg.ConfirmTimeout)
@@ -84,7 +113,7 @@ func (o *Outlet) publish(ctx context.Context, queue string, messages []Message) 
 		select {
 		case confirm, open := <-o.confirms:
 			if !open {
-				return ErrSessionLost
+				return o.explain(o.closing.lost())
 			}
 			// A return comes before its confirm.
 			select {
@@ -109,24 +138,38 @@ func (o *Outlet) connect(ctx context.Context) error {
 	if o.ch != nil && !o.ch.IsClosed() && !o.conn.IsClosed() {
 		return nil
 	}
-	o.drop()
-	conn, err := dial(ctx, o.cfg, nil)
-	if err != nil {
-		return err
+	if o.conn == nil || o.conn.IsClosed() {
+		o.drop()
+		conn, err := dial(ctx, o.cfg, nil)
+		if err != nil {
+			return err
+		}
+		o.conn = conn
 	}
-	o.conn = conn
-	if o.ch, err = conn.Channel(); err != nil {
+	var err error
+	if o.ch, err = o.conn.Channel(); err != nil {
 		return fmt.Errorf("open channel: %w", err)
 	}
+	o.closing = hearClosing(o.conn, o.ch)
 	if err := declare(o.ch, o.cfg); err != nil {
 		return err
 	}
 	if err := o.ch.Confirm(false); err != nil {
-		return fmt.Errorf("turn publisher confirms on: %w", err)
+		return fmt.Errorf("turn publisher confirms on: %w", o.closing.explain(err))
 	}
 	o.confirms = o.ch.NotifyPublish(make(chan amqp.Confirmation, outletWindow))
 	o.returns = o.ch.NotifyReturn(make(chan amqp.Return, outletWindow))
 	return nil
+}
+
+// explain says why the broker has closed the channel, and keeps what is learnt from it.
+func (o *Outlet) explain(err error) error {
+	err = o.closing.explain(err)
+	if tooLarge := asTooLarge(err); tooLarge != nil {
+		o.limit = tooLarge.Limit
+		return tooLarge
+	}
+	return err
 }
 
 // drop forgets the connection, with all that may still come on it.
@@ -134,7 +177,7 @@ func (o *Outlet) drop() {
 	if o.conn != nil {
 		o.conn.kill()
 	}
-	o.conn, o.ch = nil, nil
+	o.conn, o.ch, o.limit = nil, nil, 0
 }
 
 // Close ends the connection.

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	amqp "github.com/rabbitmq/amqp091-go"
+
 	"github.com/trailpost/trailpost/services/internal/event"
 )
 
@@ -46,15 +48,15 @@ func NewPublisher(cfg Config, metrics *Metrics) *Publisher {
 }
 
 // Publish returns nil when the broker has confirmed e. Otherwise the error is
-// an ErrUnavailable (nothing was published) or an ErrNotConfirmed (the outcome
-// is unknown). When ctx ends, or nothing is known within the given time, it withdraws
+// an ErrUnavailable (nothing was published), an ErrNotConfirmed (the outcome
+// is unknown) or a TooLargeError (the broker takes no such message). When ctx ends, or nothing is known within the given time, it withdraws
 // its event if no group has taken it. (A context with that deadline would take 0.7 µs, where
 // the timer takes 0.4.)
 func (p *Publisher) Publish(ctx context.Context, within time.Duration, e *event.Event) (err error) {
 	sending := p.send(ctx, e, 1)
 	defer func() { sending.end(err) }()
 	s := &single{item: sending.item(e), result: make(chan error, 1)}
-	if err := p.enqueue(func() { p.lanes.addSingle(s) }); err != nil {
+	if err := p.enqueue(func() { p.lanes.addSingle(s) }, s.item); err != nil {
 		return err
 	}
 	outcome, gaveUp := await(ctx, within, s.result)
@@ -77,7 +79,8 @@ func (p *Publisher) Publish(ctx context.Context, within time.Duration, e *event.
 }
 
 // PublishBatch is Publish for many: nil means that every event is confirmed.
-// After a group of the batch fails, no more of it is published.
+// After a group of the batch fails, no more of it is published. A TooLargeError names the event; other events of the batch may have been
+// published where it is an ErrNotConfirmed, too.
 func (p *Publisher) PublishBatch(ctx context.Context, within time.Duration, events []event.Event) (err error) {
 	if len(events) == 0 {
 		return nil
@@ -87,8 +90,9 @@ func (p *Publisher) PublishBatch(ctx context.Context, within time.Duration, even
 	b := &batch{items: make([]item, len(events)), result: make(chan error, 1)}
 	for i := range events {
 		b.items[i] = sending.item(&events[i])
+		b.items[i].index = i
 	}
-	if err := p.enqueue(func() { p.lanes.addBatch(b) }); err != nil {
+	if err := p.enqueue(func() { p.lanes.addBatch(b) }, b.items...); err != nil {
 		return err
 	}
 	outcome, gaveUp := await(ctx, within, b.result)
@@ -102,11 +106,14 @@ func (p *Publisher) PublishBatch(ctx context.Context, within time.Duration, even
 	return <-b.result
 }
 
-// enqueue lets an event into a lane, unless it could not be published now.
-func (p *Publisher) enqueue(add func()) error {
+// enqueue lets events into a lane, unless they could not be published now.
+func (p *Publisher) enqueue(add func(), items ...item) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.readyLocked(); err != nil {
+		return err
+	}
+	if err := tooLarge(p.link.limit, items...); err != nil {
 		return err
 	}
 	add()
@@ -234,6 +241,7 @@ func (p *Publisher) attach(l *link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.link, p.reason = l, nil
+	p.lanes.mostBytes = l.limit
 }
 
 // detach answers all that waits: what was published is an unknown outcome,
@@ -264,7 +272,8 @@ func (p *Publisher) fail(g *group, cause string, reason error) {
 // serve publishes on l until it is lost or ctx ends.
 func (p *Publisher) serve(ctx context.Context, l *link) error {
 	received := make(chan error, 1)
-	go func() { received <- p.receive(l) }()
+	receive := func() { received <- p.receive(l) }
+	go receive()
 	p.attach(l)
 
 	timer := time.NewTimer(time.Hour)
@@ -277,9 +286,14 @@ func (p *Publisher) serve(ctx context.Context, l *link) error {
 			buf = grown
 			message.CorrelationId = strconv.FormatUint(number, 10)
 			if err := l.ch.Publish("", p.cfg.Queue, true, false, message); err != nil {
-				l.conn.kill()
-				<-received //nolint:errcheck // it tells of the kill
-				return fmt.Errorf("publish: %w", err)
+				if !errors.Is(err, amqp.ErrClosed) {
+					l.conn.kill()
+				}
+				if err := p.resume(l, <-received); err != nil {
+					l.conn.kill()
+					return fmt.Errorf("publish: %w", err)
+				}
+				go receive()
 			}
 			continue
 		}
@@ -288,8 +302,11 @@ func (p *Publisher) serve(ctx context.Context, l *link) error {
 		case <-p.wake:
 		case <-timer.C:
 		case err := <-received:
-			l.conn.kill()
-			return err
+			if err := p.resume(l, err); err != nil {
+				l.conn.kill()
+				return err
+			}
+			go receive()
 		case <-ctx.Done():
 			l.conn.close()
 			<-received //nolint:errcheck // it tells of the close
@@ -304,6 +321,10 @@ func (p *Publisher) next(l *link) (g *group, number uint64, wait time.Duration) 
 	const untilWoken = time.Hour
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if len(l.again) > 0 && l.blocked == "" {
+		number, l.again = l.again[0], l.again[1:]
+		return l.outstanding[number], number, 0
+	}
 	if !l.room() {
 		return nil, 0, untilWoken
 	}
@@ -344,12 +365,12 @@ func (p *Publisher) next(l *link) (g *group, number uint64, wait time.Duration) 
 func (p *Publisher) receive(l *link) error {
 	watchdog := time.NewTicker(p.cfg.ConfirmTimeout / 4)
 	defer watchdog.Stop()
-	blocks, closed := l.blocks, l.closed
+	blocks := l.blocks
 	for {
 		select {
 		case confirm, open := <-l.confirms:
 			if !open {
-				return p.lost(l)
+				return l.closing.lost()
 			}
 			// A returned message is confirmed too, after its return: the
 			// client reads both in order, so what was returned is known by now.
@@ -373,31 +394,8 @@ func (p *Publisher) receive(l *link) error {
 				l.conn.kill()
 				return fmt.Errorf("no confirm within %s", p.cfg.ConfirmTimeout)
 			}
-		case err := <-closed:
-			// The client closes l.confirms next; those that came before are still in it.
-			closed = nil
-			if err != nil {
-				p.cfg.Logger.Debug("rabbitmq closed the connection", "error", err)
-				p.noteClosed(l, err)
-			}
 		}
 	}
-}
-
-// noteClosed keeps the broker's words for lost.
-func (p *Publisher) noteClosed(l *link, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	l.why = err
-}
-
-func (p *Publisher) lost(l *link) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if l.why == nil {
-		return ErrSessionLost
-	}
-	return fmt.Errorf("%w: %w", ErrSessionLost, l.why)
 }
 
 // confirm answers the group of a publish number. On a return in returned the

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -78,7 +77,6 @@ func (c *Consumer) open(ctx context.Context) (*Session, error) {
 		return nil, err
 	}
 	s.conn = conn
-	s.closed = conn.NotifyClose(make(chan *amqp.Error, 1))
 	if err := s.start(); err != nil {
 		conn.kill()
 		return nil, err
@@ -94,14 +92,10 @@ type Session struct {
 	batch   int
 	metrics *Metrics
 
-	conn   *connection
-	gate   *gate
-	ch     *amqp.Channel
-	closed chan *amqp.Error // the connection, by the broker
-	ended  chan *amqp.Error // the channel, by the broker: a consumer timeout, a queue that is gone
-
-	whyMu sync.Mutex
-	why   error // what either said; they say it once
+	conn    *connection
+	gate    *gate
+	ch      *amqp.Channel
+	closing *closing // a consumer timeout, a queue that is gone
 
 	prefetch   int
 	generation int                  // number of the consumer
@@ -118,7 +112,7 @@ func (s *Session) start() (err error) {
 	if s.ch, err = s.conn.Channel(); err != nil {
 		return fmt.Errorf("open channel: %w", err)
 	}
-	s.ended = s.ch.NotifyClose(make(chan *amqp.Error, 1))
+	s.closing = hearClosing(s.conn, s.ch)
 	if err := declare(s.ch, s.cfg); err != nil {
 		return err
 	}
@@ -195,27 +189,14 @@ func (s *Session) take(raw amqp.Delivery, open bool) (Delivery, bool, error) {
 
 // lostError says why the broker ended the session, if it said so.
 func (s *Session) lostError() error {
-	if why := s.Why(); why != nil {
-		return fmt.Errorf("%w: %w", ErrSessionLost, why)
+	if s.Why() != nil {
+		return s.closing.lost()
 	}
 	return fmt.Errorf("%w: the broker cancelled the consumer: its queue is gone, or it kept messages for longer than consumer-timeout", ErrSessionLost)
 }
 
 // Why is what the broker said when it closed the channel or the connection; nil if it said nothing.
-func (s *Session) Why() error {
-	s.whyMu.Lock()
-	defer s.whyMu.Unlock()
-	for _, notice := range []chan *amqp.Error{s.ended, s.closed} {
-		select {
-		case err, ok := <-notice:
-			if ok && err != nil && s.why == nil {
-				s.why = err
-			}
-		default:
-		}
-	}
-	return s.why
-}
+func (s *Session) Why() error { return s.closing.why() }
 
 // Lost tells whether the session is known to be lost.
 func (s *Session) Lost() bool { return s.ch.IsClosed() || s.conn.IsClosed() }
@@ -225,7 +206,7 @@ func (s *Session) Lost() bool { return s.ch.IsClosed() || s.conn.IsClosed() }
 // session that delivered them.
 func (s *Session) Ack(tag uint64, n int) error {
 	if err := s.ch.Ack(tag, true); err != nil {
-		return fmt.Errorf("%w: ack: %w", ErrSessionLost, err)
+		return fmt.Errorf("%w: ack: %w", ErrSessionLost, s.closing.explain(err))
 	}
 	s.unacked -= n
 	s.metrics.unacked(s.cfg.Queue, -n)
@@ -254,12 +235,12 @@ func (s *Session) restart(prefetch int) error {
 	s.gate.lift(true)
 	defer s.gate.lift(false)
 	if err := s.ch.Cancel(s.tag(), false); err != nil {
-		return fmt.Errorf("%w: cancel: %w", ErrSessionLost, err)
+		return fmt.Errorf("%w: cancel: %w", ErrSessionLost, s.closing.explain(err))
 	}
 	s.former = s.deliveries
 	s.prefetch = prefetch
 	if err := s.consume(); err != nil {
-		return fmt.Errorf("%w: %w", ErrSessionLost, err)
+		return fmt.Errorf("%w: %w", ErrSessionLost, s.closing.explain(err))
 	}
 	return nil
 }

@@ -62,6 +62,8 @@ func (s sending) end(err error) {
 			kind := "not_confirmed"
 			if errors.Is(err, ErrUnavailable) {
 				kind = "unavailable"
+			} else if large := new(TooLargeError); errors.As(err, &large) {
+				kind = "too_large"
 			}
 			tracing.Fail(s.span, kind, err.Error())
 		}

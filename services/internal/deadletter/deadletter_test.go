@@ -80,7 +80,11 @@ func setUp(t *testing.T) *fixture {
 
 func setUpType(t *testing.T, queueType broker.QueueType) *fixture {
 	t.Helper()
-	v := testbed.Rabbit(t)
+	return setUpOn(t, testbed.Rabbit(t), queueType)
+}
+
+func setUpOn(t *testing.T, v testbed.Vhost, queueType broker.QueueType) *fixture {
+	t.Helper()
 	f := &fixture{T: t, vhost: v, cfg: broker.Config{
 		Host: v.Host, Port: v.Port, User: v.User, Password: v.Password, VHost: v.Name, Queue: "log_queue", QueueType: queueType, Name: "test",
 	}}
@@ -371,6 +375,41 @@ func TestReplayChoosesByReason(t *testing.T) {
 		t.Errorf("%d on the queue", len(queued))
 	}
 	f.eventually("the others are dead still", func() bool { return slices.Equal(idsOf(f.list()), firstIDs) })
+}
+
+// TestReplayOfALetterThatIsTooLarge: the broker takes less than it did when the letter was written. It stays, and keeps no other.
+func TestReplayOfALetterThatIsTooLarge(t *testing.T) {
+	s := testbed.PrivateServers(t)
+	f := setUpOn(t, s.Vhost(t), broker.Quorum)
+	messages, ids := letters(40, deadletter.ReasonIDReused)
+	e, err := event.ParseWire(messages[20].Body, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Payload = fmt.Appendf(nil, `{"text":"%s"}`, strings.Repeat("x", 100_000))
+	messages[20].Body = event.AppendWire(nil, &e)
+	f.publish(f.cfg.DeadQueue(), messages...)
+	err = s.Rabbit.Eval(t.Context(), "ok = application:set_env(rabbit, max_message_size, 65536), ok = persistent_term:put(max_message_size, 65536)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	replayed := f.replay(deadletter.ReplayOptions{})
+	if len(replayed) != len(ids) {
+		t.Errorf("%d were chosen", len(replayed))
+	}
+	for i, r := range replayed {
+		if tooLarge := new(broker.TooLargeError); errors.As(r.Left, &tooLarge) != (i == 20) {
+			t.Errorf("letter %d: %v", i, r.Left)
+		}
+	}
+	queued := map[string]bool{}
+	for _, d := range f.drain(f.cfg.Queue) {
+		queued[d.MessageId] = true // those before the large one twice, perhaps
+	}
+	if len(queued) != len(ids)-1 || queued[ids[20]] {
+		t.Errorf("%d are on the queue", len(queued))
+	}
+	f.eventually("the large one is dead still", func() bool { return slices.Equal(idsOf(f.list()), ids[20:21]) })
 }
 
 func TestANewIDKeepsTheFormerOne(t *testing.T) {

@@ -76,20 +76,29 @@ type replay struct {
 	browser *broker.Browser
 	outlet  *broker.Outlet
 
-	// What waits for flush.
-	toQueue, toDead []broker.Message
-	acks            []ack
-	chosen          []Replayed
+	letters []chosen // wait for flush
 
 	looked int                 // events
 	done   []Replayed          // chosen ones that were flushed
 	acked  map[fingerprint]int // letters, of which some may come back
 }
 
-// ack is a letter to remove.
-type ack struct {
-	tag    uint64
-	letter fingerprint
+// chosen is a letter of which something is chosen.
+type chosen struct {
+	tag             uint64
+	letter          fingerprint
+	toQueue, toDead []broker.Message // which take its place; none: it stays as it is
+	events          []Replayed       // the chosen ones
+}
+
+// stay leaves the letter where it is.
+func (c *chosen) stay(reason error) {
+	c.toQueue, c.toDead = nil, nil
+	for i := range c.events {
+		if c.events[i].Left == nil {
+			c.events[i].Left = reason
+		}
+	}
 }
 
 // all goes through the letters.
@@ -121,7 +130,7 @@ func (r *replay) all(ctx context.Context) (err error) {
 			break
 		}
 		r.message(&d, time.Now())
-		if len(r.acks) >= replayWindow {
+		if len(r.letters) >= replayWindow {
 			if err := r.flush(ctx); err != nil {
 				return err
 			}
@@ -139,6 +148,7 @@ func (r *replay) wants(e *Entry) bool {
 func (r *replay) message(d *broker.Delivery, now time.Time) {
 	all := entries(d, r.opts.Key, now)
 	r.looked += len(all)
+	c := chosen{tag: d.Tag, letter: fingerprintOf(d)}
 	var leave, stay []Replayed
 	for _, e := range all {
 		one := Replayed{Entry: e}
@@ -150,53 +160,80 @@ func (r *replay) message(d *broker.Delivery, now time.Time) {
 			if err := one.renew(r.opts.Key, now); err != nil {
 				one.Left = err
 				stay = append(stay, one)
-				r.chosen = append(r.chosen, one)
+				c.events = append(c.events, one)
 				continue
 			}
 		}
 		leave = append(leave, one)
-		r.chosen = append(r.chosen, one)
+		c.events = append(c.events, one)
 	}
+	if len(c.events) == 0 {
+		return
+	}
+	defer func() { r.letters = append(r.letters, c) }()
 	if len(leave) == 0 || r.opts.DryRun {
 		return
 	}
-	r.acks = append(r.acks, ack{d.Tag, fingerprintOf(d)})
 	// A whole group goes back as one, unless the queue's readers can't read groups.
 	if len(stay) == 0 && !r.opts.NewID && r.cfg.QueueType != broker.Classic {
-		r.toQueue = append(r.toQueue, whole(d, all))
+		c.toQueue = append(c.toQueue, whole(d, all))
 		return
 	}
 	for _, one := range leave {
-		r.toQueue = append(r.toQueue, one.message(d))
+		c.toQueue = append(c.toQueue, one.message(d))
 	}
 	for _, one := range stay {
-		r.toDead = append(r.toDead, one.letter(d))
+		c.toDead = append(c.toDead, one.letter(d))
 	}
 }
 
 // flush makes the replays safe, and asks for the removal of their letters.
 func (r *replay) flush(ctx context.Context) error {
-	if err := r.outlet.Publish(ctx, r.cfg.Queue, r.toQueue); err != nil {
+	if err := r.publish(ctx); err != nil {
 		return err
 	}
-	if err := r.outlet.Publish(ctx, r.cfg.DeadQueue(), r.toDead); err != nil {
-		return err
-	}
-	for _, a := range r.acks {
-		r.acked[a.letter]++ // even where sending fails, it may have been sent
-		if err := r.browser.Ack(a.tag); err != nil {
-			return err
+	for i := range r.letters {
+		c := &r.letters[i]
+		if len(c.toQueue) > 0 {
+			r.acked[c.letter]++ // even where sending fails, it may have been sent
+			if err := r.browser.Ack(c.tag); err != nil {
+				return err
+			}
+		}
+		for _, one := range c.events {
+			one.line = nil // there may be many
+			r.done = append(r.done, one)
 		}
 	}
-	for _, one := range r.chosen {
-		one.line = nil // there may be many
-		r.done = append(r.done, one)
-	}
-	r.toQueue, r.toDead, r.acks, r.chosen = nil, nil, nil, nil
+	r.letters = nil
 	if r.opts.Progress != nil {
 		r.opts.Progress(len(r.done))
 	}
 	return nil
+}
+
+// publish puts on the queues what takes the letters' place. One with a message that is too large for the broker stays, and
+// keeps no other.
+func (r *replay) publish(ctx context.Context) error {
+	for {
+		var toQueue, toDead []broker.Message
+		for i := range r.letters {
+			c := &r.letters[i]
+			if err := r.outlet.Fits(c.toQueue, c.toDead); err != nil {
+				c.stay(err)
+			}
+			toQueue, toDead = append(toQueue, c.toQueue...), append(toDead, c.toDead...)
+		}
+		err := r.outlet.Publish(ctx, r.cfg.Queue, toQueue)
+		if err == nil {
+			err = r.outlet.Publish(ctx, r.cfg.DeadQueue(), toDead)
+		}
+		// The first tells of the limit, and so does the first after the broker was started anew.
+		if tooLarge := new(broker.TooLargeError); errors.As(err, &tooLarge) && r.outlet.Fits(toQueue, toDead) != nil {
+			continue
+		}
+		return err
+	}
 }
 
 // renew gives the event another id. Its time stays what it was.

@@ -162,7 +162,11 @@ func (a *attempt) deadLetter(ctx context.Context, letters []deadletter.Letter) e
 			retry.done()
 			break
 		}
-		if err := retry.wait(ctx, err, store.Transient); err != nil {
+		class := store.Transient
+		if tooLarge := new(broker.TooLargeError); errors.As(err, &tooLarge) {
+			class = store.Trouble // until the broker takes such messages again
+		}
+		if err := retry.wait(ctx, err, class); err != nil {
 			return err
 		}
 	}

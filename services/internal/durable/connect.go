@@ -3,6 +3,7 @@ package durable
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/jackc/pgx/v5"
@@ -30,7 +31,7 @@ const readOnly = "25006"
 //
 // synchronous_commit is on, where the role, the database or the server has set less (off, local). remote_write, and what
 // is stronger than on, stay: they are what somebody wanted of the standbys. No time limit of the role's, the database's or
-// the server's holds: the same batch would meet it for ever; callers have limits of their own.
+// the server's holds: the same batch would meet it for ever; callers have limits of their own. A pooler that pools transactions is an ErrPooled.
 func Connect(ctx context.Context, cc *pgx.ConnConfig, opts Options) (*pgx.Conn, error) {
 	conn, err := connect(ctx, cc, opts, true)
 	if pg, ok := errors.AsType[*pgconn.PgError](err); opts.ReadOnlyToo && ok && pg.Code == readOnly {
@@ -46,17 +47,25 @@ func connect(ctx context.Context, cc *pgx.ConnConfig, opts Options, writes bool)
 		conn.CustomData()[watchKey] = &watch{log: opts.Log}
 		return prepare(ctx, conn, opts.Settings, writes)
 	}
-	return pgx.ConnectConfig(ctx, cc)
+	conn, err := pgx.ConnectConfig(ctx, cc)
+	if err != nil {
+		return nil, err
+	}
+	if err := refusePooler(ctx, cc, conn); err != nil {
+		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+	}
+	return conn, nil
 }
 
-// look sets synchronous_commit, and asks what the server is. It goes by the default of transactions, which Settings may
+// look sets synchronous_commit, and asks what the server is, and which of its processes answers. It goes by the default of transactions, which Settings may
 // just have changed.
 const look = `
 	SELECT CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
 			THEN set_config('synchronous_commit', 'on', false) END,
 		CASE WHEN pg_is_in_recovery() THEN 'it is a standby'
 			WHEN current_setting('default_transaction_read_only')::boolean THEN 'default_transaction_read_only is on, for it, the database or the role'
-			ELSE '' END`
+			ELSE '' END,
+		pg_backend_pid()`
 
 // always are the settings of all sessions, before Options.Settings. Warnings are wanted, since one of them is all that tells of a
 // COMMIT whose wait was cancelled. Some of the limits are newer than PostgreSQL 13.
@@ -76,7 +85,11 @@ func prepare(ctx context.Context, conn *pgconn.PgConn, settings string, writes b
 	if err != nil {
 		return err
 	}
-	reason := string(results[len(results)-1].Rows[0][1])
+	answer := results[len(results)-1].Rows[0]
+	if string(answer[2]) != fmt.Sprint(conn.PID()) {
+		conn.CustomData()[pooledKey] = true
+	}
+	reason := string(answer[1])
 	if reason == "" || !writes {
 		return nil
 	}

@@ -72,7 +72,7 @@ func (h *handler) postBatch(c *gin.Context) error {
 	ctx := c.Request.Context()
 	if err := h.publisher.PublishBatch(ctx, h.requestTimeout, events); err != nil {
 		p := publishProblem(c, err, len(events))
-		if p.kind == kindNotConfirmed {
+		if p.kind == kindNotConfirmed || p.kind == kindTooLarge && errors.Is(err, broker.ErrNotConfirmed) {
 			p.eventIDs = ids(events)
 		}
 		return p
@@ -100,11 +100,18 @@ func (h *handler) accepting(events int) error {
 // publishProblem turns a publisher's error into the answer.
 func publishProblem(c *gin.Context, err error, events int) *problem {
 	var p *problem
+	var tooLarge *broker.TooLargeError
 	switch {
 	case c.Request.Context().Err() != nil:
 		p = newProblem(kindClientGone, "The client closed the connection.")
 	case errors.Is(err, broker.ErrUnavailable):
 		p = newProblem(kindUnavailable, "Nothing was published; retry the request.")
+	case errors.As(err, &tooLarge):
+		p = newProblem(kindTooLarge, fmt.Sprintf("The event takes %d bytes on the queue, and the message broker takes at most %d in a message.", tooLarge.Size, tooLarge.Limit))
+		if events > 1 {
+			p.detail = fmt.Sprintf("Event %d takes %d bytes on the queue, and the message broker takes at most %d in a message.", tooLarge.Index, tooLarge.Size, tooLarge.Limit)
+			p.faults = []event.FieldError{{Index: &tooLarge.Index, Field: "body", Message: "is too large for the message broker"}}
+		}
 	default:
 		p = newProblem(kindNotConfirmed, "It may have been published or not; retry with the id given here, and it is stored once.")
 	}

@@ -190,6 +190,7 @@ func roles(s source) *cobra.Command {
 				return err
 			}
 			log := logger(cmd, cfg)
+			rc.Log = log
 			if err := wait.retry(cmd.Context(), log, func() error { return schema.Roles(cmd.Context(), rc) }); err != nil {
 				return err
 			}

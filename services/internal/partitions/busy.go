@@ -43,6 +43,9 @@ func (s *Session) untilFree(ctx context.Context, tables []string, f func() error
 		held  holders
 	)
 	for attempt := 1; ; attempt++ {
+		if err := s.lock.check(ctx); err != nil {
+			return err
+		}
 		err := f()
 		if err == nil || !contended(err) || ctx.Err() != nil {
 			return err
@@ -154,9 +157,13 @@ func (h holders) String() string {
 	if len(h) == 0 {
 		return ""
 	}
+	return "; all that time the tables were in use by " + h.names()
+}
+
+func (h holders) names() string {
 	names := make([]string, len(h))
 	for i, one := range h {
 		names[i] = fmt.Sprintf("pid %d (%s, %q)", one.PID, one.User, one.Application)
 	}
-	return "; all that time the tables were in use by " + strings.Join(names, ", ")
+	return strings.Join(names, ", ")
 }

@@ -124,8 +124,8 @@ func testAttachWithRepeats(t *testing.T) {
 const leftovers = `SELECT coalesce(string_agg(name, ' ' ORDER BY name), '') FROM (
 	SELECT relname::text FROM pg_class WHERE relname ~ '_(next|former)'
 	UNION ALL SELECT conname::text FROM pg_constraint WHERE conname = 'month_of_events' OR conname ~ '^of_no_month'
-	UNION ALL SELECT 'lock ' || objid FROM pg_locks WHERE locktype = 'advisory' AND classid = (7161947025408813105 >> 32)::int::oid
-		AND objid = (7161947025408813105 & 4294967295)::oid AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) l (name)`
+	UNION ALL SELECT 'lock ' || mode FROM pg_locks WHERE relation = 'attached_months'::regclass AND mode = 'ShareUpdateExclusiveLock'
+		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) l (name)`
 
 func ids(events []event.Event) []uuid.UUID {
 	list := make([]uuid.UUID, len(events))

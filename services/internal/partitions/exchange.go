@@ -42,11 +42,11 @@ var sliceRows = 5000
 const restRows = 1000
 
 func (s *Session) exchange(ctx context.Context, m Month, columns columnList) (a Attachment, err error) {
-	resume, err := s.holdEnsure(ctx)
+	ensure, err := s.holdEnsure(ctx)
 	if err != nil {
 		return a, err
 	}
-	defer resume()
+	defer func() { _ = ensure.release(context.WithoutCancel(ctx)) }()
 	if err := s.makeNext(ctx, m, columns); err != nil {
 		return a, err
 	}
@@ -58,6 +58,9 @@ func (s *Session) exchange(ctx context.Context, m Month, columns columnList) (a 
 			return err
 		}
 		reached("copied")
+		if err := ensure.check(ctx); err != nil {
+			return err
+		}
 		// Who has a snapshot from before the copies, and not looked at the trail yet, would find neither.
 		if err := s.outlast(ctx); err != nil {
 			return err
@@ -69,33 +72,21 @@ func (s *Session) exchange(ctx context.Context, m Month, columns columnList) (a 
 		return a, err
 	}
 	reached("exchanged")
-	resume()
+	_ = ensure.release(ctx)
 	return s.reconcile(ctx, m)
 }
 
-// ensureLock is ensure_partitions' own (migration 3).
-const ensureLock = 7161947025408813105
-
 // holdEnsure keeps ensure_partitions from moving rows out of the default partition. It does nothing then, and is called
 // again in an hour.
-func (s *Session) holdEnsure(ctx context.Context) (resume func(), err error) {
-	err = s.untilFree(ctx, nil, func() error {
-		var held bool
-		if err := s.conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", int64(ensureLock)).Scan(&held); err != nil {
-			return err
-		}
-		if !held {
-			return errOtherAtIt
-		}
-		return nil
-	})
-	held := err == nil
-	return func() {
-		if held { // else, the connection's end gives it back
-			_, _ = s.conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", int64(ensureLock))
-		}
-		held = false
-	}, err
+func (s *Session) holdEnsure(ctx context.Context) (*tableLock, error) {
+	l, err := s.openLock(ctx, ensureLock)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.untilFree(ctx, nil, func() error { return l.try(ctx) }); err != nil {
+		return nil, errors.Join(err, l.release(context.WithoutCancel(ctx)))
+	}
+	return l, nil
 }
 
 // madeFor tells whether a table of ours is there, and for which month.

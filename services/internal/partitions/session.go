@@ -48,7 +48,7 @@ type Session struct {
 	log        *slog.Logger
 	minAge     time.Duration
 	patience   time.Duration
-	locked     bool // whether it has workLock
+	lock       *tableLock // workLock, while it has it
 	reconciled []Attachment
 }
 
@@ -86,7 +86,7 @@ func (s *Session) requireOwner(ctx context.Context) error {
 	)
 	const who = `
 		SELECT current_user, pg_get_userbyid(c.relowner), coalesce(pg_has_role(current_user, c.relowner, 'USAGE'), false),
-		       to_regclass('public.attached_months') IS NOT NULL
+		       to_regproc('public.analyze_trail') IS NOT NULL
 		  FROM (SELECT) always LEFT JOIN pg_class c ON c.oid = to_regclass('public.log_events')`
 	if err := s.conn.QueryRow(ctx, who).Scan(&me, &owner, &owns, &migrated); err != nil {
 		return err
@@ -104,34 +104,37 @@ func (s *Session) requireOwner(ctx context.Context) error {
 func (s *Session) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	return s.conn.Close(ctx)
+	return errors.Join(s.lock.release(ctx), s.conn.Close(ctx))
 }
-
-// workLock lets one session at a time change partitions. The number is arbitrary, beside ensure_partitions' own.
-const workLock = 7161947025408813107
 
 // workWait is how long another session is waited for: a process that was killed a moment ago still has its session.
 const workWait = 15 * time.Second
 
 // work makes this the one session at work, until it is closed, and first brings to its end what another has left.
 func (s *Session) work(ctx context.Context) error {
-	if s.locked {
+	if s.lock != nil {
 		return nil
 	}
-	for start := time.Now(); !s.locked; {
-		if err := s.conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", int64(workLock)).Scan(&s.locked); err != nil {
-			return err
-		}
-		if s.locked {
+	l, err := s.openLock(ctx, workLock)
+	if err != nil {
+		return err
+	}
+	for start := time.Now(); ; {
+		err := l.try(ctx)
+		if err == nil {
 			break
 		}
+		if !errors.Is(err, errOtherAtIt) {
+			return errors.Join(err, l.release(ctx))
+		}
 		if time.Since(start) > min(workWait, s.patience) {
-			return ErrAtWork
+			return errors.Join(fmt.Errorf("%w (%w)", ErrAtWork, err), l.release(ctx))
 		}
 		if err := pause(ctx, 200*time.Millisecond); err != nil {
-			return err
+			return errors.Join(err, l.release(context.WithoutCancel(ctx)))
 		}
 	}
+	s.lock = l
 	return s.reconcileLeft(ctx)
 }
 

@@ -18,5 +18,7 @@
 // inside a transaction, such as CREATE INDEX CONCURRENTLY.
 //
 // The lock is PostgreSQL's advisory lock of the session, so it ends with the session. It has the number that
-// golang-migrate's own tool takes, and the table has its shape, so that either tool waits for the other.
+// golang-migrate's own tool takes, and the table has its shape, so that either tool waits for the other. Any role can take
+// it: one that could not migrate is not waited for. Each step makes sure, by a lock on the table, that the version is the one that it
+// was decided on.
 package schema

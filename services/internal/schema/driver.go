@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,9 @@ const closeTimeout = 5 * time.Second
 type driver struct {
 	ctx  context.Context // of the call that owns this driver: the library's interface has no room for it
 	conn *pgx.Conn
+	log  *slog.Logger
+	// at is the version that the database is at, by what Version and Run have seen.
+	at int
 	// next is the version that Run is about to reach, as SetVersion announced it.
 	next int
 	// done says that Run has recorded next.
@@ -36,7 +40,7 @@ func connect(ctx context.Context, cc *pgx.ConnConfig, o options) (*driver, error
 	if err != nil {
 		return nil, err
 	}
-	return &driver{ctx: ctx, conn: conn}, nil
+	return &driver{ctx: ctx, conn: conn, log: o.log, at: database.NilVersion}, nil
 }
 
 // session is about public, as the functions and grants of the migrations are: a role's own search_path must not lead
@@ -54,7 +58,7 @@ func (d *driver) Lock() error {
 	if err != nil {
 		return err
 	}
-	if _, err = d.conn.Exec(d.ctx, "SELECT pg_advisory_lock($1)", key); err != nil {
+	if err := lock(d.ctx, d.conn, key, d.log); err != nil {
 		return fmt.Errorf("waiting for another migration to end: %w", err)
 	}
 	return nil
@@ -88,8 +92,12 @@ func (d *driver) Run(migration io.Reader) error {
 	if err != nil {
 		return err
 	}
+	defer say(d.ctx, d.conn, d.log, nil)()
 	err = d.transact(func(ctx context.Context, tx pgx.Tx) error {
 		if err := createTable(ctx, tx); err != nil {
+			return err
+		}
+		if err := requireVersion(ctx, tx, d.at); err != nil {
 			return err
 		}
 		if _, err := tx.Conn().PgConn().Exec(ctx, string(script)).ReadAll(); err != nil {
@@ -100,12 +108,18 @@ func (d *driver) Run(migration io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("the step to version %d: %w", max(d.next, 0), err)
 	}
-	d.done = true
+	d.at, d.done = d.next, true
 	return nil
 }
 
 // Version reads what record wrote, -1 when there is nothing.
 func (d *driver) Version() (version int, dirty bool, err error) {
+	version, dirty, err = d.version()
+	d.at = version
+	return version, dirty, err
+}
+
+func (d *driver) version() (version int, dirty bool, err error) {
 	var exists bool
 	if err := d.conn.QueryRow(d.ctx, "SELECT to_regclass('schema_migrations') IS NOT NULL").Scan(&exists); err != nil {
 		return 0, false, err
@@ -157,6 +171,23 @@ func createTable(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
+// requireVersion makes sure, until the end of the transaction, that nobody else has moved the database from the version that it was
+// at: the lock may have been another role's (see lock).
+func requireVersion(ctx context.Context, tx pgx.Tx, version int) error {
+	if _, err := tx.Exec(ctx, "LOCK TABLE schema_migrations IN EXCLUSIVE MODE"); err != nil {
+		return err
+	}
+	now := database.NilVersion
+	err := tx.QueryRow(ctx, "SELECT version FROM schema_migrations LIMIT 1").Scan(&now)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return err
+	}
+	if now != version {
+		return fmt.Errorf("another migration has moved the database from version %d to %d meanwhile: run this one again", max(version, 0), max(now, 0))
+	}
+	return nil
+}
+
 // record notes the version. A database without the schema has no table of versions either, so that the last step down
 // leaves nothing behind.
 func record(ctx context.Context, tx pgx.Tx, version int) error {
@@ -169,6 +200,14 @@ func record(ctx context.Context, tx pgx.Tx, version int) error {
 	}
 	_, err := tx.Exec(ctx, "INSERT INTO schema_migrations (version, dirty) VALUES ($1, false)", version)
 	return err
+}
+
+// sqlState is "" where the error isn't PostgreSQL's.
+func sqlState(err error) string {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pg.Code
+	}
+	return ""
 }
 
 // atLine adds to a PostgreSQL error the line of the script that it points at, counted from 1.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -36,6 +37,14 @@ type RolesConfig struct {
 	Database string
 	// Owner migrates, Writer is the consumer's, Reader is for people and dashboards.
 	Owner, Writer, Reader Login
+	Log                   *slog.Logger // is told on whom it waits; nil: nobody is
+}
+
+func (cfg RolesConfig) logger() *slog.Logger {
+	if cfg.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return cfg.Log
 }
 
 // rolesLock lets one Roles work at a time. The number is arbitrary.
@@ -61,7 +70,7 @@ func Roles(ctx context.Context, cfg RolesConfig) (err error) {
 	defer conn.Close(context.WithoutCancel(ctx))
 	a := admin{conn}
 
-	if err := a.exec(ctx, fmt.Sprintf("SELECT pg_advisory_lock(%d)", rolesLock)); err != nil {
+	if err := lock(ctx, conn, rolesLock, cfg.logger()); err != nil {
 		return err
 	}
 	for _, group := range []string{WriterGroup, ReaderGroup} {

@@ -11,7 +11,7 @@ import (
 )
 
 // SchemaVersion is the oldest schema that this package works with. Newer ones only add.
-const SchemaVersion uint = 10
+const SchemaVersion uint = 12
 
 var (
 	// ErrSchemaOld is a database that has not been migrated as far as SchemaVersion.

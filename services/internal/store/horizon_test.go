@@ -29,7 +29,7 @@ func TestARestoreWhileTheConsumerRuns(t *testing.T) {
 	if w.conn != nil && !w.conn.IsClosed() {
 		t.Error("the writer keeps that connection")
 	}
-	if err := EnsurePartitions(t.Context(), config(db, db.Writer)); !errors.Is(err, ErrRestored) {
+	if _, err := EnsurePartitions(t.Context(), config(db, db.Writer)); !errors.Is(err, ErrRestored) {
 		t.Errorf("EnsurePartitions: %v, want ErrRestored", err)
 	}
 	if _, err := NoteHorizon(t.Context(), config(db, db.Writer)); !errors.Is(err, ErrRestored) {

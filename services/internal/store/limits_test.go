@@ -47,7 +47,7 @@ func TestNoLimitOfOthersHolds(t *testing.T) {
 	if o := store(t, w, false, newEvent(7, "user_action"), newEvent(8, "user_action")); !all(o, Stored) {
 		t.Errorf("%v", o)
 	}
-	if err := EnsurePartitions(t.Context(), config(db, db.Writer)); err != nil {
+	if _, err := EnsurePartitions(t.Context(), config(db, db.Writer)); err != nil {
 		t.Error(err)
 	}
 }

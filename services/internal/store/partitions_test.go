@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -134,7 +135,7 @@ func TestEventsMoveOutOfTheDefaultPartition(t *testing.T) {
 	const content = "SELECT md5(string_agg(e::text, '|' ORDER BY event_id)) FROM log_events e"
 	before := value[string](t, owner, content)
 	for range 2 {
-		if err := EnsurePartitions(t.Context(), cfg); err != nil {
+		if _, err := EnsurePartitions(t.Context(), cfg); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -187,7 +188,7 @@ func TestEnsurePartitionsGivesWay(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), "SELECT ensure_partitions()"); err != nil {
 		t.Fatal(err)
 	}
-	if err := EnsurePartitions(t.Context(), cfg); err != nil {
+	if _, err := EnsurePartitions(t.Context(), cfg); err != nil {
 		t.Errorf("beside another session: %v", err)
 	}
 	if err := tx.Rollback(t.Context()); err != nil {
@@ -201,14 +202,14 @@ func TestEnsurePartitionsGivesWay(t *testing.T) {
 	if _, err := report.Exec(t.Context(), "SELECT count(*) FROM log_events"); err != nil {
 		t.Fatal(err)
 	}
-	if err := EnsurePartitions(t.Context(), cfg); SQLState(err) != "55P03" || Classify(err) != Transient {
+	if _, err := EnsurePartitions(t.Context(), cfg); SQLState(err) != "55P03" || Classify(err) != Transient {
 		t.Errorf("beside a long report: %v (class %v), want 55P03", err, Classify(err))
 	}
 	store(t, w, false, newEvent(1, "user_action")) // writers go on
 	if err := report.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := EnsurePartitions(t.Context(), cfg); err != nil {
+	if _, err := EnsurePartitions(t.Context(), cfg); err != nil {
 		t.Error(err)
 	}
 	if _, ok := partitions(t, owner)[missing]; !ok {
@@ -250,7 +251,7 @@ func TestEnsurePartitionsUnderLoad(t *testing.T) {
 	}
 	for i := range 8 {
 		eventually(t, "the partition is made", func() bool {
-			err := EnsurePartitions(t.Context(), config(db, db.Writer))
+			_, err := EnsurePartitions(t.Context(), config(db, db.Writer))
 			if err != nil && SQLState(err) != "55P03" { // it gave way, and nothing else
 				t.Fatal(err)
 			}
@@ -286,5 +287,26 @@ func TestEnsurePartitionsUnderLoad(t *testing.T) {
 	}
 	if n := rows(t, owner); n != want || want == 0 {
 		t.Errorf("%d rows, want %d", n, want)
+	}
+}
+
+// TestAReaderCantStopThePartitionMaker: any role may take advisory locks, and a lock on a table that it may only read at most as a reader.
+func TestAReaderCantStopThePartitionMaker(t *testing.T) {
+	db := testbed.Postgres(t)
+	exec(t, db.Connect(t, db.Owner), "DROP TABLE "+partitionName(monthStart(time.Now()).AddDate(0, 3, 0)))
+	reader := db.Connect(t, db.Reader)
+	for _, key := range []int64{7161947025408813105, 7161947025408813107} { // the former locks
+		exec(t, reader, fmt.Sprintf("SELECT pg_advisory_lock(%d)", key))
+	}
+	for _, table := range []string{"attached_months", "retired_months"} {
+		exec(t, reader, "BEGIN")
+		if _, err := reader.Exec(t.Context(), "LOCK TABLE ONLY "+table+" IN SHARE UPDATE EXCLUSIVE MODE"); SQLState(err) != "42501" {
+			t.Errorf("the reader's lock on %s: %v", table, err)
+		}
+		exec(t, reader, "ROLLBACK; BEGIN; LOCK TABLE "+table+" IN ACCESS SHARE MODE; COMMIT")
+	}
+	exec(t, reader, "BEGIN; LOCK TABLE attached_months IN ACCESS SHARE MODE")
+	if made, err := EnsurePartitions(t.Context(), config(db, db.Writer)); err != nil || made != 1 {
+		t.Errorf("made %d, %v", made, err)
 	}
 }

@@ -115,7 +115,7 @@ func TestNothingIsDoneWithoutTheStandby(t *testing.T) {
 			_, err := Holds(t.Context(), config(db, db.Writer), old[0].ID)
 			return err
 		},
-		"EnsurePartitions": func() error { return EnsurePartitions(t.Context(), config(db, db.Writer)) },
+		"EnsurePartitions": func() error { _, err := EnsurePartitions(t.Context(), config(db, db.Writer)); return err },
 	} {
 		if err := await(t, f, toBackend("pg_cancel_backend")); !errors.Is(err, durable.ErrUnconfirmed) || Classify(err) != Transient {
 			t.Errorf("%s, cancelled by somebody: %v (class %v), want %v", name, err, Classify(err), durable.ErrUnconfirmed)

@@ -1,0 +1,106 @@
+package broker
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// resume goes on with another channel of l's connection where the broker has closed the channel because of one message that is too
+// large for it. That message's requests get a TooLargeError. What was published beside it is published again, under the same
+// event_ids, so that a part that the broker has taken is stored once all the same. Another reason is returned.
+func (p *Publisher) resume(l *link, lost error) error {
+	refusal := asTooLarge(lost)
+	if refusal == nil || l.conn.IsClosed() {
+		return lost
+	}
+	p.cfg.Logger.Warn("rabbitmq has closed the channel: a message was too large. Events that are as large are answered 413 from now on", "error", lost)
+	if !p.learn(l, refusal.Limit) {
+		return lost
+	}
+	if err := l.open(p.cfg); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	again := l.removeAll()
+	for _, g := range again {
+		for _, part := range g.split(&p.lanes) {
+			l.again = append(l.again, l.add(part, time.Now()))
+		}
+	}
+	p.metrics.inFlight.Set(float64(len(l.outstanding)))
+	p.signal()
+	p.settle()
+	return nil
+}
+
+// learn keeps the limit, and answers all who have an event over it. It tells whether a message was over it, by what we know.
+func (p *Publisher) learn(l *link, limit int) (explained bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.limit, p.lanes.mostBytes = limit, limit
+	p.lanes.refuse(limit)
+	for number, g := range l.outstanding {
+		if g.bytes-1 <= limit {
+			continue
+		}
+		explained = true
+		if refusal := tooLarge(limit, g.items...); refusal != nil {
+			l.remove(number)
+			p.metrics.failed.WithLabelValues("too_large").Add(float64(len(g.items)))
+			g.endSpan("too_large", refusal)
+			g.refuse(refusal)
+		}
+	}
+	return explained
+}
+
+// removeAll forgets all outstanding groups, and returns them in their order. It makes the link as one that has published nothing.
+func (l *link) removeAll() []*group {
+	var all []*group
+	for _, number := range slices.Sorted(maps.Keys(l.outstanding)) {
+		all = append(all, l.remove(number))
+	}
+	l.published, l.again = 0, nil
+	return all
+}
+
+// refuse answers who waits for a group of one event, which is too large.
+func (g *group) refuse(reason *TooLargeError) {
+	if b := g.batch; b != nil {
+		b.refuse(reason)
+	}
+	g.answer(reason)
+}
+
+// split makes groups that fit the lanes' bounds, of those events that somebody still waits for.
+func (g *group) split(l *lanes) []*group {
+	switch {
+	case len(g.singles) == 0 && (g.batch == nil || g.batch.over):
+		g.endSpan("given_up", ErrNotConfirmed)
+		return nil
+	case g.bytes-1 <= l.groupBytes() || len(g.items) == 1:
+		return []*group{g}
+	}
+	g.endSpan("too_large", ErrSessionLost)
+	parts := []*group{{isBatch: g.isBatch}}
+	for i, it := range g.items {
+		part := parts[len(parts)-1]
+		if !part.fits(it, l.most, l.groupBytes()) {
+			part = &group{isBatch: g.isBatch}
+			parts = append(parts, part)
+		}
+		part.add(it)
+		if !g.isBatch {
+			part.singles = append(part.singles, g.singles[i])
+		}
+	}
+	if b := g.batch; b != nil {
+		b.outstanding += len(parts) - 1
+		for _, part := range parts {
+			part.batch = b
+		}
+	}
+	return parts
+}

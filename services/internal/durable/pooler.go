@@ -1,0 +1,59 @@
+package durable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ErrPooled is a pooler between us and PostgreSQL that gives each transaction whatever session is free.
+var ErrPooled = errors.New("a connection pooler (PgBouncer with pool_mode=transaction or statement, say) gives each transaction another session")
+
+// pooledKey is what custom data of a connection have when there is any pooler.
+const pooledKey = "trailpost pooled"
+
+// poolerTimeout is how long the question may take: a pool of sessions may have no second one.
+const poolerTimeout = 2 * time.Second
+
+// refusePooler returns an ErrPooled where conn's session is not its own: settings and prepared statements are then somebody else's a
+// moment later, and two clients are granted one lock.
+//
+// A pooler names another process than the one that answers. It pools transactions when a second connection, beside the first, is answered
+// by the same one.
+func refusePooler(ctx context.Context, cc *pgx.ConnConfig, conn *pgx.Conn) error {
+	if conn.PgConn().CustomData()[pooledKey] == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, poolerTimeout)
+	defer cancel()
+	cc = cc.Copy()
+	cc.ValidateConnect = nil
+	second, err := pgx.ConnectConfig(ctx, cc)
+	if err != nil {
+		return nil //nolint:nilerr // there is no second session: each connection has one of its own
+	}
+	defer func() { _ = second.Close(context.WithoutCancel(ctx)) }()
+	for range 3 { // other clients may come between
+		a, errA := backend(ctx, conn)
+		b, errB := backend(ctx, second)
+		if err := errors.Join(errA, errB); err != nil {
+			return nil //nolint:nilerr // as above
+		}
+		if a == b {
+			return fmt.Errorf("%w, at %s:%d: connect to PostgreSQL itself, or to a pool with pool_mode=session", ErrPooled, cc.Host, cc.Port)
+		}
+	}
+	return nil
+}
+
+// backend asks for the number of the process that answers.
+func backend(ctx context.Context, conn *pgx.Conn) (pid uint32, err error) {
+	results, err := conn.PgConn().Exec(ctx, "SELECT pg_backend_pid()").ReadAll()
+	if err == nil {
+		_, err = fmt.Sscan(string(results[0].Rows[0][0]), &pid)
+	}
+	return pid, err
+}
