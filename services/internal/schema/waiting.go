@@ -99,7 +99,7 @@ func lock(ctx context.Context, conn *pgx.Conn, key int64, log *slog.Logger) erro
 	return err
 }
 
-// strangers are the roles that hold the advisory lock that a process waits for, if none of them could do what it does; else ''.
+// strangers are the roles that hold the advisory lock that a process waits for, if none of them could do what it does; else ”.
 const strangers = `
 	SELECT CASE WHEN bool_or(r.rolsuper OR r.rolcreaterole OR pg_has_role(r.oid, current_user, 'MEMBER')) THEN ''
 	            ELSE coalesce(string_agg(r.rolname, ', '), '') END

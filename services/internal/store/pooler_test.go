@@ -38,18 +38,18 @@ func pgbouncer(t *testing.T, db testbed.DB, mode string) uint16 {
 	settings := fmt.Sprintf("[databases]\n%s = host=%s port=%d\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = %d\nunix_socket_dir =\n"+
 		"auth_type = scram-sha-256\nauth_file = %s/users\npool_mode = %s\nignore_startup_parameters = extra_float_digits\n", db.Name, db.Host, db.Port, port, dir, mode)
 	for name, content := range map[string]string{"ini": settings, "users": quoted(db.Writer.Name) + " " + quoted(db.Writer.Password) + "\n"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil { //nolint:gosec // a password of tests
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // as above
+	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	args := []string{filepath.Join(dir, "ini")}
 	if os.Getuid() == 0 {
 		args = append([]string{"-u", "nobody"}, args...) // it refuses to be root
 	}
-	cmd := osexec.Command(program, args...) //nolint:gosec // of our own making
+	cmd := osexec.Command(program, args...)
 	log := new(strings.Builder)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
@@ -67,7 +67,7 @@ func pgbouncer(t *testing.T, db testbed.DB, mode string) uint16 {
 		conn, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = conn.Close()
-			return uint16(port) //nolint:gosec // a port
+			return uint16(port)
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("pgbouncer does not listen: %v", err)
