@@ -120,6 +120,16 @@ func TestFlags(t *testing.T) {
 	}
 }
 
+// RabbitMQ would stand still in its start, without a word.
+func TestAHomeWithAnApostrophe(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "--servers=packages")
+	cmd.Env = append(os.Environ(), runVariable+"=1", "TRAILPOST_HOME="+filepath.Join(t.TempDir(), "o'brien"))
+	out, err := cmd.CombinedOutput()
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 || !strings.Contains(string(out), "apostrophe") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 func TestWrongSettingsStartNothing(t *testing.T) {
 	home := filepath.Join(t.TempDir(), "home")
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
