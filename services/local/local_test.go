@@ -38,6 +38,10 @@ func TestLocal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if os.Getuid() == 0 { // as another, an error says that RabbitMQ does not start in such a folder
+		t.Cleanup(func() { _ = os.Remove(filepath.Dir(home)) })
+		home = filepath.Join(home, "o'brien")
+	}
 	t.Cleanup(func() { removeHome(t, home) })
 
 	first := start(t, home)
@@ -117,16 +121,6 @@ func TestFlags(t *testing.T) {
 		if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 2 || !strings.Contains(string(out), "usage:") {
 			t.Errorf("%q: %v\n%s", args, err, out)
 		}
-	}
-}
-
-// RabbitMQ would stand still in its start, without a word.
-func TestAHomeWithAnApostrophe(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "--servers=packages")
-	cmd.Env = append(os.Environ(), runVariable+"=1", "TRAILPOST_HOME="+filepath.Join(t.TempDir(), "o'brien"))
-	out, err := cmd.CombinedOutput()
-	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 || !strings.Contains(string(out), "apostrophe") {
-		t.Errorf("%v\n%s", err, out)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -74,14 +75,15 @@ func (a *account) reaches(dir string) bool {
 }
 
 // shelter returns dir if every account reaches it, else a folder of the same
-// identity under /var/lib that they do reach.
+// identity under /var/lib that they do reach; so, where accounts are others than ours,
+// for a path with an apostrophe, in which RabbitMQ does not start.
 func shelter(dir string, accounts ...*account) (string, error) {
 	if err := openFolder(dir); err != nil {
 		return "", err
 	}
 	fits := func(dir string) bool {
 		for _, a := range accounts {
-			if !a.reaches(dir) {
+			if !a.reaches(dir) || a != nil && strings.Contains(dir, "'") {
 				return false
 			}
 		}

@@ -149,7 +149,7 @@ func (p *Pair) place(progress func(string)) (string, error) {
 	}
 	data, err := shelter(p.dir, postgres, rabbit)
 	if err == nil && data != p.dir {
-		progress(fmt.Sprintf("the servers' users can't reach %s: their data are in %s", p.dir, data))
+		progress(fmt.Sprintf("the servers can't work in %s: their data are in %s", p.dir, data))
 	}
 	return data, err
 }

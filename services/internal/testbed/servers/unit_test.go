@@ -111,6 +111,17 @@ func TestShelter(t *testing.T) {
 	if open, err := shelter(dir, nobody); err != nil || open != dir {
 		t.Errorf("an open folder became %s, %v", open, err)
 	}
+	apostrophe := filepath.Join(outer, "o'brien", "servers")
+	if err := os.Mkdir(filepath.Dir(apostrophe), 0o711); err != nil {
+		t.Fatal(err)
+	}
+	moved, err := shelter(apostrophe, nobody)
+	if err != nil || !strings.HasPrefix(moved, sheltered) {
+		t.Errorf("%s became %s, %v", apostrophe, moved, err)
+	}
+	if moved != apostrophe {
+		defer os.RemoveAll(moved)
+	}
 }
 
 func TestAdvancedConfigTakesAnyPassword(t *testing.T) {
