@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/trailpost/trailpost/test/ledger"
@@ -120,16 +119,12 @@ func noteSteps(notes string) (steps []string) {
 	return steps
 }
 
-// selfTestPod is that of `helm test`.
-const selfTestPod = "trailpost-selftest"
-
 // holdsOnlyWhatStays: after a release is gone, its volumes are there, the Secrets
 // with the passwords that open them, and nothing else.
 func (n *namespace) holdsOnlyWhatStays(t *testing.T) {
 	t.Helper()
 	eventually(t, time.Minute, "the pods are gone", func(ctx context.Context) (bool, error) {
 		pods, err := n.pods(ctx, nil)
-		pods = slices.DeleteFunc(pods, func(pod corev1.Pod) bool { return pod.Name == selfTestPod })
 		return err == nil && len(pods) == 0, err
 	})
 	left, err := command(t.Context(), "kubectl", "--namespace", n.name, "get", "--ignore-not-found", "--output=name",
@@ -141,7 +136,6 @@ func (n *namespace) holdsOnlyWhatStays(t *testing.T) {
 		switch {
 		case strings.HasPrefix(name, "persistentvolumeclaim/"):
 		case slices.Contains([]string{"secret/trailpost-database", "secret/trailpost-postgresql", "secret/trailpost-rabbitmq", "secret/trailpost-producer-keys", "secret/trailpost-identity-key"}, name):
-		case name == "pod/"+selfTestPod: // helm leaves a test's pod for its log
 		case name == "configmap/kube-root-ca.crt", name == "serviceaccount/default", name == "service/e2e-door": // not ours
 		default:
 			t.Errorf("%s has outlived the release", name)

@@ -264,7 +264,7 @@ func (n *namespace) openDoor(t *testing.T) (url string) {
 		t.Fatal(err)
 	}
 	url = "http://" + net.JoinHostPort(machine.cluster.address, strconv.Itoa(int(door.Spec.Ports[0].NodePort)))
-	eventually(t, time.Minute, "the producer is ready for clients outside", func(ctx context.Context) (bool, error) {
+	eventually(t, 5*time.Minute, "the producer is ready for clients outside", func(ctx context.Context) (bool, error) {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", http.NoBody)
 		if err != nil {
 			return false, err
