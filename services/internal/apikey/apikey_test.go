@@ -1,7 +1,6 @@
 package apikey
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -9,12 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/trailpost/trailpost/services/internal/testbed/logs"
 )
 
 // newKey makes a key and its line.
@@ -98,24 +98,6 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// logText is a log that can be read while it is written.
-type logText struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logText) count(part string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.buf.String(), part)
-}
-
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
@@ -158,7 +140,8 @@ func (v *volume) write(t *testing.T, text string) {
 }
 
 func TestFileIsFollowed(t *testing.T) {
-	log, registry := new(logText), prometheus.NewRegistry()
+	log, registry := new(logs.Buffer), prometheus.NewRegistry()
+	count := func(part string) int { return strings.Count(log.String(), part) }
 	metrics := NewMetrics(registry)
 	v := &volume{dir: t.TempDir()}
 	old, oldLine := newKey(t, "billing")
@@ -198,22 +181,22 @@ func TestFileIsFollowed(t *testing.T) {
 			}
 		},
 	} {
-		before := log.count("level=ERROR")
+		before := count("level=ERROR")
 		spoil()
-		eventually(t, name+" is told", func() bool { return log.count("level=ERROR") == before+1 })
+		eventually(t, name+" is told", func() bool { return count("level=ERROR") == before+1 })
 		if !knows(fresh) || testutil.ToFloat64(metrics.failing) != 1 || testutil.ToFloat64(metrics.keys) != 1 {
 			t.Errorf("%s: the keys from before don't hold, or the metrics don't tell", name)
 		}
-		mended := log.count("the same")
+		mended := count("the same")
 		v.write(t, freshLine)
-		eventually(t, name+" is mended", func() bool { return log.count("the same") == mended+1 })
-		if testutil.ToFloat64(metrics.failing) != 0 || log.count("level=ERROR") != before+1 {
+		eventually(t, name+" is mended", func() bool { return count("the same") == mended+1 })
+		if testutil.ToFloat64(metrics.failing) != 0 || count("level=ERROR") != before+1 {
 			t.Errorf("%s is told more than once, or after its end", name)
 		}
 	}
 	v.write(t, "# nobody\n")
 	eventually(t, "nobody is let in", func() bool { return !knows(fresh) })
-	if log.count(fresh)+log.count(old)+log.count(strings.TrimPrefix(freshLine, "billing sha256:")) > 0 {
+	if count(fresh)+count(old)+count(strings.TrimPrefix(freshLine, "billing sha256:")) > 0 {
 		t.Error("a key or its hash is in the log")
 	}
 }

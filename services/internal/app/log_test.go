@@ -1,37 +1,18 @@
 package app_test
 
 import (
-	"bytes"
 	"log/slog"
-	"sync"
 
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
+	"github.com/trailpost/trailpost/services/internal/testbed/logs"
 )
 
-// logBuffer is a log that a test reads.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // logged lets the services log to a buffer, as their settings say.
-func (s *stack) logged(settings ...string) *logBuffer {
+func (s *stack) logged(settings ...string) *logs.Buffer {
 	s.t.Helper()
 	s.environ = append(s.environ, settings...)
-	var b logBuffer
+	var b logs.Buffer
 	cfg := s.config(config.ForProducer)
 	s.log = telemetry.NewLogger(&b, slog.Level(cfg.Service.LogLevel), cfg.Service.Environment, "test")
 	return &b

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/trailpost/trailpost/services/internal/testbed/logs"
 )
 
 // process is a producer or a consumer in a process of its own.
@@ -16,7 +18,7 @@ type process struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	stdout *bufio.Scanner
-	log    *logBuffer
+	log    *logs.Buffer
 }
 
 // spawn starts one.
@@ -26,7 +28,7 @@ func (s *stack) spawn(role string, environ ...string) *process {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	p := &process{t: s.t, log: &logBuffer{}}
+	p := &process{t: s.t, log: &logs.Buffer{}}
 	p.cmd = exec.Command(self)
 	p.cmd.Dir = s.t.TempDir()
 	p.cmd.Env = append(append(os.Environ(), s.environ...), environ...)

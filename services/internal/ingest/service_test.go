@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -17,6 +16,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/event"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
+	"github.com/trailpost/trailpost/services/internal/testbed/logs"
 )
 
 // noon is the door's clock in tests.
@@ -66,30 +66,12 @@ func (p *testPublisher) published() []event.Event {
 	return append([]event.Event(nil), p.events...)
 }
 
-// logBuffer is a log that can be read while it is written.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
 // service is the producer's HTTP side on a free port.
 type service struct {
 	*Server
 	url      string
 	client   *http.Client
-	log      *logBuffer
+	log      *logs.Buffer
 	registry *prometheus.Registry
 	metrics  *Metrics
 	contract *contract
@@ -108,7 +90,7 @@ func start(t *testing.T, p Publisher, change ...func(*options)) *service {
 	for _, f := range change {
 		f(&o)
 	}
-	s := &service{client: &http.Client{Transport: &http.Transport{}}, log: new(logBuffer), registry: telemetry.NewRegistry(), contract: loadContract(t)}
+	s := &service{client: &http.Client{Transport: &http.Transport{}}, log: new(logs.Buffer), registry: telemetry.NewRegistry(), contract: loadContract(t)}
 	log := telemetry.NewLogger(s.log, o.level, "development", "producer")
 
 	o.config.Publisher, o.config.Log = p, log

@@ -92,13 +92,19 @@ type holders []holder
 
 // holders lists other sessions' transactions with a lock on one of the tables.
 func (s *Session) holders(ctx context.Context, tables []string) (holders, error) {
-	rows, err := s.conn.Query(ctx, `
+	return holdersOf(ctx, s.conn, tables, nil)
+}
+
+// holdersOf is the same by a connection, but for locks of some modes.
+func holdersOf(ctx context.Context, conn *pgx.Conn, tables, except []string) (holders, error) {
+	rows, err := conn.Query(ctx, `
 		SELECT DISTINCT l.pid, l.virtualtransaction, coalesce(a.usename, ''), coalesce(a.application_name, '')
 		  FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
 		 WHERE l.granted AND l.locktype = 'relation' AND l.pid <> pg_backend_pid()
 		   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 		   AND l.relation IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = ANY ($1))
-		 ORDER BY l.pid`, tables)
+		   AND l.mode <> ALL (coalesce($2::text[], '{}'))
+		 ORDER BY l.pid`, tables, except)
 	if err != nil {
 		return nil, err
 	}

@@ -50,20 +50,11 @@ func (l *tableLock) try(ctx context.Context) error {
 
 // held says who has it.
 func (l *tableLock) held(ctx context.Context) error {
-	rows, err := l.conn.Query(ctx, `
-		SELECT DISTINCT l.pid, l.virtualtransaction, coalesce(a.usename, ''), coalesce(a.application_name, '')
-		  FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
-		 WHERE l.granted AND l.relation = $1::text::regclass AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-		   AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock')
-		 ORDER BY l.pid`, qualified(l.table))
+	who, err := holdersOf(ctx, l.conn, []string{l.table}, []string{"AccessShareLock", "RowShareLock", "RowExclusiveLock"})
 	if err != nil {
 		return err
 	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[holder])
-	if err != nil {
-		return err
-	}
-	return fmt.Errorf("%w: %s", errOtherAtIt, holders(found).names())
+	return fmt.Errorf("%w: %s", errOtherAtIt, who.names())
 }
 
 // check fails where the lock may be somebody else's by now: with the connection it is gone.

@@ -13,25 +13,8 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/schema"
 	"github.com/trailpost/trailpost/services/internal/testbed"
+	"github.com/trailpost/trailpost/services/internal/testbed/logs"
 )
-
-// records is a log to look into.
-type records struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (r *records) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.Write(p)
-}
-
-func (r *records) has(text string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return strings.Contains(r.text.String(), text)
-}
 
 // TestAReaderCantStopMigrations: any role may take the advisory lock that migrations take.
 func TestAReaderCantStopMigrations(t *testing.T) {
@@ -42,7 +25,7 @@ func TestAReaderCantStopMigrations(t *testing.T) {
 		t.Fatal(err)
 	}
 	exec(t, db.Connect(t, db.Reader), "SELECT pg_advisory_lock("+key+")")
-	log := new(records)
+	log := new(logs.Buffer)
 	var wg sync.WaitGroup
 	for range 3 {
 		wg.Go(func() {
@@ -60,8 +43,8 @@ func TestAReaderCantStopMigrations(t *testing.T) {
 		t.Errorf("at version %d, want %d", v, schema.Newest())
 	}
 	for _, text := range []string{"Waiting for a lock that others hold", db.Reader.Name, "going on without"} {
-		if !log.has(text) {
-			t.Errorf("the log does not say %q:\n%s", text, &log.text)
+		if !strings.Contains(log.String(), text) {
+			t.Errorf("the log does not say %q:\n%s", text, log)
 		}
 	}
 }
@@ -76,8 +59,8 @@ func TestWaitingSaysOnWhom(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := fmt.Sprintf("pid %d", holder.PgConn().PID())
-	up := func(files fstest.MapFS) (log *records, done chan error) {
-		log, done = new(records), make(chan error, 1)
+	up := func(files fstest.MapFS) (log *logs.Buffer, done chan error) {
+		log, done = new(logs.Buffer), make(chan error, 1)
 		go func() {
 			done <- schema.Up(context.WithoutCancel(t.Context()), owner(db), schema.WithFiles(files), schema.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
 		}()
@@ -87,17 +70,17 @@ func TestWaitingSaysOnWhom(t *testing.T) {
 
 	exec(t, holder, "SELECT pg_advisory_lock("+key+")")
 	log, done := up(first)
-	eventually(t, "it says who migrates", func() bool { return log.has(pid) })
+	eventually(t, "it says who migrates", func() bool { return strings.Contains(log.String(), pid) })
 	exec(t, holder, "SELECT pg_advisory_unlock("+key+")")
-	if err := <-done; err != nil || log.has("going on without") {
-		t.Errorf("%v\n%s", err, &log.text)
+	if err := <-done; err != nil || strings.Contains(log.String(), "going on without") {
+		t.Errorf("%v\n%s", err, log)
 	}
 
 	// A step that waits for a table, which anybody has who reads it.
 	exec(t, holder, "BEGIN; LOCK TABLE first IN ACCESS SHARE MODE")
 	first["000002_second.up.sql"] = &fstest.MapFile{Data: []byte("ALTER TABLE first ADD COLUMN n int")}
 	log, done = up(first)
-	eventually(t, "it says who has the table", func() bool { return log.has(pid) })
+	eventually(t, "it says who has the table", func() bool { return strings.Contains(log.String(), pid) })
 	exec(t, holder, "ROLLBACK")
 	if err := <-done; err != nil {
 		t.Error(err)
