@@ -55,7 +55,7 @@ build: ## the binaries, in bin/
 ##### Test
 
 .PHONY: test
-test: bin/withservers readme-commands ## all tests with the race detector, on one private pair of servers
+test: bin/withservers page-commands ## all tests with the race detector, on one private pair of servers
 	hack/install-packages
 	hack/install-packages prometheus
 	hack/install-packages pgbouncer
@@ -65,7 +65,7 @@ test: bin/withservers readme-commands ## all tests with the race detector, on on
 # Every package with a test that asks for servers, not under the race detector:
 # this run is about the servers.
 .PHONY: test-new
-test-new: bin/withservers readme-commands ## the tests that use servers again, on RabbitMQ 4.3 and PostgreSQL 18 in docker
+test-new: bin/withservers page-commands ## the tests that use servers again, on RabbitMQ 4.3 and PostgreSQL 18 in docker
 	hack/install-packages prometheus
 	hack/install-packages pgbouncer
 	packages=$$(hack/server-packages); \
@@ -110,9 +110,9 @@ soak: ## 2,000 events a second for half an hour, after which memory, goroutines 
 bin/withservers:
 	@$(GO) build -o $@ ./services/internal/testbed/cmd/withservers
 
-# The examples of README, docs/retention.md and docs/following.md are run by tests.
-.PHONY: readme-commands
-readme-commands:
+# What the pages show is run by tests, with these.
+.PHONY: page-commands
+page-commands:
 	@hack/need curl
 	@hack/need jq
 	@hack/need python3
@@ -152,7 +152,7 @@ e2e: ## the end-to-end tests, on a kind cluster; hack/e2e says what they need
 
 # The longest first: half of them wait for one thing at a time.
 CHECKS := check-rules check-lint check-chart check-vet check-modules check-vulnerabilities check-k8s \
-  check-format check-scripts check-workflows check-paths check-dashboards
+  check-format check-scripts check-workflows check-paths check-dashboards check-docs
 
 .PHONY: check
 check: ## everything but the tests
@@ -189,6 +189,11 @@ check-scripts:
 .PHONY: check-workflows
 check-workflows:
 	$(ACTIONLINT)
+
+# Links, commands, examples and language of README and docs; docs/style.md.
+.PHONY: check-docs
+check-docs:
+	$(GO) test -count=1 ./test/docs
 
 # A path of one developer's machine is nobody else's.
 .PHONY: check-paths

@@ -52,7 +52,7 @@ $$;
 
 COMMENT ON FUNCTION trail_current_epoch IS 'System identifier, timeline, database OID and start of the server (Unix time in microseconds)';
 
--- trail_elsewhere says why the trail is not at home in this database, so that nothing may be added before adopt_cluster
+-- trail_elsewhere says why the trail does not belong to this database, so that nothing may be added before adopt_cluster
 -- has been called (by `migrate up`); null where it is. Transaction ids below the noted horizon are never given again by a
 -- server that has the note, unless somebody has set them back (pg_resetwal).
 CREATE FUNCTION trail_elsewhere() RETURNS text
@@ -73,7 +73,7 @@ AS $$
       LEFT JOIN public.trail_origin o ON true
 $$;
 
-COMMENT ON FUNCTION trail_elsewhere IS 'Why the trail is not at home in this database yet (`migrate up` makes it so); null: it is';
+COMMENT ON FUNCTION trail_elsewhere IS 'Why the trail is not yet adopted by this database (`migrate up` makes it so); null: it is';
 
 -- Rows without an origin have no horizon, and least() would take null for none to keep.
 CREATE OR REPLACE FUNCTION trail_horizon() RETURNS bigint
@@ -84,7 +84,7 @@ DECLARE
     horizon constant bigint := (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint + tx_offset FROM public.trail_origin);
 BEGIN
     IF horizon IS NULL THEN
-        RAISE object_not_in_prerequisite_state USING MESSAGE = 'the trail is not at home in this database: trail_origin is empty',
+        RAISE object_not_in_prerequisite_state USING MESSAGE = 'the trail does not belong to this database: trail_origin is empty',
             HINT = 'Run `migrate up`.';
     END IF;
     RETURN horizon;
@@ -105,7 +105,7 @@ DECLARE
     away constant text := public.trail_elsewhere();
 BEGIN
     IF away IS NOT NULL THEN
-        RAISE object_not_in_prerequisite_state USING MESSAGE = 'the trail is not at home in this database: ' || away,
+        RAISE object_not_in_prerequisite_state USING MESSAGE = 'the trail does not belong to this database: ' || away,
             HINT = 'Run `migrate up`.';
     END IF;
     IF NOT EXISTS (SELECT FROM public.trail_epochs WHERE epoch = here) THEN

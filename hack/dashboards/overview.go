@@ -131,7 +131,7 @@ func overview() board {
 					},
 					queries: []query{
 						{on(`max by (queue) (trailpost_queue_messages{,state="ready"})`), "{{queue}}: ready"},
-						{on(`sum by (queue) (trailpost_queue_messages{,state="unacked"})`), "{{queue}}: in hand"},
+						{on(`sum by (queue) (trailpost_queue_messages{,state="unacked"})`), "{{queue}}: unacked"},
 						{on(`max by (queue) (trailpost_dead_letter_messages{})`), "{{queue}}"},
 					},
 				},
@@ -143,11 +143,11 @@ func overview() board {
 				},
 				{
 					title: "Lag", width: 8, unit: "s",
-					help: "Age of the oldest event in hand, which is unknown while nobody holds any and messages wait, and the time from acceptance to " +
+					help: "Age of the oldest unacked event, which is unknown while nobody holds any and messages wait, and the time from acceptance to " +
 						"commit of what was stored. The objective: 99.9 % within a minute.",
 					runbooks: []string{"TrailpostLagHigh", "TrailpostFreshnessBurn"},
 					queries: []query{
-						{lag, "oldest in hand"},
+						{lag, "oldest unacked"},
 						{on(`histogram_quantile(0.5, sum by (le) (rate(trailpost_event_lag_seconds_bucket{}[])))`), "stored, median"},
 						{on(`histogram_quantile(0.99, sum by (le) (rate(trailpost_event_lag_seconds_bucket{}[])))`), "stored, 99 %"},
 					},
@@ -184,7 +184,7 @@ func overview() board {
 
 // What more than one panel asks.
 var (
-	// What nobody knows is not 0: no event in hand tells nothing while messages wait.
+	// What nobody knows is not 0: no unacked event tells nothing while messages wait.
 	lag = on(`max(trailpost_oldest_event_in_hand_seconds{})` +
 		` unless on () (max(trailpost_queue_messages{,state="ready"}) > 0 and on () sum(trailpost_queue_messages{,state="unacked"}) == 0)`)
 	// Each replica knows the ready messages, so the greatest count; and its own unacked ones, so their sum. Without a

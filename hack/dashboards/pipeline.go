@@ -136,14 +136,14 @@ func pipeline() board {
 					queries: []query{{on(`sum ` + replica + ` (rate(trailpost_batch_store_seconds_sum{}[]))`), replicaName}},
 				},
 				{
-					title: "Oldest event in hand", width: 8, unit: "s",
+					title: "Oldest unacked event", width: 8, unit: "s",
 					help:     "Age of the oldest event that each consumer holds and has not settled. It rises while a batch can't be stored.",
 					runbooks: []string{"TrailpostLagHigh"},
 					queries:  []query{{on(`max ` + replica + ` (trailpost_oldest_event_in_hand_seconds{})`), replicaName}},
 					limits:   []limit{{60, yellow}, {900, red}},
 				},
 				{
-					title: "Messages in hand", width: 8, unit: "short",
+					title: "Unacked messages", width: 8, unit: "short",
 					help:    "Messages that each consumer has taken and not acknowledged.",
 					queries: []query{{on(`sum ` + replica + ` (trailpost_queue_messages{,state="unacked"})`), replicaName}},
 				},

@@ -48,7 +48,7 @@ func list() *cobra.Command {
 		Use:   "list",
 		Short: "Shows the dead events, and leaves them where they are.",
 		Long: "Shows the dead events, and leaves them where they are.\n\n" +
-			"AMQP can't browse: messages are taken and given back, and while they are in hand another list doesn't see them.",
+			"AMQP can't browse: messages are taken and given back, and while they are held another list doesn't see them.",
 		Args: cobra.NoArgs,
 	}, config.ForLetters)
 	c.Flags().StringVarP(&output, "output", "o", "table", "table, or json: an object a line")
@@ -86,7 +86,7 @@ func replay() *cobra.Command {
 		Use:   "replay",
 		Short: "Puts dead events back on the queue: all that were there when it started, or the chosen ones.",
 		Long: "Puts dead events back on the queue: all that were there when it started, or the chosen ones.\n\n" +
-			"An event leaves the dead-letter queue only when the broker holds its replay for good. Then the queue is looked through until " +
+			"An event leaves the dead-letter queue only when the broker has confirmed its replay. Then the queue is looked through until " +
 			"no letter that was replayed is in it, nor in anybody's hands, for up to a minute. Where that can't be seen, the replay " +
 			"says so and fails: another one stores nothing twice.",
 		Args: cobra.NoArgs,

@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/testbed"
-	"github.com/trailpost/trailpost/services/internal/testbed/golden"
 	"github.com/trailpost/trailpost/services/internal/testbed/servers"
+	"github.com/trailpost/trailpost/test/golden"
 )
 
 // runVariable makes this test binary the command itself.

@@ -18,7 +18,7 @@ func main() { app.Main(command()) }
 func command() *cobra.Command {
 	root := app.Command(&cobra.Command{
 		Use:     "producer",
-		Short:   "Takes events over HTTP and answers 202 only when RabbitMQ holds them for good.",
+		Short:   "Takes events over HTTP and answers 202 only when RabbitMQ holds them durably.",
 		Version: telemetry.ReadBuild().String(),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

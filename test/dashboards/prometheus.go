@@ -54,7 +54,7 @@ func (p Prometheus) Await(ctx context.Context, queries []Query) error {
 // queryError is the fault of a query.
 type queryError struct{ error }
 
-// finds tells whether a query finds at least one value that is a number.
+// finds reports whether a query finds at least one value that is a number.
 func (p Prometheus) finds(ctx context.Context, q Query) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

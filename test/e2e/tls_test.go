@@ -309,7 +309,7 @@ func (n *namespace) smallRelease(t *testing.T) []string {
 	return []string{n.podOf(t, "producer"), n.podOf(t, "consumer"), "trailpost-rabbitmq-0", "trailpost-postgresql-0"}
 }
 
-// identities tell whether a pod of the release was replaced, or a container of it started again.
+// identities report whether a pod of the release was replaced, or a container of it started again.
 func (n *namespace) identities(t *testing.T) string {
 	t.Helper()
 	var all []string

@@ -22,7 +22,7 @@ type Verdict struct {
 	Faults []string
 }
 
-// Clean tells whether nothing was found.
+// Clean reports whether nothing was found.
 func (v *Verdict) Clean() bool { return len(v.Faults) == 0 }
 
 // String is the verdict in a line.

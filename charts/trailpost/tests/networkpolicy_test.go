@@ -154,7 +154,7 @@ func ports(rules []networkingv1.NetworkPolicyPort, port int32) bool {
 	return len(rules) == 0
 }
 
-// peers tells whether a pod of this namespace is among them. A namespaceSelector is taken for another namespace.
+// peers reports whether a pod of this namespace is among them. A namespaceSelector is taken for another namespace.
 func peers(t *testing.T, peers []networkingv1.NetworkPolicyPeer, p pod) bool {
 	t.Helper()
 	for _, peer := range peers {

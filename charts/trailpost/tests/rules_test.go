@@ -98,7 +98,7 @@ func TestAlertsAreComplete(t *testing.T) {
 }
 
 // runbookParts are what every runbook has, in this order.
-var runbookParts = []string{"Meaning", "Impact", "Check", "Mend", "Over"}
+var runbookParts = []string{"Meaning", "Impact", "Diagnosis", "Mitigation"}
 
 // Each alert has a runbook, each runbook an alert, and the index lists all of them.
 func TestRunbooks(t *testing.T) {

@@ -20,10 +20,10 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/deadletter"
-	"github.com/trailpost/trailpost/services/internal/testbed/golden"
+	"github.com/trailpost/trailpost/test/golden"
 )
 
-// exported tells whether a service's /metrics has a sample, whatever its value.
+// exported reports whether a service's /metrics has a sample, whatever its value.
 func exported(t *testing.T, s *service, sample string) bool {
 	t.Helper()
 	_, body := get(t, s.url+"/metrics")
@@ -83,7 +83,7 @@ const (
 	metricsBegin = "<!-- metrics: made by `" + metricsHint + "` -->\n"
 )
 
-// Prometheus' own linter has nothing to say about the metrics of a run, and README
+// Prometheus' own linter has nothing to say about the metrics of a run, and docs/metrics.md
 // lists them.
 func TestMetricsAreDocumented(t *testing.T) {
 	certificate, key := selfSigned(t)
@@ -115,7 +115,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		}
 		all.read(name, body)
 	}
-	golden.Block(t, metricsBegin, all.table(), metricsHint)
+	golden.Block(t, "docs/metrics.md", metricsBegin, all.table(), metricsHint)
 }
 
 // documented are metrics by their names.

@@ -88,22 +88,22 @@ func TestPolicies(t *testing.T) {
 		t.Run("a user without the tag", m.testUntagged)
 		t.Run("users as the manifests make them", m.testTagged)
 	})
-	m.testReadme(t)
+	m.testPage(t)
 	m.testLastAnswer(t)
 }
 
-var readmePolicies = regexp.MustCompile("(?s)<!-- run by: TestPolicies -->\n```bash\n(.*?)```\n")
+var pagePolicies = regexp.MustCompile("(?s)<!-- run by: TestPolicies -->\n```bash\n(.*?)```\n")
 
-// testReadme: with README's policies those of others do no harm.
-func (m managed) testReadme(t *testing.T) {
+// testPage: with the policies of docs/operating.md those of others do no harm.
+func (m managed) testPage(t *testing.T) {
 	s := m.stack(t)
-	text, err := os.ReadFile("../../../README.md")
+	text, err := os.ReadFile("../../../docs/operating.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	commands := readmePolicies.FindSubmatch(text)
+	commands := pagePolicies.FindSubmatch(text)
 	if commands == nil {
-		t.Fatal("README has no policies")
+		t.Fatal("the page has no policies")
 	}
 	m.set(t, s, "policies", ".*", definition{"max-length": 5, "overflow": "drop-head", "message-ttl": 1000, "delivery-limit": 3})
 	operator := m.set(t, s, "operator-policies", ".*", definition{"max-length": 1_000_000})
@@ -207,7 +207,7 @@ func (m managed) testClassicEvents(t *testing.T) {
 	refuses(t, p, "overflow is drop-head")
 }
 
-// knows tells whether the API has anything of the queue's policies.
+// knows reports whether the API has anything of the queue's policies.
 func (m managed) knows(t *testing.T, s *stack) bool {
 	return strings.Contains(m.owner(t, http.MethodGet, "queues/"+url.PathEscape(s.vhost.Name)+"/log_queue", nil), "effective_policy_definition")
 }

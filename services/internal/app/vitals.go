@@ -83,14 +83,14 @@ func (c *Consumer) lookAtVitals(ctx context.Context) {
 		c.vitals.used(err)
 	}
 	if err != nil {
-		c.log.Debug("the database's vitals are unknown", "error", err)
+		c.log.Debug("the database's size and partitions are unknown", "error", err)
 		return
 	}
 	c.vitals.size.WithLabelValues().Set(float64(found.Size))
 	c.vitals.partitionsEnd.WithLabelValues().Set(float64(found.PartitionsEnd.Unix()))
 }
 
-// observed is a writer whose attempts tell whether the database can be used.
+// observed is a writer whose attempts report whether the database can be used.
 type observed struct {
 	*store.Writer
 	vitals *vitals

@@ -65,7 +65,7 @@ func (b *Browser) status() (QueueStatus, error) {
 	return status, nil
 }
 
-// Alone tells whether nobody else has a message of the queue in hand, as far as the
+// Alone reports whether nobody else has a message of the queue in hand, as far as the
 // broker tells: a quorum queue counts a consumer for each that was taken (by basic.get, too; seen
 // on 3.10.8 and 4.3), until its settlement is applied. So it also tells that a Browser
 // that was closed before has nothing in hand any more, nor acks of this one under way. A classic queue

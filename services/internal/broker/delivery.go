@@ -44,7 +44,7 @@ func returns(d *amqp.Delivery) int64 {
 	return n
 }
 
-// IsGroup tells whether the body is a line an event.
+// IsGroup reports whether the body is a line an event.
 func (d *Delivery) IsGroup() bool {
 	switch d.ContentType { // as the producer writes them
 	case ContentGroup:

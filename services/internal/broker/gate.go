@@ -68,7 +68,7 @@ func (g *gate) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// wait tells whether it had to wait.
+// wait reports whether it had to wait.
 func (g *gate) wait() (waited bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -145,12 +145,12 @@ func (l *lanes) refuse(limit int) {
 	}
 }
 
-// singlesFull tells whether the next group of single events can't grow.
+// singlesFull reports whether the next group of single events can't grow.
 func (l *lanes) singlesFull() bool {
 	return l.singleCount >= l.most || l.singleBytes >= l.groupBytes()
 }
 
-// batchFull tells whether the next slice of the batch whose turn it is can't
+// batchFull reports whether the next slice of the batch whose turn it is can't
 // grow. The end of a batch is not full: it may leave with the pace.
 func (l *lanes) batchFull() bool {
 	bytes := 0

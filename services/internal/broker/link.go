@@ -115,12 +115,12 @@ func (l *link) noteRefusal(refused bool) {
 	}
 }
 
-// room tells whether another message may be outstanding.
+// room reports whether another message may be outstanding.
 func (l *link) room() bool {
 	return l.blocked == "" && len(l.outstanding) < maxOutstanding && l.bytes < maxOutstandingBytes
 }
 
-// batchRoom tells whether another message of a batch may be outstanding:
+// batchRoom reports whether another message of a batch may be outstanding:
 // batches stay within a part of the window, so that single events always find
 // room and soon have their turn at the broker. (A quorum queue's channel also reads
 // nothing more of a connection with 32 messages that the queue has not answered,
@@ -133,7 +133,7 @@ func (l *link) batchRoom(now time.Time) bool {
 	return l.batchCount < most && l.batchBytes < maxOutstandingBytes/2
 }
 
-// overdue tells whether a group waits for its confirm since before the given
+// overdue reports whether a group waits for its confirm since before the given
 // time. A blocked broker confirms nothing, and that is no fault of the link's.
 func (l *link) overdue(since time.Time) bool {
 	if l.blocked != "" || l.unblocked.After(since) {

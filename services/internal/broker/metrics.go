@@ -34,7 +34,7 @@ func NewMetrics(reg prometheus.Registerer, side Side) *Metrics {
 		}),
 		confirmed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "trailpost_events_confirmed_total",
-			Help: "Events that RabbitMQ confirmed to hold for good.",
+			Help: "Events that RabbitMQ confirmed.",
 		}),
 		failed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "trailpost_events_unconfirmed_total",

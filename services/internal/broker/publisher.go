@@ -129,14 +129,14 @@ func (p *Publisher) Ready() error {
 	return p.readyLocked()
 }
 
-// connected tells whether there is a session.
+// connected reports whether there is a session.
 func (p *Publisher) connected() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.link != nil
 }
 
-// blocked tells whether the broker takes nothing on the session.
+// blocked reports whether the broker takes nothing on the session.
 func (p *Publisher) blocked() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -245,7 +245,7 @@ func (p *Publisher) attach(l *link) {
 }
 
 // detach answers all that waits: what was published is an unknown outcome,
-// the rest was not published. It tells whether the reason is a new one.
+// the rest was not published. It reports whether the reason is a new one.
 func (p *Publisher) detach(l *link, reason error) (changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -427,7 +427,7 @@ func (p *Publisher) confirm(l *link, number uint64, ack bool, returned map[uint6
 	p.settle()
 }
 
-// refusesLink tells whether the broker has refused all for so long that it may be this
+// refusesLink reports whether the broker has refused all for so long that it may be this
 // channel that it refuses. A quorum queue that was full tells its channels when it
 // takes messages again; when its limit is lifted (a policy cleared), RabbitMQ forgets to,
 // and refuses what comes on them for ever (seen with 3.10.8).

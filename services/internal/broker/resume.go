@@ -35,7 +35,7 @@ func (p *Publisher) resume(l *link, lost error) error {
 	return nil
 }
 
-// learn keeps the limit, and answers all who have an event over it. It tells whether a message was over it, by what we know.
+// learn keeps the limit, and answers all who have an event over it. It reports whether a message was over it, by what we know.
 func (p *Publisher) learn(l *link, limit int) (explained bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -198,7 +198,7 @@ func (s *Session) lostError() error {
 // Why is what the broker said when it closed the channel or the connection; nil if it said nothing.
 func (s *Session) Why() error { return s.closing.why() }
 
-// Lost tells whether the session is known to be lost.
+// Lost reports whether the session is known to be lost.
 func (s *Session) Lost() bool { return s.ch.IsClosed() || s.conn.IsClosed() }
 
 // Ack settles every message up to and including tag, of which there are n.

@@ -41,7 +41,7 @@ type Service struct {
 	LogLevel     LogLevel `env:"LOG_LEVEL" envDefault:"INFO" help:"Least severe level that is logged."`
 	Environment  string   `env:"ENVIRONMENT" envDefault:"development" help:"Name of the environment; production makes the logs JSON."`
 	IdentityKey  Secret   `env:"IDENTITY_KEY" for:"producer,consumer,letters" help:"Key under which event ids are derived where nobody gave one: at least 64 hex digits, one key for producers, consumers and dead-letters (openssl rand -hex 32); keep it through upgrades and reinstalls. The producer, whose own ids are random, checks it today and derives by it in later releases. Without a key, derived ids are plain SHA-256: whoever sees one can check a guess of the event's content, even after that is erased."`
-	ProfilesAddr string   `env:"PROFILES_ADDRESS" for:"producer,consumer" help:"Address and port, such as localhost:6060, that serve Go's profiles below /debug/pprof/; without it nobody does. They tell what is in memory: keep them off the network."`
+	ProfilesAddr string   `env:"PROFILES_ADDRESS" for:"producer,consumer" help:"Address and port, such as localhost:6060, that serve Go's profiles below /debug/pprof/; off by default. They tell what is in memory: keep them off the network."`
 }
 
 // Database is PostgreSQL. The TLS settings are libpq's.
@@ -74,7 +74,7 @@ type RabbitMQ struct {
 	KeyFile          string        `env:"RABBITMQ_KEYFILE" file:"readable" help:"File of the client certificate's key."`
 	ServerName       string        `env:"RABBITMQ_SERVER_NAME" help:"Name that the broker's certificate must bear, where it differs from RABBITMQ_HOST."`
 	ConfirmTimeout   time.Duration `env:"RABBITMQ_CONFIRM_TIMEOUT" envDefault:"10s" min:"100ms" max:"5m" help:"Longest time to wait for the broker's confirm of a message."`
-	ManagementURL    string        `env:"RABBITMQ_MANAGEMENT_URL" help:"URL of the broker's management API, such as http://rabbitmq:15672, which tells the policies of both queues; RABBITMQ_USER must have the tag management. Without it nobody looks whether a policy drops events. https uses the files of RABBITMQ_CACERTFILE, RABBITMQ_CERTFILE and RABBITMQ_KEYFILE."`
+	ManagementURL    string        `env:"RABBITMQ_MANAGEMENT_URL" help:"URL of the broker's management API, such as http://rabbitmq:15672, which tells the policies of both queues; RABBITMQ_USER must have the tag management. Without it policies that drop events go unnoticed. https uses the files of RABBITMQ_CACERTFILE, RABBITMQ_CERTFILE and RABBITMQ_KEYFILE."`
 	AllowLossy       bool          `env:"RABBITMQ_ALLOW_LOSSY_POLICIES" envDefault:"false" help:"Whether events are taken, and dead letters made, although a policy of the broker may drop them; the warning and the metric stay."`
 }
 
@@ -96,7 +96,7 @@ type Producer struct {
 	IdleTimeout     time.Duration `env:"PRODUCER_IDLE_TIMEOUT" envDefault:"650s" min:"1s" max:"1h" help:"Longest time that a connection is kept between two requests; longer than the load balancer before the producer keeps it, or requests are lost now and then (502)."`
 	MemoryBudget    ByteSize      `env:"PRODUCER_MEMORY_BUDGET" envDefault:"64MiB" min:"32MiB" max:"64GiB" help:"Most bytes of request bodies in memory at once; beyond it requests are answered 503."`
 	RequestTimeout  time.Duration `env:"PRODUCER_REQUEST_TIMEOUT" envDefault:"15s" min:"100ms" max:"10m" help:"Longest time from a request's last byte to its answer; sensibly above RABBITMQ_CONFIRM_TIMEOUT."`
-	ShutdownTimeout time.Duration `env:"PRODUCER_SHUTDOWN_TIMEOUT" envDefault:"8s" min:"0s" max:"1h" help:"Longest time that requests in hand are given to finish after SIGTERM."`
+	ShutdownTimeout time.Duration `env:"PRODUCER_SHUTDOWN_TIMEOUT" envDefault:"8s" min:"0s" max:"1h" help:"Longest time that requests in flight are given to finish after SIGTERM."`
 	EventIDMaxAge   time.Duration `env:"EVENT_ID_MAX_AGE" envDefault:"720h" min:"1m" max:"3650d" for:"producer,months" help:"Greatest age of an event_id that a client sends; never longer than events are kept."`
 }
 
@@ -115,7 +115,7 @@ type Consumer struct {
 	Linger          time.Duration `env:"CONSUMER_LINGER" envDefault:"2ms" min:"0s" max:"1s" help:"Longest time that a batch waits for more events when none is being stored; ten times as long once they are a second late."`
 	Host            string        `env:"CONSUMER_HOST" envDefault:"0.0.0.0" help:"Address that probes and metrics listen on."`
 	Port            uint16        `env:"CONSUMER_PORT" envDefault:"8002" min:"0" max:"65535" help:"Port that probes and metrics listen on; 0 takes a free one."`
-	ShutdownTimeout time.Duration `env:"CONSUMER_SHUTDOWN_TIMEOUT" envDefault:"8s" min:"0s" max:"1h" help:"Longest time that the batch in hand is given to finish after SIGTERM."`
+	ShutdownTimeout time.Duration `env:"CONSUMER_SHUTDOWN_TIMEOUT" envDefault:"8s" min:"0s" max:"1h" help:"Longest time that the batch in flight is given to finish after SIGTERM."`
 	AllowOwnerRole  bool          `env:"ALLOW_OWNER_ROLE" envDefault:"false" help:"Whether the consumer may run as a role that can change the trail."`
 }
 

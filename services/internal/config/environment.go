@@ -68,7 +68,7 @@ func readDotEnv(path string) (map[string]string, error) {
 	return godotenv.Unmarshal(strings.TrimPrefix(string(text), byteOrderMark))
 }
 
-// allNames tells whether every name is one; the parser also takes words with
+// allNames reports whether every name is one; the parser also takes words with
 // spaces between, and a last line without an equals sign as the value of "".
 func allNames(values map[string]string) bool {
 	for name := range values {
@@ -79,7 +79,7 @@ func allNames(values map[string]string) bool {
 	return true
 }
 
-// decides tells whether the environment settles a variable: it has it, or, for
+// decides reports whether the environment settles a variable: it has it, or, for
 // a secret, has the other of the value and the file.
 func (env environment) decides(name string, secrets map[string]bool) bool {
 	if _, ok := env[name]; ok {

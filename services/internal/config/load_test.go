@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/trailpost/trailpost/services/internal/testbed/golden"
+	"github.com/trailpost/trailpost/test/golden"
 )
 
 func write(t *testing.T, dir, name, content string) string {

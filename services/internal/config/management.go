@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// ManagementTLS tells whether the management API is asked over TLS.
+// ManagementTLS reports whether the management API is asked over TLS.
 func (r RabbitMQ) ManagementTLS() bool {
 	return strings.HasPrefix(strings.ToLower(r.ManagementURL), "https:")
 }
@@ -37,7 +37,7 @@ func managementProblem(r *RabbitMQ) string {
 	return ""
 }
 
-// isLoopback tells whether what is sent to a host stays on this machine.
+// isLoopback reports whether what is sent to a host stays on this machine.
 func isLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()

@@ -37,7 +37,7 @@ var samplers = []string{
 	"parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio",
 }
 
-// On tells whether there is a collector, and nothing that says not to use it.
+// On reports whether there is a collector, and nothing that says not to use it.
 func (t Tracing) On() bool {
 	return t.Endpoint != "" && !strings.EqualFold(t.Disabled, "true") && t.Exporter != "none"
 }

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/trailpost/trailpost/services/internal/testbed/golden"
+	"github.com/trailpost/trailpost/test/golden"
 )
 
 func TestUsage(t *testing.T) {

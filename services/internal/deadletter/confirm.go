@@ -67,7 +67,7 @@ func confirm(ctx context.Context, cfg broker.Config, acked map[fingerprint]int, 
 		}
 		if waited >= timeout {
 			if err == nil {
-				err = errors.New("somebody else has letters in hand")
+				err = errors.New("somebody else holds letters unacked")
 			}
 			return fmt.Errorf("%w (%w)", ErrUnproven, err)
 		}

@@ -94,7 +94,7 @@ var carriedForms = map[string]func(any) bool{
 	},
 }
 
-// IsReplay tells whether a message of the queue was a dead letter before.
+// IsReplay reports whether a message of the queue was a dead letter before.
 func IsReplay(d *broker.Delivery) bool {
 	n, ok := d.Headers[HeaderReplays].(int64)
 	return ok && n > 0

@@ -34,7 +34,7 @@ func (b *batch) add(m message) {
 	b.redelivered = b.redelivered || m.before()
 }
 
-// fits tells whether b may have m, too.
+// fits reports whether b may have m, too.
 func (w *Worker) fits(b *batch, m *message) bool {
 	return b.count+m.count() <= w.opts.BatchSize && b.bytes+len(m.Body) <= maxBatchBytes
 }

@@ -51,7 +51,7 @@ func (h *Health) Ready() error {
 	return nil
 }
 
-// Connected tells whether every worker has a session with the broker.
+// Connected reports whether every worker has a session with the broker.
 func (h *Health) Connected() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

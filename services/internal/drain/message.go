@@ -25,7 +25,7 @@ type message struct {
 
 func (m *message) count() int { return len(m.events) + len(m.letters) }
 
-// before tells whether events of the message may be in the trail already: it comes again, or it is a replay of what was
+// before reports whether events of the message may be in the trail already: it comes again, or it is a replay of what was
 // delivered once.
 func (m *message) before() bool {
 	_, replayed := m.Headers[deadletter.HeaderReplays]

@@ -205,7 +205,7 @@ func (s *modelSession) Close() {
 	s.lose(true)
 }
 
-// sleep tells whether the time passed before ctx ended.
+// sleep reports whether the time passed before ctx ended.
 func sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):

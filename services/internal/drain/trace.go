@@ -76,7 +76,7 @@ func (t *Tracing) start(ctx context.Context, b *batch) (context.Context, *batchS
 	return ctx, s
 }
 
-// findSources tells whether any event carries a context, recorded or not.
+// findSources reports whether any event carries a context, recorded or not.
 func (s *batchSpan) findSources() (traced bool) {
 	known := map[string]int{}
 	for i := range s.batch.events {
@@ -103,7 +103,7 @@ func (s *batchSpan) findSources() (traced bool) {
 	return traced
 }
 
-// oneSource tells whether all of the batch is of one recorded trace.
+// oneSource reports whether all of the batch is of one recorded trace.
 func (s *batchSpan) oneSource() bool {
 	return len(s.sources) == 1 && s.sources[0].events == s.batch.count
 }

@@ -122,7 +122,7 @@ func (w *Worker) Run(take, work context.Context) error {
 		s.Close()
 		if err != nil && take.Err() == nil {
 			status.disconnected(err)
-			w.opts.Logger.Warn("broker session lost; what was in hand comes again", "error", err)
+			w.opts.Logger.Warn("broker session lost; what was unacked is delivered again", "error", err)
 		}
 	}
 	return nil
@@ -132,9 +132,9 @@ func (w *Worker) Run(take, work context.Context) error {
 func errGaveUp(ctx context.Context, s loser) error {
 	if s.Lost() {
 		if why := s.Why(); why != nil {
-			return fmt.Errorf("%w while a batch was in hand: %w", broker.ErrSessionLost, why)
+			return fmt.Errorf("%w while a batch was in flight: %w", broker.ErrSessionLost, why)
 		}
-		return fmt.Errorf("%w while a batch was in hand", broker.ErrSessionLost)
+		return fmt.Errorf("%w while a batch was in flight", broker.ErrSessionLost)
 	}
 	return ctx.Err()
 }

@@ -68,7 +68,7 @@ const (
 	TypeReviewCancelled = "review_cancelled"
 )
 
-// Known tells whether eventType is one of the documented types. Others are
+// Known reports whether eventType is one of the documented types. Others are
 // accepted too.
 func Known(eventType string) bool {
 	_, found := slices.BinarySearch(knownTypes, eventType)

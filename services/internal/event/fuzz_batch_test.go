@@ -10,7 +10,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/event"
 )
 
-// sameEvents tells whether two readings are of the same events. An id that was minted
+// sameEvents reports whether two readings are of the same events. An id that was minted
 // differs each time, and so does the time that it stands in for.
 func sameEvents(a, b event.Event) bool {
 	return a.SessionID == b.SessionID && a.Type == b.Type && a.Username == b.Username && bytes.Equal(a.Payload, b.Payload)

@@ -35,7 +35,7 @@ func column(t testing.TB) *pgx.Conn {
 // about: the answer takes longer than a thousand readings.
 const askEvery = 64
 
-// asked tells whether PostgreSQL is asked about a body: always in a plain test,
+// asked reports whether PostgreSQL is asked about a body: always in a plain test,
 // which the corpus is for, and now and then by a fuzzer. It goes by the body, so that
 // what a fuzzer finds fails again.
 func asked(body []byte) bool {

@@ -18,7 +18,7 @@ type Key struct{ raw []byte }
 // NewKey returns a Key of random bytes; without any, the zero Key.
 func NewKey(raw []byte) Key { return Key{raw} }
 
-// IsSet tells whether there is a key.
+// IsSet reports whether there is a key.
 func (k Key) IsSet() bool { return len(k.raw) > 0 }
 
 // Name tells keys apart and gives none away: 8 hex digits of the key's SHA-256; "" without a key.

@@ -144,7 +144,7 @@ func checkNumber(literal []byte) error {
 	return nil
 }
 
-// tooDeep tells whether text that the parser gave up on is nested too deeply
+// tooDeep reports whether text that the parser gave up on is nested too deeply
 // for it, which is a limit and not a fault of syntax.
 func tooDeep(text []byte) bool {
 	depth := 0

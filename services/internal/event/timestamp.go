@@ -80,7 +80,7 @@ func parseTimeForms(s string) (time.Time, error) {
 	return parseForm(s)
 }
 
-// isZone tells whether a zone, if the text has one, is less than a day from UTC, and of less than 60 minutes:
+// isZone reports whether a zone, if the text has one, is less than a day from UTC, and of less than 60 minutes:
 // package time reads +24:00 and +05:60, too.
 func isZone(text []byte) bool {
 	at := bytes.LastIndexAny(text, "+-")

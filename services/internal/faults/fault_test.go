@@ -18,7 +18,7 @@ type fault struct {
 	// chance.
 	begin func(w *world, r *rand.Rand) (end func() error, err error)
 
-	// felt tells whether somebody noticed since the mark: the fault alone lasts until
+	// felt reports whether somebody noticed since the mark: the fault alone lasts until
 	// then, and half a second. nil: nobody need notice, and it lasts a second.
 	felt func(w *world, since mark) bool
 
@@ -103,7 +103,7 @@ func aDisk(w *world) string {
 	return aProcess(w)
 }
 
-// only tells whether -faults.only allows a fault.
+// only reports whether -faults.only allows a fault.
 func only(f *fault) bool {
 	found, err := regexp.MatchString(*onlyFlag, f.String())
 	if err != nil {
@@ -112,7 +112,7 @@ func only(f *fault) bool {
 	return found
 }
 
-// possible tells whether a fault can be had, and says why not.
+// possible reports whether a fault can be had, and says why not.
 func (w *world) possible(f *fault) bool {
 	if f.needs == nil {
 		return true
@@ -141,7 +141,7 @@ func (w *world) hold(f *fault, since mark) error {
 	return nil
 }
 
-// The list is what README says: at least 40 faults, and no name twice.
+// At least 40 faults, and no name twice.
 func TestEachFaultHasAName(t *testing.T) {
 	names := make(map[string]bool)
 	for _, f := range append(alone(), standbyFaults()...) {

@@ -56,7 +56,7 @@ const (
 // stuck is how long toxiproxy may take for what takes no time.
 const stuck = 5 * time.Second
 
-// within runs do, and tells whether it came to an end.
+// within runs do, and reports whether it came to an end.
 func within(do func()) bool {
 	done := make(chan struct{})
 	go func() { do(); close(done) }()

@@ -73,7 +73,7 @@ func run(t *testing.T, servers []*testbed.Servers, seed uint64) bool {
 	})
 }
 
-// archiving tells whether an earlier run has switched it on.
+// archiving reports whether an earlier run has switched it on.
 func archiving(t *testing.T, s *testbed.Servers) (on bool) {
 	t.Helper()
 	conn, err := s.Postgres.Connect(t.Context(), "postgres")

@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/trailpost/trailpost/services/internal/event"
-	"github.com/trailpost/trailpost/services/internal/testbed/golden"
+	"github.com/trailpost/trailpost/test/golden"
 )
 
 // hostile is a body that must be refused with a status; testdata has the whole answer.

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/trailpost/trailpost/services/internal/event"
-	"github.com/trailpost/trailpost/services/internal/testbed/golden"
+	"github.com/trailpost/trailpost/test/golden"
 )
 
 const good = `{"session_id":1,"event_type":"user_action"}`

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/trailpost/trailpost/services/internal/testbed/golden"
+	"github.com/trailpost/trailpost/test/golden"
 )
 
 // wire is bytes that a client sends as they are, and the statuses of all answers that
@@ -270,7 +270,7 @@ func exchange(t *testing.T, s *service, bytes string) (statuses, bodies string) 
 	}
 }
 
-// ended tells whether a connection's reader says that there is no more.
+// ended reports whether a connection's reader says that there is no more.
 func ended(err error) bool {
 	var op *net.OpError
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &op) && !op.Timeout()

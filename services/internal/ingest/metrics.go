@@ -38,7 +38,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}, []string{"route", "code"}),
 		unknownTypes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "trailpost_events_unknown_type_total",
-			Help: "Accepted events whose event_type is none of the documented ones; the log names some.",
+			Help: "Accepted events whose event_type is not documented; the log names some.",
 		}),
 		ignoredMembers: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "trailpost_ignored_members_total",

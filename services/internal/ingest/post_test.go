@@ -111,7 +111,7 @@ func TestUnknownTypesAreAcceptedAndCounted(t *testing.T) {
 		t.Errorf("%d lines, want 4: %q", n, log)
 	}
 	expect := `
-# HELP trailpost_events_unknown_type_total Accepted events whose event_type is none of the documented ones; the log names some.
+# HELP trailpost_events_unknown_type_total Accepted events whose event_type is not documented; the log names some.
 # TYPE trailpost_events_unknown_type_total counter
 trailpost_events_unknown_type_total 6
 `

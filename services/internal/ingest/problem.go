@@ -40,13 +40,13 @@ var (
 	kindRateLimited  = kind{"rate-limited", http.StatusTooManyRequests, "Too many events in a short time"}
 	kindClientGone   = kind{"client-gone", 499, "The client went away"} // nginx's status; nobody reads it
 	kindInternal     = kind{"internal", http.StatusInternalServerError, "The producer failed"}
-	kindBusy         = kind{"busy", http.StatusServiceUnavailable, "Too many bytes are in hand"}
+	kindBusy         = kind{"busy", http.StatusServiceUnavailable, "Too many bytes of requests are in memory"}
 	kindUnavailable  = kind{"unavailable", http.StatusServiceUnavailable, "The message broker can't take events now"}
 	kindLossyPolicy  = kind{"lossy-policy", http.StatusServiceUnavailable, "A policy of the message broker would lose events"}
 	kindNotConfirmed = kind{"not-confirmed", http.StatusServiceUnavailable, "The message broker did not confirm"}
 )
 
-// beforeTheEnd tells whether a request gets such an answer before its body was read to the
+// beforeTheEnd reports whether a request gets such an answer before its body was read to the
 // end.
 func (k kind) beforeTheEnd() bool {
 	switch k {

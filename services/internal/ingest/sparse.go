@@ -33,7 +33,7 @@ func newSparse(now func() time.Time) *sparse {
 	return &sparse{now: now, last: make(map[string]time.Time)}
 }
 
-// allow tells whether to log now, and how many lines were kept back since the last one.
+// allow reports whether to log now, and how many lines were kept back since the last one.
 func (s *sparse) allow(key string, interval time.Duration) (more int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

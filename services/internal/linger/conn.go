@@ -69,7 +69,7 @@ func (c *Conn) linger() bool {
 	return c.discarding
 }
 
-// unread tells whether something has come that nobody has read: closing would reset the
+// unread reports whether something has come that nobody has read: closing would reset the
 // connection. That is where net/http answers a request that it can't parse.
 func (c *Conn) unread() bool {
 	raw, err := c.SyscallConn()

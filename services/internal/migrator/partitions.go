@@ -179,7 +179,7 @@ func verifyExports(t *trail) *cobra.Command {
 		Use:   "verify --dir DIR",
 		Short: "Read exports and hold them against their manifests; needs no database",
 		Long: "Read every export in the directory, or those of the months named, and hold each against its manifest. It fails\n" +
-			"where one is not what its manifest says, where a file has no manifest or a manifest no file, and where there is none\n" +
+			"where one is not what its manifest says, where a file has no manifest or a manifest no file, and where there is no export\n" +
 			"at all. It needs no database. With --database, every export that the table retired_months names must be in the\n" +
 			"directory, too, and be the one that it names.",
 		Args: cobra.NoArgs,

@@ -25,7 +25,7 @@ var errOtherAtIt = errors.New("another session is at it")
 // errOldSnapshot says that a transaction sees the trail as it was before something was prepared for it.
 var errOldSnapshot = errors.New("a transaction has an older snapshot")
 
-// contended tells whether an error passes by itself: a lock that others hold, a time limit of our own, a deadlock.
+// contended reports whether an error passes by itself: a lock that others hold, a time limit of our own, a deadlock.
 func contended(err error) bool {
 	if errors.Is(err, errOtherAtIt) || errors.Is(err, errOldSnapshot) {
 		return true

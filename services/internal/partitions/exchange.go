@@ -89,7 +89,7 @@ func (s *Session) holdEnsure(ctx context.Context) (*tableLock, error) {
 	return l, nil
 }
 
-// madeFor tells whether a table of ours is there, and for which month.
+// madeFor reports whether a table of ours is there, and for which month.
 func (s *Session) madeFor(ctx context.Context, table string) (m Month, there bool, err error) {
 	var comment string
 	const question = `SELECT coalesce(obj_description(oid, 'pg_class'), '') FROM pg_class

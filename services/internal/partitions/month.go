@@ -30,7 +30,7 @@ func ParseMonth(text string) (Month, error) {
 	return Month{first}, nil
 }
 
-// monthOfTable tells whether a table is named as a month's, and which month's.
+// monthOfTable reports whether a table is named as a month's, and which month's.
 func monthOfTable(name string) (m Month, ok bool) {
 	first, err := time.Parse(tableLayout, name)
 	if err != nil {
@@ -49,10 +49,10 @@ func (m Month) Start() time.Time { return m.first }
 // End is the first moment after the month.
 func (m Month) End() time.Time { return m.first.AddDate(0, 1, 0) }
 
-// Holds tells whether a moment lies in the month.
+// Holds reports whether a moment lies in the month.
 func (m Month) Holds(t time.Time) bool { return !t.Before(m.Start()) && t.Before(m.End()) }
 
-// IsZero tells whether it is no month: the default partition's.
+// IsZero reports whether it is no month: the default partition's.
 func (m Month) IsZero() bool { return m.first.IsZero() }
 
 // String writes the month as ParseMonth reads it.

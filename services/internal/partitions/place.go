@@ -158,7 +158,7 @@ func (s *Session) exportsOf(ctx context.Context, dir string, m Month) (there []p
 	return there, placeOf(dir, m, last+1), nil
 }
 
-// exists tells whether there is a file.
+// exists reports whether there is a file.
 func exists(path string) (bool, error) {
 	_, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {

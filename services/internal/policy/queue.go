@@ -107,7 +107,7 @@ func (q *Queue) overflow() (value, by string) {
 	return "drop-head", "RabbitMQ's default"
 }
 
-// rejects tells whether a full queue refuses what comes, so that the publisher hears of it.
+// rejects reports whether a full queue refuses what comes, so that the publisher hears of it.
 func (q *Queue) rejects() bool {
 	value, _ := q.overflow()
 	return value == "reject-publish" || value == "reject-publish-dlx" && q.Type == typeClassic // a quorum queue takes that for drop-head
@@ -137,7 +137,7 @@ func (q *Queue) deadLetters() (exchange, key, by string, ok bool) {
 	return exchange, key, by, true
 }
 
-// safely tells whether the broker waits for the confirm of a dead letter before it forgets the message.
+// safely reports whether the broker waits for the confirm of a dead letter before it forgets the message.
 func (q *Queue) safely() bool {
 	strategy, ok := text(q.Arguments, "x-dead-letter-strategy")
 	if !ok {

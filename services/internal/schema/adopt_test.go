@@ -31,8 +31,8 @@ func check(t *testing.T, db testbed.DB) error {
 	return store.Check(t.Context(), store.Config{Host: db.Host, Port: db.Port, Database: db.Name, User: db.Writer.Name, Password: db.Writer.Password}, false)
 }
 
-// A trail that is not at home, for each reason that there is: nothing may be added, noted or followed until `migrate up` has
-// made it at home, with tx above all that it has or had, in months that were detached too.
+// A trail that does not belong to its database, for each possible reason: nothing may be added, noted or followed until `migrate up` has
+// adopted it, with tx above all that it has or had, in months that were detached too.
 func TestATrailThatIsNotAtHome(t *testing.T) {
 	for name, tc := range map[string]struct{ leave, says string }{
 		"another cluster":        {"UPDATE trail_origin SET system_identifier = system_identifier + 1", "it comes from the cluster "},
@@ -183,7 +183,7 @@ func TestTheNoteAndTheEpochs(t *testing.T) {
 	}
 }
 
-// A database of before version 10 is at home where it is, and its epochs begin.
+// A database of before version 10 belongs where it is, and its epochs begin.
 func TestEpochsOfAnOlderDatabase(t *testing.T) {
 	db := testbed.EmptyPostgres(t)
 	if err := schema.Up(t.Context(), owner(db), schema.WithFiles(upTo(t, 9))); err != nil {

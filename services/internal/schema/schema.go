@@ -53,7 +53,7 @@ func reading(o *options) { o.reads = true }
 func WithLogger(log *slog.Logger) Option { return func(o *options) { o.log = log } }
 
 // Up takes the database up to Newest and returns when it is there, whoever brought it there. A trail that was restored
-// from a dump is made at home in this database. A database that a newer release has taken further is left as
+// from a dump is adopted by this database. A database that a newer release has taken further is left as
 // it is. A database without the group roles is a *RolesError, one with another
 // tool's dirty flag a *DirtyError.
 //

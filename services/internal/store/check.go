@@ -16,15 +16,15 @@ const SchemaVersion uint = 12
 var (
 	// ErrSchemaOld is a database that has not been migrated as far as SchemaVersion.
 	ErrSchemaOld = errors.New("the database's schema is too old")
-	// ErrRestored is a trail that is not at home in its database yet: it came with a dump, or has no origin. The tx of its
+	// ErrRestored is a trail that does not belong to its database yet: it came with a dump, or has no origin. The tx of its
 	// rows would not rise.
-	ErrRestored = errors.New("the trail is not at home in this database")
+	ErrRestored = errors.New("the trail does not belong to this database")
 	// ErrOwnerRole is a role that could change the trail.
 	ErrOwnerRole = errors.New("the database role could change or delete stored events")
 )
 
 // Check refuses, before anything is consumed, what a consumer must not run on: a database that is not UTF-8 (durable.ErrEncoding), a schema older than SchemaVersion
-// (ErrSchemaOld), a trail that is not at home in this database yet (ErrRestored) and, unless allowOwner, a role that may UPDATE, DELETE or TRUNCATE the trail or become one that may
+// (ErrSchemaOld), a trail that is not yet adopted by this database (ErrRestored) and, unless allowOwner, a role that may UPDATE, DELETE or TRUNCATE the trail or become one that may
 // (ErrOwnerRole). Other errors are the database's: Classify them.
 func Check(ctx context.Context, cfg Config, allowOwner bool) error {
 	err := ask(ctx, cfg, func(conn *pgx.Conn) error {
@@ -120,7 +120,7 @@ func checkCreateRole(ctx context.Context, conn *pgx.Conn) error {
 	return fmt.Errorf("%w: %s has CREATEROLE, and can make itself a member of the owner", ErrOwnerRole, me)
 }
 
-// askHome is ask where nothing may be done before the trail is at home: else it is ErrRestored.
+// askHome is ask where nothing may be done before the trail belongs to this database: else it is ErrRestored.
 func askHome(ctx context.Context, cfg Config, f func(*pgx.Conn) error) error {
 	return ask(ctx, cfg, func(conn *pgx.Conn) error {
 		if err := checkOrigin(ctx, conn); err != nil {

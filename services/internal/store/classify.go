@@ -71,7 +71,7 @@ func Classify(err error) Class {
 	return Trouble
 }
 
-// Contended tells whether an error is of the kind that passes by itself at once: a deadlock, a serialization failure or
+// Contended reports whether an error is of the kind that passes by itself at once: a deadlock, a serialization failure or
 // a lock that is held.
 func Contended(err error) bool {
 	state := SQLState(err)

@@ -8,7 +8,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-// TestARestoreWhileTheConsumerRuns: each new connection looks whether the trail is at home where it leads to. Until it is,
+// TestARestoreWhileTheConsumerRuns: each new connection checks whether the trail belongs to the database that it leads to. Until it is,
 // nothing is stored or made or noted; then the same writer goes on.
 func TestARestoreWhileTheConsumerRuns(t *testing.T) {
 	db := testbed.Postgres(t)

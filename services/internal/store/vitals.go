@@ -26,7 +26,7 @@ func ReadVitals(ctx context.Context, cfg Config) (v Vitals, err error) {
 		return err
 	})
 	if err != nil {
-		return Vitals{}, fmt.Errorf("asking for the database's vitals: %w", err)
+		return Vitals{}, fmt.Errorf("ask for the database's statistics: %w", err)
 	}
 	return v, nil
 }

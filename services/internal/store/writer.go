@@ -124,7 +124,7 @@ func tooLong(err error) bool {
 	return (SQLState(err) == "57014" || errors.Is(err, context.DeadlineExceeded)) && !errors.Is(err, durable.ErrCommitSent)
 }
 
-// aboutTheBatch tells whether an error says nothing against the connection: the batch's data, and other writers. After any
+// aboutTheBatch reports whether an error says nothing against the connection: the batch's data, and other writers. After any
 // other the next batch has a new connection, since only a new one may lead to another server (a standby that this one has
 // met by the address of the primary stays a standby), have another role's settings, know a table's new form, or be
 // without what a pooler has mixed up. It costs a few milliseconds where somebody waits before trying again anyway; a list
@@ -185,7 +185,7 @@ const sessionSettings = `
 		set_config('enable_hashjoin', 'off', false),
 		set_config('enable_mergejoin', 'off', false)`
 
-// connect makes sure of a connection, to a database that the trail is at home in: to another it is ErrRestored.
+// connect makes sure of a connection, to the database that the trail belongs to: to another it is ErrRestored.
 func (w *Writer) connect(ctx context.Context) error {
 	if w.conn != nil && !w.conn.IsClosed() {
 		return nil

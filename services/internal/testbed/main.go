@@ -39,7 +39,7 @@ type Servers struct {
 	private  bool     // nothing need be tidied up: it goes as a whole
 }
 
-// Local tells whether the servers are processes of this machine, not containers.
+// Local reports whether the servers are processes of this machine, not containers.
 func (s *Servers) Local() bool { return s.pair.Kind() == servers.Packages }
 
 func newServers(pair *servers.Pair) *Servers {

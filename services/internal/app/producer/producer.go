@@ -160,7 +160,7 @@ func (p *Producer) Run(ctx context.Context) error {
 	var err error
 	select {
 	case <-ctx.Done():
-		p.log.Info("producer stops; requests in hand are finished")
+		p.log.Info("producer stops; requests in flight are finished")
 	case err = <-failed:
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Producer.ShutdownTimeout)
@@ -179,7 +179,7 @@ func (p *Producer) Run(ctx context.Context) error {
 	return nil
 }
 
-// isLoopback tells whether only this machine reaches an address. A name other than localhost may be anything.
+// isLoopback reports whether only this machine reaches an address. A name other than localhost may be anything.
 func isLoopback(host string) bool {
 	address, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && address.Unmap().IsLoopback()

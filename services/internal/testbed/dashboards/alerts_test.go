@@ -148,7 +148,7 @@ func (a alerting) ask(path string, data any) error {
 	return json.NewDecoder(response.Body).Decode(&struct{ Data any }{data})
 }
 
-// healthy tells whether all rules have been evaluated without an error.
+// healthy reports whether all rules have been evaluated without an error.
 func (a alerting) healthy() error {
 	var data struct {
 		Groups []struct {
@@ -171,7 +171,7 @@ func (a alerting) healthy() error {
 	return nil
 }
 
-// fire tells whether these alerts fire.
+// fire reports whether these alerts fire.
 func (a alerting) fire(names ...string) error {
 	firing, err := a.firing()
 	for _, name := range names {
@@ -182,7 +182,7 @@ func (a alerting) fire(names ...string) error {
 	return err
 }
 
-// rest tells whether none of these alerts fires.
+// rest reports whether none of these alerts fires.
 func (a alerting) rest(names ...string) error {
 	firing, err := a.firing()
 	for _, name := range names {

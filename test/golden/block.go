@@ -10,12 +10,12 @@ import (
 // end closes every block.
 const end = "<!-- end -->\n"
 
-// Block holds what stands in the repository's README.md between the line begin and
-// the next "<!-- end -->" against want, which the code says. With -update it writes
-// want there instead of failing; hint tells how to do that.
-func Block(t testing.TB, begin, want, hint string) {
+// Block holds what stands in a page of the repository, between the line begin and the next
+// "<!-- end -->", against want, which the code says. With -update it writes want there instead
+// of failing; hint is the command that does so. page is relative to the root of the repository.
+func Block(t testing.TB, page, begin, want, hint string) {
 	t.Helper()
-	file := filepath.Join(root(t), "README.md")
+	file := filepath.Join(Root(t), page)
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func Block(t testing.TB, begin, want, hint string) {
 		return
 	}
 	if !*update {
-		t.Errorf("README.md lists something else than the code; `%s` mends it", hint)
+		t.Errorf("%s lists something else than the code; `%s` fixes it", page, hint)
 		return
 	}
 	if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o644); err != nil {
@@ -37,8 +37,8 @@ func Block(t testing.TB, begin, want, hint string) {
 	}
 }
 
-// root is the folder of the module that is tested.
-func root(t testing.TB) string {
+// Root is the folder of the module that is tested.
+func Root(t testing.TB) string {
 	t.Helper()
 	dir, err := os.Getwd()
 	if err != nil {

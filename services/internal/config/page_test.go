@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/trailpost/trailpost/services/internal/testbed/golden"
+	"github.com/trailpost/trailpost/test/golden"
 )
 
 const (
@@ -13,9 +13,9 @@ const (
 	tableBegin = "<!-- variables: made by `" + tableHint + "` -->\n"
 )
 
-// The README's table is the struct's.
-func TestReadmeListsTheVariables(t *testing.T) {
-	golden.Block(t, tableBegin, variableTable(), tableHint)
+// The table of docs/configuration.md is the struct's.
+func TestConfigurationPage(t *testing.T) {
+	golden.Block(t, "docs/configuration.md", tableBegin, variableTable(), tableHint)
 }
 
 func variableTable() string {

@@ -1,0 +1,74 @@
+// The client of docs/clients.md that loses nothing, in Go.
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const most = 30 * time.Second // between two attempts
+
+// Log returns nil once the event is safe.
+func Log(url string, event map[string]any) error {
+	if event["event_id"] == nil {
+		event["event_id"] = uuid.Must(uuid.NewV7()) // one id for all attempts
+	}
+	body, err := json.Marshal(event)
+	if err != nil {
+		return err
+	}
+	client := http.Client{Timeout: 30 * time.Second}
+	for attempt := 0; ; attempt++ {
+		again, after, err := post(&client, url, body)
+		if !again || attempt == 9 {
+			return err
+		}
+		backoff := min(time.Second<<attempt, most)
+		backoff = backoff/2 + rand.N(backoff/2)
+		time.Sleep(min(max(backoff, after+rand.N(time.Second)), most))
+	}
+}
+
+// post tries once. again says that another attempt may help, and after when the server wants it.
+func post(client *http.Client, url string, body []byte) (again bool, after time.Duration, err error) {
+	answer, err := client.Post(url, "application/json", bytes.NewReader(body))
+	if err != nil {
+		return true, 0, err
+	}
+	defer answer.Body.Close()
+	switch answer.StatusCode {
+	case http.StatusAccepted:
+		return false, 0, nil
+	case 408, 425, 429, 500, 502, 503, 504:
+		again, after = true, retryAfter(answer.Header.Get("Retry-After"))
+	}
+	text, _ := io.ReadAll(answer.Body)
+	return again, after, fmt.Errorf("%s: %s", answer.Status, text)
+}
+
+// retryAfter reads a number of seconds or a date; 0 if it is neither.
+func retryAfter(value string) time.Duration {
+	if seconds, err := strconv.Atoi(value); err == nil {
+		return time.Duration(min(seconds, 30)) * time.Second
+	}
+	if date, err := http.ParseTime(value); err == nil {
+		return min(time.Until(date), most)
+	}
+	return 0
+}
+
+func main() {
+	event := map[string]any{"session_id": 123, "event_type": "user_action", "payload": map[string]any{"button": "save"}}
+	if err := Log("http://localhost:8001/log", event); err != nil {
+		log.Fatal(err)
+	}
+}
