@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -48,7 +49,7 @@ func list() *cobra.Command {
 		Use:   "list",
 		Short: "Shows the dead events, and leaves them where they are.",
 		Long: "Shows the dead events, and leaves them where they are.\n\n" +
-			"AMQP can't browse: messages are taken and given back, and while they are held another list doesn't see them.",
+			"AMQP can't browse: messages are taken and given back, and while they are held another list doesn't see them: it shows the others, and fails.",
 		Args: cobra.NoArgs,
 	}, config.ForLetters)
 	c.Flags().StringVarP(&output, "output", "o", "table", "table, or json: an object a line")
@@ -72,10 +73,7 @@ func list() *cobra.Command {
 				stamp(e.FirstTime), stamp(e.LastTime), e.EventType, e.SessionID, e.Replays)
 			return err
 		})
-		if err != nil {
-			return err
-		}
-		return table.Flush()
+		return errors.Join(table.Flush(), err)
 	}
 	return c
 }
@@ -138,8 +136,8 @@ func replay() *cobra.Command {
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\t%s\n", orDash(r.EventID), r.Reason, what)
 			return err
 		})
-		fmt.Fprintln(cmd.ErrOrStderr(), sum.text(opts.DryRun))
-		if sum.chose() == 0 && sum.looked > 0 {
+		fmt.Fprintln(cmd.ErrOrStderr(), sum.text(opts.DryRun, err))
+		if sum.chose() == 0 && sum.looked > 0 && (opts.ID != "" || opts.Reason != "") {
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s chooses none of the %d dead events there are\n", choice(opts), sum.looked)
 		}
 		return err
@@ -164,13 +162,16 @@ func choice(opts deadletter.ReplayOptions) string {
 	return strings.Join(flags, " ")
 }
 
-func (s summary) text(dryRun bool) string {
+func (s summary) text(dryRun bool, err error) string {
 	verb := "replayed"
 	if dryRun {
 		verb = "would be replayed"
 	}
 	if s.unproven > 0 {
 		verb += fmt.Sprintf(", of which %d could not be confirmed removed (run replay again)", s.unproven)
+	}
+	if err != nil && !errors.Is(err, deadletter.ErrUnproven) { // what was not got to is not counted
+		return fmt.Sprintf("%d %s, at least %d left: it did not get through all", s.replayed, verb, s.left)
 	}
 	return fmt.Sprintf("%d %s, %d left", s.replayed, verb, s.left)
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/config"
@@ -49,14 +50,17 @@ type LetterUse int
 const (
 	// ListLetters takes every letter and gives it back.
 	ListLetters LetterUse = iota
-	// ReplayAll takes every letter and gives none back but what others add.
+	// ReplayAll takes every letter and gives none back but what others add, or what the queue doesn't take.
 	ReplayAll
 	// ReplaySome gives back, or writes anew, what is not chosen.
 	ReplaySome
 )
 
+// readWithin is how long a subcommand waits for a broker that was just started to tell its policies.
+const readWithin = 20 * time.Second
+
 // CheckLetterPolicies says, before a subcommand touches the dead-letter queue, whether a policy would lose letters or
-// replays by it. What is only worth knowing goes to notes.
+// replays by it, or could, since the management API does not answer. What is only worth knowing goes to notes.
 func CheckLetterPolicies(ctx context.Context, cfg *config.Config, use LetterUse, notes io.Writer) error {
 	p := policies(cfg)
 	if p.URL == "" {
@@ -65,20 +69,25 @@ func CheckLetterPolicies(ctx context.Context, cfg *config.Config, use LetterUse,
 		return nil
 	}
 	w := policy.NewWatcher(p, slog.New(slog.DiscardHandler))
-	if err := w.Read(ctx); err != nil {
+	if err := w.ReadWithin(ctx, readWithin); err != nil {
+		if !w.Known() && !p.AllowLossy {
+			return fmt.Errorf("nothing was touched, since the policies of the broker can't be read, and one with a small delivery-limit would "+
+				"delete what is given back: %w; RABBITMQ_ALLOW_LOSSY_POLICIES=true does it anyway", err)
+		}
 		fmt.Fprintf(notes, "policies of the broker can't be read: %v\n", err)
 	}
 	for _, f := range w.Findings() {
 		if f.Effect != policy.Drops {
 			continue
 		}
-		dead, listed := f.Queue == p.Dead, f.Key == "delivery-limit"
-		var harms bool
+		// What is given back counts towards the limit: by a list all of it, by a replay what log_queue refuses, and what
+		// comes meanwhile, each time that the queue is looked through for letters that came back.
+		counts := f.Queue == p.Dead && f.Key == "delivery-limit"
+		harms := counts
 		switch use {
 		case ListLetters:
-			harms = dead && listed
 		case ReplayAll:
-			harms = !dead
+			harms = counts || f.Queue != p.Dead // of what the dead-letter queue drops otherwise, a replay saves what is there
 		case ReplaySome:
 			harms = true
 		}

@@ -121,13 +121,14 @@ func TestReplaysAndListsAtTheSameTime(t *testing.T) {
 	for range 3 {
 		work.Go(func() {
 			err := deadletter.Replay(t.Context(), f.cfg, deadletter.ReplayOptions{}, func(deadletter.Replayed) error { return nil })
-			if err != nil {
+			if err != nil && !errors.Is(err, deadletter.ErrOthers) {
 				t.Error(err)
 			}
 		})
 		work.Go(func() {
 			for range 3 {
-				if err := deadletter.List(t.Context(), f.cfg, event.Key{}, func(deadletter.Entry) error { return nil }); err != nil {
+				err := deadletter.List(t.Context(), f.cfg, event.Key{}, func(deadletter.Entry) error { return nil })
+				if err != nil && !errors.Is(err, deadletter.ErrOthers) {
 					t.Error(err)
 				}
 			}

@@ -130,13 +130,14 @@ func (f *fixture) drain(queue string) (all []amqp.Delivery) {
 	}
 }
 
+// list lists what nobody else holds.
 func (f *fixture) list() (all []deadletter.Entry) {
 	f.Helper()
 	err := deadletter.List(f.Context(), f.cfg, event.Key{}, func(e deadletter.Entry) error {
 		all = append(all, e)
 		return nil
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, deadletter.ErrOthers) {
 		f.Fatal(err)
 	}
 	return all

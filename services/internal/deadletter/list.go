@@ -8,9 +8,9 @@ import (
 	"github.com/trailpost/trailpost/services/internal/event"
 )
 
-// List calls show for every dead event that waits when it starts, and leaves
-// all of them there. Messages in another list's hands are not seen. The key is the consumers', for the ids of events
-// that have none.
+// List calls show for every dead event that waits when it starts, and leaves all of them there. Where others hold letters,
+// which are not seen, it shows the rest and returns ErrOthers. The key is the consumers', for the ids of events that have
+// none.
 func List(ctx context.Context, cfg broker.Config, key event.Key, show func(Entry) error) (err error) {
 	b, err := broker.OpenBrowser(ctx, cfg, cfg.DeadQueue())
 	if err != nil {
@@ -21,6 +21,10 @@ func List(ctx context.Context, cfg broker.Config, key event.Key, show func(Entry
 			err = closing
 		}
 	}()
+	alone, err := b.Alone()
+	if err != nil {
+		return err
+	}
 	n, err := b.Ready()
 	if err != nil {
 		return err
@@ -30,14 +34,20 @@ func List(ctx context.Context, cfg broker.Config, key event.Key, show func(Entry
 			return ctx.Err()
 		}
 		d, ok, err := b.Get()
-		if err != nil || !ok {
+		if err != nil {
 			return err
+		}
+		if !ok {
+			return ErrOthers
 		}
 		for _, e := range entries(&d, key, time.Now()) {
 			if err := show(e); err != nil {
 				return err
 			}
 		}
+	}
+	if !alone {
+		return ErrOthers
 	}
 	return nil
 }

@@ -49,17 +49,23 @@ const replayWindow = 100
 // on the queue. A letter is removed only when the broker holds its replay for
 // good, so an end at any moment loses nothing; it may leave an event both dead
 // and replayed, which another replay does not store twice. report hears of every chosen event at the end, when it
-// is proven that the letter is gone; the error is ErrUnproven where it is not.
+// is proven that the letter is gone; the error is ErrUnproven where it is not, and ErrOthers where others held letters
+// for so long that they were not looked at.
 func Replay(ctx context.Context, cfg broker.Config, opts ReplayOptions, report func(Replayed) error) error {
 	if opts.confirmTimeout == 0 {
 		opts.confirmTimeout = confirmTimeout
 	}
-	r := replay{cfg: cfg, opts: opts, acked: map[fingerprint]int{}}
+	r := replay{cfg: cfg, opts: opts, acked: map[fingerprint]int{}, stayed: map[fingerprint]int{}}
 	err := r.all(ctx)
+	unproven := confirm(ctx, cfg, r.acked, opts.confirmTimeout)
+	if r.missed && err == nil && unproven == nil {
+		if err = r.again(ctx); err == nil {
+			unproven = confirm(ctx, cfg, r.acked, opts.confirmTimeout)
+		}
+	}
 	if opts.Looked != nil {
 		opts.Looked(r.looked)
 	}
-	unproven := confirm(ctx, cfg, r.acked, opts.confirmTimeout)
 	for _, one := range r.done {
 		one.Unproven = unproven != nil && one.Left == nil && !opts.DryRun
 		if err := report(one); err != nil {
@@ -81,6 +87,10 @@ type replay struct {
 	looked int                 // events
 	done   []Replayed          // chosen ones that were flushed
 	acked  map[fingerprint]int // letters, of which some may come back
+	stayed map[fingerprint]int // letters that were looked at and given back
+
+	missed   bool // others held letters, or took some that were there
+	returned bool // only what others gave back is looked at
 }
 
 // chosen is a letter of which something is chosen.
@@ -101,6 +111,22 @@ func (c *chosen) stay(reason error) {
 	}
 }
 
+// again waits until others have given back what they held, and goes through that. A letter that came meanwhile is not
+// among it: nobody has given that one back.
+func (r *replay) again(ctx context.Context) error {
+	if err := awaitAlone(ctx, r.cfg, r.opts.confirmTimeout); err != nil {
+		return err
+	}
+	r.missed, r.returned = false, true
+	if err := r.all(ctx); err != nil {
+		return err
+	}
+	if r.missed {
+		return ErrOthers
+	}
+	return nil
+}
+
 // all goes through the letters.
 func (r *replay) all(ctx context.Context) (err error) {
 	r.browser, err = broker.OpenBrowser(ctx, r.cfg, r.cfg.DeadQueue())
@@ -114,6 +140,11 @@ func (r *replay) all(ctx context.Context) (err error) {
 	}()
 	r.outlet = broker.NewOutlet(r.cfg)
 	defer r.outlet.Close()
+	alone, err := r.browser.Alone()
+	if err != nil {
+		return err
+	}
+	r.missed = !alone
 	n, err := r.browser.Ready()
 	if err != nil {
 		return err
@@ -127,7 +158,11 @@ func (r *replay) all(ctx context.Context) (err error) {
 			return err
 		}
 		if !ok {
+			r.missed = true
 			break
+		}
+		if r.returned && !r.isReturned(&d) {
+			continue
 		}
 		r.message(&d, time.Now())
 		if len(r.letters) >= replayWindow {
@@ -137,6 +172,16 @@ func (r *replay) all(ctx context.Context) (err error) {
 		}
 	}
 	return r.flush(ctx)
+}
+
+// isReturned reports whether somebody else has given the letter back, and not this replay.
+func (r *replay) isReturned(d *broker.Delivery) bool {
+	f := fingerprintOf(d)
+	if r.stayed[f] > 0 {
+		r.stayed[f]--
+		return false
+	}
+	return d.Redelivered
 }
 
 func (r *replay) wants(e *Entry) bool {
@@ -168,6 +213,7 @@ func (r *replay) message(d *broker.Delivery, now time.Time) {
 		c.events = append(c.events, one)
 	}
 	if len(c.events) == 0 {
+		r.stayed[c.letter]++
 		return
 	}
 	defer func() { r.letters = append(r.letters, c) }()
@@ -199,6 +245,8 @@ func (r *replay) flush(ctx context.Context) error {
 			if err := r.browser.Ack(c.tag); err != nil {
 				return err
 			}
+		} else {
+			r.stayed[c.letter]++
 		}
 		for _, one := range c.events {
 			one.line = nil // there may be many

@@ -15,8 +15,16 @@ import (
 // Interval is how often policies are read, and the longest pause before the first answer.
 const Interval = 10 * time.Second
 
+// firstAnswer is how long dead letters wait for a young watcher's first answer. It is far above what RabbitMQ 3 takes to
+// tell of policies after its own start (13 s were seen); an API that is away for longer has an alert by then
+// (TrailpostPoliciesUnknown), and must not stop the storing of events.
+const firstAnswer = 5 * time.Minute
+
 // ErrLossy says that a policy would drop what is about to be published.
 var ErrLossy = errors.New("a policy of RabbitMQ would lose it")
+
+// ErrUnknown says that nothing is known yet of the policies that would apply.
+var ErrUnknown = errors.New("the policies of RabbitMQ are not known yet")
 
 // Watcher reads the policies of both queues again and again, and has the last answer at hand. A nil one knows nothing and
 // allows everything. It is safe for concurrent use.
@@ -105,6 +113,30 @@ func (w *Watcher) Read(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// ReadWithin reads until both queues' policies are known, for at most d: a broker that was just started, or a queue that
+// was just declared, has none to tell of yet. Other failures it returns at once.
+func (w *Watcher) ReadWithin(ctx context.Context, d time.Duration) error {
+	for deadline := time.Now().Add(d); ; {
+		err := w.Read(ctx)
+		if err == nil || !errors.Is(err, errUntold) && !errors.Is(err, errMissing) || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-time.After(500 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Known reports whether the policies of the dead-letter queue were read.
+func (w *Watcher) Known() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, known := w.answers[w.cfg.Dead]
+	return known
+}
+
 // take notes a queue's findings, and logs what is new of them and what is over.
 func (w *Watcher) take(queue string, findings []Finding) {
 	slices.SortFunc(findings, func(a, b Finding) int { return strings.Compare(a.Key, b.Key) })
@@ -125,31 +157,47 @@ func (w *Watcher) take(queue string, findings []Finding) {
 	}
 }
 
-// Events returns nil if events may be published, else an [ErrLossy] with the reason: the queue would drop what it confirms.
+// Events returns nil if events may be published, else an [ErrLossy] with the reason: the queue would drop what it confirms,
+// or the broker itself moves events to a dead-letter queue that would. (The consumer holds the letters that it makes; nobody
+// can hold the broker's.)
 func (w *Watcher) Events() error {
-	if w == nil {
-		return nil
-	}
-	return w.refuse(w.cfg.Queue)
-}
-
-// Letters is Events of dead letters.
-func (w *Watcher) Letters() error {
-	if w == nil {
-		return nil
-	}
-	return w.refuse(w.cfg.Dead)
-}
-
-func (w *Watcher) refuse(queue string) error {
-	if w.cfg.AllowLossy {
+	if w == nil || w.cfg.AllowLossy {
 		return nil
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, f := range w.findings[queue] {
-		if f.Effect == Drops {
-			return fmt.Errorf("%w: %s", ErrLossy, f.Reason)
+	if f := w.first(w.cfg.Queue, Drops); f != nil {
+		return fmt.Errorf("%w: %s", ErrLossy, f.Reason)
+	}
+	moves, drops := w.first(w.cfg.Queue, DeadLetters), w.first(w.cfg.Dead, Drops)
+	if moves != nil && drops != nil {
+		return fmt.Errorf("%w: %s; and %s", ErrLossy, moves.Reason, drops.Reason)
+	}
+	return nil
+}
+
+// Letters returns nil if dead letters may be published, else an [ErrLossy] with the reason, or an [ErrUnknown] while a
+// young watcher has no answer yet: a letter can wait.
+func (w *Watcher) Letters() error {
+	if w == nil || w.cfg.AllowLossy {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if f := w.first(w.cfg.Dead, Drops); f != nil {
+		return fmt.Errorf("%w: %s", ErrLossy, f.Reason)
+	}
+	if _, known := w.answers[w.cfg.Dead]; !known && time.Since(w.began) < firstAnswer {
+		return fmt.Errorf("%w: dead letters wait for at most %s after the start", ErrUnknown, firstAnswer)
+	}
+	return nil
+}
+
+// first is the first finding of that effect, or nil. Called with mu held.
+func (w *Watcher) first(queue string, effect Effect) *Finding {
+	for i, f := range w.findings[queue] {
+		if f.Effect == effect {
+			return &w.findings[queue][i]
 		}
 	}
 	return nil
