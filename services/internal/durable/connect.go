@@ -12,7 +12,7 @@ import (
 
 // Options are what Connect needs to know. The zero value is the default of each.
 type Options struct {
-	// Settings are statements for the session, without parameters. They are part of the round trip that Connect needs
+	// Settings are statements for the session, without parameters. They are part of a round trip that Connect needs
 	// anyway.
 	Settings string
 	// ReadOnlyToo takes a server that only reads where there is none that writes, for those who have only questions.
@@ -70,16 +70,17 @@ const look = `
 // always are the settings of all sessions, before Options.Settings. Warnings are wanted, since one of them is all that tells of a
 // COMMIT whose wait was cancelled. Some of the limits are newer than PostgreSQL 13.
 const always = `
-	SELECT set_config('client_min_messages', 'notice', false),
-		set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false),
+	SELECT set_config('client_min_messages', 'notice', false), set_config('lock_timeout', '0', false),
 		set_config('idle_in_transaction_session_timeout', '0', false),
-		CASE WHEN current_setting('idle_session_timeout', true) IS NOT NULL THEN set_config('idle_session_timeout', '0', false) END,
-		CASE WHEN current_setting('transaction_timeout', true) IS NOT NULL THEN set_config('transaction_timeout', '0', false) END;`
+		CASE WHEN current_setting('idle_session_timeout', true) IS NOT NULL THEN set_config('idle_session_timeout', '0', false) END;`
 
 // prepare does both on a connection that has just been opened.
 func prepare(ctx context.Context, conn *pgconn.PgConn, settings string, writes bool) error {
 	if settings != "" {
 		settings += ";"
+	}
+	if err := endLimits(ctx, conn); err != nil {
+		return err
 	}
 	results, err := conn.Exec(ctx, always+settings+look).ReadAll()
 	if err != nil {

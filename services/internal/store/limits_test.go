@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/schema"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
@@ -49,6 +50,26 @@ func TestNoLimitOfOthersHolds(t *testing.T) {
 	}
 	if _, err := EnsurePartitions(t.Context(), config(db, db.Writer)); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNoLimitHoldsOfTheFirstStatement: that which ends the limits is under them itself.
+func TestNoLimitHoldsOfTheFirstStatement(t *testing.T) {
+	db := testbed.Postgres(t)
+	admin := db.Connect(t, db.Admin)
+	for _, login := range []testbed.Login{db.Writer, db.Owner} {
+		for _, name := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"} {
+			exec(t, admin, fmt.Sprintf("ALTER ROLE %s IN DATABASE %q SET %s = '1ms'", login.Name, db.Name, name))
+		}
+	}
+	for range 10 {
+		if err := Check(t.Context(), config(db, db.Writer), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store(t, newWriter(t, db), false, newEvent(7, "user_action"))
+	if _, err := schema.Version(t.Context(), db.ConnConfig(db.Owner)); err != nil {
+		t.Errorf("migrate: %v", err)
 	}
 }
 
