@@ -18,32 +18,53 @@ const pooledKey = "trailpost pooled"
 // poolerTimeout is how long the question may take: a pool of sessions may have no second one.
 const poolerTimeout = 2 * time.Second
 
+// questions is how often it is asked.
+const questions = 3
+
 // refusePooler returns an ErrPooled where conn's session is not its own: settings and prepared statements are then somebody else's a
 // moment later, and two clients are granted one lock.
 //
-// A pooler names another process than the one that answers. It pools transactions when a second connection, beside the first, is answered
-// by the same one.
+// A pooler names another process than the one that answers. It pools transactions when one connection is answered by different processes,
+// as by a pool that hands out its sessions in turn (PgBouncer's server_round_robin), or two by the same, as by one that takes the
+// session that was used last.
 func refusePooler(ctx context.Context, cc *pgx.ConnConfig, conn *pgx.Conn) error {
 	if conn.PgConn().CustomData()[pooledKey] == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, poolerTimeout)
+	first, err := backend(ctx, conn)
+	if err != nil {
+		return err
+	}
+	pooled := fmt.Errorf("%w, at %s:%d: connect to PostgreSQL itself, or to a pool with pool_mode=session", ErrPooled, cc.Host, cc.Port)
+	for range questions { // other clients may come between
+		again, err := backend(ctx, conn)
+		if err != nil {
+			return err
+		}
+		if again != first {
+			return pooled
+		}
+	}
+	limited, cancel := context.WithTimeout(ctx, poolerTimeout)
 	defer cancel()
 	cc = cc.Copy()
 	cc.ValidateConnect = nil
-	second, err := pgx.ConnectConfig(ctx, cc)
+	second, err := pgx.ConnectConfig(limited, cc)
 	if err != nil {
 		return nil //nolint:nilerr // there is no second session: each connection has one of its own
 	}
 	defer func() { _ = second.Close(context.WithoutCancel(ctx)) }()
-	for range 3 { // other clients may come between
-		a, errA := backend(ctx, conn)
-		b, errB := backend(ctx, second)
-		if err := errors.Join(errA, errB); err != nil {
+	for range questions {
+		again, err := backend(ctx, conn)
+		if err != nil {
+			return err
+		}
+		other, err := backend(limited, second)
+		if err != nil {
 			return nil //nolint:nilerr // as above
 		}
-		if a == b {
-			return fmt.Errorf("%w, at %s:%d: connect to PostgreSQL itself, or to a pool with pool_mode=session", ErrPooled, cc.Host, cc.Port)
+		if again != first || again == other {
+			return pooled
 		}
 	}
 	return nil

@@ -12,12 +12,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/trailpost/trailpost/services/internal/durable"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-// pgbouncer runs Debian's before a database and returns its port.
-func pgbouncer(t *testing.T, db testbed.DB, mode string) uint16 {
+// pgbouncer runs Debian's before a database, with more lines of settings, and returns its port.
+func pgbouncer(t *testing.T, db testbed.DB, mode string, more ...string) uint16 {
 	t.Helper()
 	program, err := osexec.LookPath("pgbouncer")
 	if err != nil {
@@ -36,7 +38,7 @@ func pgbouncer(t *testing.T, db testbed.DB, mode string) uint16 {
 	_ = listener.Close()
 	quoted := func(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
 	settings := fmt.Sprintf("[databases]\n%s = host=%s port=%d\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = %d\nunix_socket_dir =\n"+
-		"auth_type = scram-sha-256\nauth_file = %s/users\npool_mode = %s\nignore_startup_parameters = extra_float_digits\n", db.Name, db.Host, db.Port, port, dir, mode)
+		"auth_type = scram-sha-256\nauth_file = %s/users\npool_mode = %s\nignore_startup_parameters = extra_float_digits\n%s\n", db.Name, db.Host, db.Port, port, dir, mode, strings.Join(more, "\n"))
 	for name, content := range map[string]string{"ini": settings, "users": quoted(db.Writer.Name) + " " + quoted(db.Writer.Password) + "\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
@@ -99,5 +101,52 @@ func TestPooler(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// TestWarmPooler: one that hands out its sessions in turn gives two clients different ones, and one client, too.
+func TestWarmPooler(t *testing.T) {
+	db := testbed.Postgres(t)
+	for _, size := range []int{1, 2, 3, 4, 7} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			cfg := config(db, db.Writer)
+			cfg.Host, cfg.Port = "127.0.0.1", pgbouncer(t, db, "transaction", "server_round_robin = 1", fmt.Sprintf("default_pool_size = %d", size))
+			warm(t, cfg, size)
+			for range 5 {
+				if err := Check(t.Context(), cfg, false); !errors.Is(err, durable.ErrPooled) {
+					t.Errorf("got %v", err)
+				}
+			}
+		})
+	}
+	t.Run("session", func(t *testing.T) {
+		cfg := config(db, db.Writer)
+		cfg.Host, cfg.Port = "127.0.0.1", pgbouncer(t, db, "session", "server_round_robin = 1", "default_pool_size = 4")
+		warm(t, cfg, 4)
+		for range 5 {
+			if err := Check(t.Context(), cfg, false); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// warm has a pooler open as many sessions, by as many transactions at once.
+func warm(t *testing.T, cfg Config, sessions int) {
+	t.Helper()
+	cc, err := cfg.ConnConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range sessions {
+		conn, err := pgx.ConnectConfig(t.Context(), cc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		exec(t, conn, "BEGIN", pgx.QueryExecModeSimpleProtocol)
+		defer func() { // in order, so that the pooler keeps the session
+			exec(t, conn, "ROLLBACK", pgx.QueryExecModeSimpleProtocol)
+			_ = conn.Close(t.Context())
+		}()
 	}
 }
