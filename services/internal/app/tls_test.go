@@ -209,9 +209,11 @@ func (s *secured) testMigrate(t *testing.T) {
 		t.Errorf("migrate up: exit code %d: %s", code, output)
 	}
 	otherCA := s.write("other-ca.crt", authority.New(t, "somebody else's").PEM())
-	code, output := st.command("migrate", []string{"up", "--wait=1m"}, "DATABASE_SSLROOTCERT="+otherCA)
-	if code != 1 || !strings.Contains(output, "no authority in DATABASE_SSLROOTCERT") {
-		t.Errorf("migrate up, by another authority: exit code %d: %s", code, output)
+	for _, args := range [][]string{{"up", "--wait=1m"}, {"version"}} {
+		code, output := st.command("migrate", args, "DATABASE_SSLROOTCERT="+otherCA)
+		if code != 1 || !strings.Contains(output, "no authority in DATABASE_SSLROOTCERT") {
+			t.Errorf("migrate %v, by another authority: exit code %d: %s", args, code, output)
+		}
 	}
 }
 

@@ -134,7 +134,7 @@ func version(s source) *cobra.Command {
 			}
 			v, err := schema.Version(cmd.Context(), owner)
 			if err != nil {
-				return err
+				return store.Explain(err)
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "database %d\nnewest %d\n", v, schema.Newest())
 			return err
