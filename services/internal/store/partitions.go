@@ -12,14 +12,14 @@ import (
 
 // EnsurePartitions makes the partitions of the months from the last to the third from now where they are missing, and
 // moves events that waited for theirs in the default partition. It returns how many it made. Call it at the start and then every few hours, from
-// any number of consumers. On a busy system it may fail with 55P03, which is Transient: come again. In a database that the
-// trail does not belong to it fails with ErrRestored.
+// any number of consumers. On a busy system it may fail with 55P03, which is Transient, and names who is in the way: come again. In a
+// database that the trail does not belong to it fails with ErrRestored.
 func EnsurePartitions(ctx context.Context, cfg Config) (made int, err error) {
 	err = askHome(ctx, cfg, func(conn *pgx.Conn) error {
 		// The locks that it needs are free before anybody waits for a standby, which may be away: Settle waits.
 		const question = "SELECT n FROM set_config('synchronous_commit', 'off', true), public.ensure_partitions() n"
 		if err := conn.QueryRow(ctx, question).Scan(&made); err != nil {
-			return err
+			return nameHolders(ctx, conn, err)
 		}
 		return durable.Settle(ctx, conn)
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -195,15 +196,33 @@ func TestEnsurePartitionsGivesWay(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	bystander, err := db.Connect(t, db.Owner).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As a writer's.
+	if _, err := bystander.Exec(t.Context(), "LOCK TABLE ONLY log_events IN ROW EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
 	report, err := db.Connect(t, db.Reader).Begin(t.Context())
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := report.Exec(t.Context(), "SET application_name = 'a \"long\" report'"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := report.Exec(t.Context(), "SELECT count(*) FROM log_events"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := EnsurePartitions(t.Context(), cfg); SQLState(err) != "55P03" || Classify(err) != Transient {
+	_, err = EnsurePartitions(t.Context(), cfg)
+	if SQLState(err) != "55P03" || Classify(err) != Transient {
 		t.Errorf("beside a long report: %v (class %v), want 55P03", err, Classify(err))
+	}
+	if name := fmt.Sprintf("in use by pid %d (%s, %q)", report.Conn().PgConn().PID(), db.Reader.Name, `a "long" report`); err == nil || !strings.HasSuffix(err.Error(), name) {
+		t.Errorf("%v, want who holds the lock, and nobody else: %s", err, name)
+	}
+	if err := bystander.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	store(t, w, false, newEvent(1, "user_action")) // writers go on
 	if err := report.Rollback(t.Context()); err != nil {
