@@ -26,7 +26,7 @@ type Config struct {
 }
 
 // Warnings are what is wrong with the settings and keeps nobody from starting: names such as PRODUCER_API_KEY_FILE, which begin as a
-// setting does and are none (those that Kubernetes sets for its Services aside), and values of OpenTelemetry's that others may know.
+// setting does or are nearly one, and are none (those that Kubernetes sets for its Services and RabbitMQ's own aside), and values of OpenTelemetry's that others may know.
 func (c *Config) Warnings() []Fault { return c.warnings }
 
 // LogWarnings has the log tell them.
