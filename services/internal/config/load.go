@@ -99,6 +99,13 @@ func (l *loader) set(f field) {
 		}
 	}
 	text = strings.TrimSpace(text)
+	unusable := text == "" || strings.ContainsFunc(text, unicode.IsControl)
+	if unusable && f.section == tracingSection {
+		text, read, unusable = l.passOver(f), parseTag, false
+		if text == "" {
+			return
+		}
+	}
 	value, err := read(f.value.Type(), text)
 	if err == nil {
 		f.value.Set(value)
@@ -106,7 +113,7 @@ func (l *loader) set(f field) {
 	switch {
 	case err != nil || !f.inBounds():
 		l.blame(f.name, "must be "+f.want()+serviceLinkHint(text))
-	case text == "" || strings.ContainsFunc(text, unicode.IsControl):
+	case unusable:
 		l.blame(f.name, "must not be blank or hold control characters")
 	case f.tag.Get("file") == "readable" && present && l.binary&f.usedBy != 0:
 		l.checkReadable(f.name, text)
@@ -147,7 +154,7 @@ func (l *loader) setSecret(f field) {
 		return
 	case inFile && used:
 		var err error
-		if text, err = readSecret(path); err != nil {
+		if text, err = ReadSecret(path); err != nil {
 			l.blame(f.name+fileSuffix, err.Error())
 			return
 		}
@@ -157,7 +164,7 @@ func (l *loader) setSecret(f field) {
 		text = f.tag.Get("envDefault")
 	}
 	switch {
-	case strings.ContainsRune(text, 0):
+	case strings.ContainsRune(text, 0) && f.section != tracingSection:
 		l.blameSecret(f.name, "must not hold a NUL byte") // both servers' protocols end or split it there
 	case text != "":
 		f.value.Set(reflect.ValueOf(NewSecret(text)))
@@ -166,8 +173,9 @@ func (l *loader) setSecret(f field) {
 	}
 }
 
-// readSecret returns a file's content without a byte-order mark and line breaks at its end, as RabbitMQ's prepare.sh in the chart does.
-func readSecret(path string) (string, error) {
+// ReadSecret returns a file's content without a byte-order mark and line breaks at its end, as RabbitMQ's prepare.sh in the chart does.
+// An empty file is an error. Errors do not name the file.
+func ReadSecret(path string) (string, error) {
 	file, err := os.Open(path) //nolint:gosec // the operator names it
 	if err != nil {
 		return "", fmt.Errorf("cannot be read: %s", reason(err))

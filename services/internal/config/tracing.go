@@ -101,7 +101,7 @@ func (l *loader) checkTracing(t *Tracing) {
 		l.known(&t.SamplerArg, "OTEL_TRACES_SAMPLER_ARG", "1", isRatio, "must be a number from 0 to 1")
 	}
 	if _, err := parsePairs(t.ResourceAttributes); err != nil {
-		l.warn("OTEL_RESOURCE_ATTRIBUTES", err.Error()+"; it is not used")
+		l.warn(resourceAttributes, err.Error()+"; "+sdkReadsIt)
 		t.ResourceAttributes = ""
 	}
 	for name, path := range map[string]string{certificate: t.Certificate, clientCertificate: t.ClientCertificate, clientKey: t.ClientKey} {
@@ -110,6 +110,33 @@ func (l *loader) checkTracing(t *Tracing) {
 		}
 	}
 	l.checkPair(clientCertificate, clientKey)
+}
+
+// tracingSection is the section of settings that keep nobody from starting.
+const tracingSection = "Tracing"
+
+// OpenTelemetry's library reads this one by itself, too, and can't be kept from it.
+const (
+	resourceAttributes = "OTEL_RESOURCE_ATTRIBUTES"
+	sdkReadsIt         = "what OpenTelemetry's library can read of it is used"
+)
+
+// passOver returns what is used in place of a value that is blank or holds control characters, and has that told to those who would
+// use it. The value may hold a password.
+func (l *loader) passOver(f field) (standard string) {
+	standard = f.tag.Get("envDefault")
+	if l.binary&f.usedBy == 0 {
+		return standard
+	}
+	instead := "it is not used"
+	switch {
+	case f.name == resourceAttributes:
+		instead = sdkReadsIt
+	case standard != "":
+		instead = standard + " is used"
+	}
+	l.warnSecret(f.name, "is blank or holds control characters; "+instead)
+	return standard
 }
 
 // known has a value that is none of ours told, and its default used.

@@ -90,3 +90,39 @@ func TestTracingWarns(t *testing.T) {
 		}
 	}
 }
+
+// A value that no program could use keeps nobody from starting either.
+func TestTracingBlank(t *testing.T) {
+	dir := t.TempDir()
+	headers := write(t, dir, "headers", "a=b\x00")
+	for _, c := range []struct {
+		setting string
+		on      bool
+		warns   string
+	}{
+		{"OTEL_RESOURCE_ATTRIBUTES=a=b,\nc=d", true, "OTEL_RESOURCE_ATTRIBUTES: is blank or holds control characters; what OpenTelemetry's library can read of it is used"},
+		{"OTEL_TRACES_SAMPLER= ", true, "OTEL_TRACES_SAMPLER: is blank or holds control characters; parentbased_always_on is used"},
+		{"OTEL_EXPORTER_OTLP_TIMEOUT=\t", true, "OTEL_EXPORTER_OTLP_TIMEOUT: is blank or holds control characters; 10000 is used"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT= ", false, "OTEL_EXPORTER_OTLP_ENDPOINT: is blank or holds control characters; it is not used"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://u:hunter2@c\n", false, "OTEL_EXPORTER_OTLP_ENDPOINT: must be an http or https URL"}, // trimmed
+		{"OTEL_EXPORTER_OTLP_ENDPOINT=http://u:hunter2@c\n/", false, "OTEL_EXPORTER_OTLP_ENDPOINT: is blank or holds"},
+		{"OTEL_EXPORTER_OTLP_CERTIFICATE= ", true, "OTEL_EXPORTER_OTLP_CERTIFICATE: is blank or holds"},
+		{"OTEL_SERVICE_NAME=\x01", true, "OTEL_SERVICE_NAME: is blank or holds"},
+		{"OTEL_EXPORTER_OTLP_HEADERS_FILE=" + headers, true, "OTEL_EXPORTER_OTLP_HEADERS: holds a value with control characters; it is not used"},
+	} {
+		cfg := load(t, ForConsumer, "DATABASE_PASSWORD=x", "OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318", c.setting)
+		warnings := cfg.Warnings()
+		if len(warnings) != 1 || !strings.HasPrefix(warnings[0].String(), c.warns) || strings.Contains(warnings[0].String(), "hunter2") {
+			t.Errorf("%q: warnings %q, want %q", c.setting, warnings, c.warns)
+		}
+		if cfg.Tracing.On() != c.on || c.on && (cfg.Tracing.Sampler != "parentbased_always_on" || cfg.Tracing.Wait() != 10*time.Second) {
+			t.Errorf("%q: %+v", c.setting, cfg.Tracing)
+		}
+	}
+	for _, off := range [][]string{{"OTEL_SDK_DISABLED=true"}, {}} {
+		load(t, ForProducer, append(off, "OTEL_RESOURCE_ATTRIBUTES=a=b,\nc=d", "OTEL_TRACES_SAMPLER= ")...)
+	}
+	if w := load(t, ForMigrate, "MIGRATE_DATABASE_PASSWORD=x", "OTEL_TRACES_SAMPLER= ").Warnings(); len(w) > 0 {
+		t.Errorf("migrate, which traces nothing, warns: %q", w)
+	}
+}

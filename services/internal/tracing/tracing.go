@@ -60,11 +60,15 @@ func Start(s Settings, log *slog.Logger) (*Tracing, error) {
 	client := newClient(s)
 	exporter := &quiet{SpanExporter: otlptrace.NewUnstarted(client), log: log}
 	t := &Tracing{client: client, log: log}
+	// The library reads the environment by itself, though its values are not used, and would write on standard error what is wrong
+	// there. Package config has warned of it.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Debug("OpenTelemetry's library passes over a setting", "error", err) }))
 	t.provider = sdk.NewTracerProvider(
 		sdk.WithBatcher(exporter), // its queue and pace are OTEL_BSP_…, which the SDK reads
 		sdk.WithSampler(sampler),
 		sdk.WithResource(newResource(s)),
 	)
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("OpenTelemetry's library has trouble", "error", err) }))
 	t.tracer = tracer(t.provider)
 	log.Info("traces are sent", "sampler", name)
 	return t, nil

@@ -2,11 +2,16 @@ package tracing
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"log"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	"go.opentelemetry.io/otel"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -99,5 +104,26 @@ func TestLogLinesNameTheirTrace(t *testing.T) {
 	lines := strings.Split(out.String(), "\n")
 	if !strings.HasSuffix(lines[0], "service=test trace_id=0af7651916cd43dd8448eb211c80319c span_id=b7ad6b7169203331") || strings.Contains(lines[1], "trace_id") {
 		t.Errorf("got\n%s", out.String())
+	}
+}
+
+// OpenTelemetry's library has no lines of its own on standard error: its words are the log's.
+func TestTheLibrarySpeaksInTheLog(t *testing.T) {
+	t.Setenv("OTEL_TRACES_SAMPLER", "jaeger_remote")
+	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "a")
+	var raw, told bytes.Buffer
+	log.SetOutput(&raw)
+	t.Cleanup(func() { log.SetOutput(os.Stderr) })
+	on, err := Start(Settings{URL: "http://localhost:1/v1/traces", Service: "test"}, slog.New(slog.NewTextHandler(&told, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { on.Shutdown(context.Background()) })
+	if raw.Len() > 0 || strings.Contains(told.String(), "level=WARN") { // package config has warned of both
+		t.Errorf("standard error: %q, the log: %q", raw.String(), told.String())
+	}
+	otel.Handle(errors.New("of later"))
+	if raw.Len() > 0 || !strings.Contains(told.String(), "of later") {
+		t.Errorf("standard error: %q, the log: %q", raw.String(), told.String())
 	}
 }
