@@ -68,7 +68,7 @@ func (f field) want() string {
 	case bool:
 		return "true or false"
 	case Origins:
-		return "origins such as https://app.example.org, without a path, with commas between, or *"
+		return wantOrigins
 	case Networks:
 		return "addresses or networks such as 10.0.0.0/8, with commas between"
 	case LogLevel:

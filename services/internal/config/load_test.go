@@ -152,6 +152,7 @@ func TestFaults(t *testing.T) {
 			"PRODUCER_METRICS_PORT=8001", "PRODUCER_API_KEYS_FILE=/does/not/exist", "PRODUCER_RATE_LIMIT=-1", "PRODUCER_RATE_BURST=0",
 			"PRODUCER_TRUSTED_PROXIES=10.0.0.0/33", "PRODUCER_CORS_ORIGINS=https://app.example.org/path", "PRODUCER_IDLE_TIMEOUT=0",
 		}},
+		{"no origins", ForProducer, []string{"PRODUCER_CORS_ORIGINS=,"}},
 		{"tracing's files", ForProducer, []string{
 			"OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318", "OTEL_EXPORTER_OTLP_CERTIFICATE=/does/not/exist", "OTEL_EXPORTER_OTLP_CLIENT_KEY=" + empty,
 		}},

@@ -23,6 +23,7 @@ func (l *loader) checkTogether(cfg *Config) {
 	l.checkDatabase(cfg)
 	l.checkPair("PRODUCER_TLS_CERT_FILE", "PRODUCER_TLS_KEY_FILE")
 	l.checkTracing(&cfg.Tracing)
+	l.checkOrigins(cfg.Producer.CORSOrigins)
 	if p := cfg.Producer; p.MetricsPort != 0 && p.MetricsPort == p.Port {
 		l.blame("PRODUCER_METRICS_PORT", "must be another port than PRODUCER_PORT, or none")
 	}

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"math"
 	"net/netip"
-	"net/url"
 	"reflect"
 	"strconv"
 	"strings"
@@ -77,31 +76,6 @@ func (b *ByteSize) UnmarshalText(text []byte) error {
 		return nil
 	}
 	return errSyntax
-}
-
-// Origins is a list of origins (RFC 6454: scheme, host and port, if it is not the scheme's) with commas between, or *.
-type Origins string
-
-// UnmarshalText keeps a list that can be read.
-func (o *Origins) UnmarshalText(text []byte) error {
-	for _, origin := range Origins(text).List() {
-		u, err := url.Parse(origin)
-		if origin != "*" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != origin || strings.Contains(origin, "*")) {
-			return errSyntax
-		}
-	}
-	*o = Origins(text)
-	return nil
-}
-
-// List returns them one by one.
-func (o Origins) List() (list []string) {
-	for origin := range strings.SplitSeq(string(o), ",") {
-		if origin = strings.TrimSpace(origin); origin != "" {
-			list = append(list, origin)
-		}
-	}
-	return list
 }
 
 // Networks is a list of addresses and networks (10.0.0.0/8) with commas between.
