@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -50,16 +49,16 @@ func selfTest() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var key []byte
+		var key string
 		if keyFile != "" {
-			if key, err = os.ReadFile(keyFile); err != nil { //nolint:gosec // where whoever calls it says
-				return fmt.Errorf("read the API key: %w", err)
+			if key, err = config.ReadSecret(keyFile); err != nil {
+				return fmt.Errorf("read the API key: --key-file %w", err)
 			}
 		}
 		ctx, cancel := within(cmd.Context(), timeout)
 		defer cancel()
 		start := time.Now()
-		id, err := app.SelfTest(ctx, cfg, strings.TrimSuffix(producer, "/"), strings.TrimSpace(string(key)))
+		id, err := app.SelfTest(ctx, cfg, strings.TrimSuffix(producer, "/"), strings.TrimSpace(key))
 		if err != nil {
 			return err
 		}
