@@ -14,24 +14,34 @@ def seconds(retry_after):
         if retry_after.isdigit():
             return min(int(retry_after), 30)
         return min(calendar.timegm(email.utils.parsedate(retry_after)) - time.time(), 30)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0
 
 
+class NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None  # so that it is an HTTPError: the page it leads to takes no events
+
+
+opener = urllib.request.build_opener(NoRedirects)
+
+
 def log(event, url="http://localhost:8001/log", attempts=10):
-    """Returns once the event is safe; raises if it never can be, or after the last attempt."""
+    """Returns the event's id once it is safe; raises if it never can be, or after the last attempt."""
     body = json.dumps({"event_id": uuid7(), **event}).encode()  # one id for all attempts
     for attempt in range(attempts):
         request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
         after = 0
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return json.load(answer)
+            with opener.open(request, timeout=30) as answer:
+                if answer.status != 202:  # a proxy's page
+                    raise urllib.error.HTTPError(url, answer.status, "not accepted", answer.headers, answer)
+                return json.load(answer)["event_id"]
         except urllib.error.HTTPError as error:
             if error.code not in (408, 425, 429, 500, 502, 503, 504) or attempt == attempts - 1:
                 raise
             after = seconds(error.headers.get("Retry-After", ""))
-        except (OSError, http.client.HTTPException):  # no answer, or half of one
+        except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):  # no answer, or not all of it
             if attempt == attempts - 1:
                 raise
         backoff = min(2**attempt, 30) * random.uniform(0.5, 1)

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 log() { # returns once the event is safe; fails if it never can be, or after ten attempts
-  local answer code attempt wait='def after: $answer | capture("\nretry-after: *(?<at>[^\r\n]+)"; "i").at
+  local answer code attempt wait='def after: capture("\nretry-after: *(?<at>[^\r\n]+)"; "i").at
       | tonumber? // (strptime("%a, %d %b %Y %H:%M:%S GMT") | mktime - now);
     [([$backoff * (1 + $random) / 2, (try after catch 0) + $random] | max), 30] | min'
   for attempt in {0..9}; do
@@ -11,12 +11,12 @@ log() { # returns once the event is safe; fails if it never can be, or after ten
       -H "Content-Type: application/json" -d "$1") || answer=$'\nno answer'
     code=${answer##*$'\n'}
     case $code in
-      202) return ;;
+      202) jq -ne 'input.event_id' <<<"${answer##*$'\r\n\r\n'}" &>/dev/null && return ;; # the whole answer
       408 | 425 | 429 | 500 | 502 | 503 | 504 | 'no answer') ;;
       *) break ;;
     esac
-    [ "$attempt" = 9 ] || sleep "$(jq -n --arg answer "$answer" --argjson random "0.$RANDOM" \
-      --argjson backoff $((attempt < 5 ? 2 ** attempt : 30)) "$wait")"
+    [ "$attempt" = 9 ] || sleep "$(jq -Rs --argjson random "0.$RANDOM" \
+      --argjson backoff $((attempt < 5 ? 2 ** attempt : 30)) "$wait" <<<"$answer")"
   done
   echo "$answer" >&2
   return 1

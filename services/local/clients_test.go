@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,18 +22,22 @@ import (
 
 // mood is what a proxy does once, instead of its work.
 type mood struct {
-	status int // what it answers; 0: it drops the connection
-	after  int // or rather, it drops it when it has passed the request on, and so many bytes of the answer's back; -1: before
+	status int    // what it answers; 0: it drops the connection
+	after  int    // or rather, it drops it when it has passed the request on, and so many bytes of the answer's back
+	cut    bool   // and that answer is of HTTP/1.0, with no length: it ends where the connection does
+	body   string // what it answers with a status; "": a page
 
 	retryAfter string        // seconds, or junk; "": none
 	date       time.Duration // from now, which is sent as a date; 0: none
 	least      float64       // seconds that the client then waits at least; 0: as long as it likes
 }
 
-func (m mood) String() string { return fmt.Sprintf("%d %q %s", m.status, m.retryAfter, m.date) }
+func (m mood) String() string {
+	return fmt.Sprintf("%d %q %q %s, after %d", m.status, m.body, m.retryAfter, m.date, m.after)
+}
 
-// transient are moods that a client has to get over, one fewer than it has attempts.
-var transient = []mood{
+// transient are moods that a client has to get over, of each list one fewer than it has attempts.
+var transient = [][]mood{{
 	{status: 408},
 	{status: 425, retryAfter: "7", least: 7},
 	{status: 429, retryAfter: "soon"},
@@ -41,11 +46,23 @@ var transient = []mood{
 	{status: 503, retryAfter: "3600", least: 30},
 	{status: 504, date: time.Hour, least: 30},
 	{after: 0},
-	{after: 100}, // last, since a client may go by the 202 alone
-}
+	{after: 100},
+}, {
+	{after: 30, cut: true},
+	{after: 0, cut: true},
+	{status: 202, body: "\n"},
+	{status: 202},
+	{status: 202, body: `{"status":"queued"}`},
+	{status: 503, retryAfter: "99999999999999999999", least: 30},
+	{status: 503, retryAfter: "Fri, 31 Dec 99999999999 23:59:59 GMT"},
+	{status: 503, retryAfter: "1", body: strings.Repeat("a long page ", 20_000), least: 1},
+}}
 
-// final are answers that no retry helps.
-var final = []mood{{status: 400}, {status: 401}, {status: 413}, {status: 422}}
+// final are answers that no retry helps. A page of a proxy's is no acceptance, and neither is what a redirect leads to.
+var final = []mood{
+	{status: 400}, {status: 401}, {status: 413}, {status: 422},
+	{status: 200}, {status: 200, body: `{"status":"maintenance"}`}, {status: 302}, {status: 307},
+}
 
 // proxy is one before a producer. It does its work when it has had all of its moods.
 type proxy struct {
@@ -72,6 +89,14 @@ func (p *proxy) seen() []string {
 }
 
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/log" { // whoever follows a redirect is told what an accepted event is
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.ids = append(p.ids, "at "+r.URL.Path)
+		w.WriteHeader(http.StatusAccepted)
+		_, _ = io.WriteString(w, `{"event_id":"01936f3e-8a00-7c1d-9b2e-3f4a5b6c7d8e"}`)
+		return
+	}
 	body, err := io.ReadAll(r.Body)
 	var event struct {
 		ID string `json:"event_id"`
@@ -94,15 +119,18 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if value != "" {
 			w.Header().Set("Retry-After", value)
 		}
+		if m.status/100 == 3 {
+			w.Header().Set("Location", "/sign-in")
+		}
 		w.WriteHeader(m.status)
-		_, _ = io.WriteString(w, "<html>as proxies say it\r\n</html>")
+		_, _ = io.WriteString(w, cmp.Or(m.body, "<html>as proxies say it\r\n</html>"))
 		return
 	}
-	p.pass(w, body, m.after)
+	p.pass(w, body, m.after, m.cut)
 }
 
 // pass passes a request on, and at most so many bytes of the answer's body back.
-func (p *proxy) pass(w http.ResponseWriter, body []byte, most int) {
+func (p *proxy) pass(w http.ResponseWriter, body []byte, most int, cut bool) {
 	answer, err := http.Post(p.upstream+"/log", "application/json", bytes.NewReader(body))
 	if err != nil {
 		p.t.Error(err)
@@ -112,6 +140,16 @@ func (p *proxy) pass(w http.ResponseWriter, body []byte, most int) {
 	text, err := io.ReadAll(answer.Body)
 	if err != nil || answer.StatusCode != http.StatusAccepted {
 		p.t.Errorf("the producer answered %s, %v: %s", answer.Status, err, text)
+	}
+	if cut {
+		connection, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			p.t.Error(err)
+			return
+		}
+		_, _ = fmt.Fprintf(connection, "HTTP/1.0 202 Accepted\r\nContent-Type: application/json\r\n\r\n%s", text[:most])
+		_ = connection.Close()
+		return
 	}
 	if most == 0 {
 		panic(http.ErrAbortHandler)
@@ -148,25 +186,28 @@ func checkClients(t *testing.T, producer string, rows func(id string) string) {
 			return p.seen(), slept, err
 		}
 
-		requests, slept, err := try(transient...)
-		if err != nil || len(requests) < len(transient) || len(slept) != len(requests)-1 {
-			t.Errorf("%s: %d requests, slept %v: %v", language, len(requests), slept, err)
-			continue
-		}
-		for i, m := range transient[:len(slept)] {
-			backoff := min(float64(int(1)<<i), 30)
-			least, most := max(m.least, backoff/2), 30.0
-			if m.least == 0 {
-				most = min(backoff+1, most)
+		for _, moods := range transient {
+			requests, slept, err := try(moods...)
+			if err != nil || len(requests) != len(moods)+1 || len(slept) != len(moods) {
+				t.Errorf("%s: %d requests, slept %v: %v", language, len(requests), slept, err)
+				continue
 			}
-			if slept[i] < least || slept[i] > most {
-				t.Errorf("%s: slept %.3f s after %s, want %.1f to %.1f", language, slept[i], m, least, most)
+			for i, m := range moods {
+				backoff := min(float64(int(1)<<i), 30)
+				least, most := max(m.least, backoff/2), 30.0
+				if m.least == 0 {
+					most = min(backoff+1, most)
+				}
+				if slept[i] < least || slept[i] > most {
+					t.Errorf("%s: slept %.3f s after %.200s, want %.1f to %.1f", language, slept[i], m, least, most)
+				}
 			}
+			id := requests[0]
+			if id == "" || slices.ContainsFunc(requests, func(other string) bool { return other != id }) {
+				t.Errorf("%s: the ids %q", language, requests)
+			}
+			waitFor(t, "what the "+language+" client sends is one row", func() bool { return rows(id) == "1" })
 		}
-		if id := requests[0]; id == "" || slices.ContainsFunc(requests, func(other string) bool { return other != id }) {
-			t.Errorf("%s: the ids %q", language, requests)
-		}
-		waitFor(t, "what the "+language+" client sends is one row", func() bool { return rows(requests[0]) == "1" })
 
 		for _, m := range final {
 			if requests, slept, err := try(m); err == nil || len(requests) != 1 || len(slept) > 0 {

@@ -4,6 +4,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -26,7 +27,11 @@ func Log(url string, event map[string]any) error {
 	if err != nil {
 		return err
 	}
-	client := http.Client{Timeout: 30 * time.Second}
+	client := http.Client{
+		Timeout: 30 * time.Second,
+		// The page that a redirect leads to takes no events.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	for attempt := 0; ; attempt++ {
 		again, after, err := post(&client, url, body)
 		if !again || attempt == 9 {
@@ -45,19 +50,25 @@ func post(client *http.Client, url string, body []byte) (again bool, after time.
 		return true, 0, err
 	}
 	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
 	switch answer.StatusCode {
 	case http.StatusAccepted:
-		return false, 0, nil
+		var accepted struct {
+			ID string `json:"event_id"`
+		}
+		if err == nil && json.Unmarshal(text, &accepted) == nil && accepted.ID != "" {
+			return false, 0, nil
+		}
+		again = true // not the whole answer
 	case 408, 425, 429, 500, 502, 503, 504:
 		again, after = true, retryAfter(answer.Header.Get("Retry-After"))
 	}
-	text, _ := io.ReadAll(answer.Body)
 	return again, after, fmt.Errorf("%s: %s", answer.Status, text)
 }
 
 // retryAfter reads a number of seconds or a date; 0 if it is neither.
 func retryAfter(value string) time.Duration {
-	if seconds, err := strconv.Atoi(value); err == nil {
+	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
 		return time.Duration(min(seconds, 30)) * time.Second
 	}
 	if date, err := http.ParseTime(value); err == nil {
