@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
 )
 
 const (
@@ -20,7 +22,7 @@ const (
 )
 
 // place is where the n-th export of a month is; n counts from 1. There is a second when events came after the month
-// had been dropped, and made it anew.
+// had been dropped, and had it made again, or when it had been attached again meanwhile.
 type place struct {
 	dir  string
 	base string
@@ -118,19 +120,12 @@ func (p place) month() Month {
 }
 
 // exportsOf lists the places in a directory that have a file of a month's export, first to last, and the place of the
-// next: numbered behind all that are in the directory or in retired_months, whose files may have been moved elsewhere,
-// where nothing may ever be written over them.
+// next: numbered behind all that are in the directory, and behind the last name that may have been used before, by a
+// file that was moved elsewhere, where nothing may ever be written over it.
 func (s *Session) exportsOf(ctx context.Context, dir string, m Month) (there []place, next place, err error) {
-	var retired []string
-	const known = "SELECT coalesce(array_agg(export), '{}') FROM public.retired_months WHERE month = $1 AND export IS NOT NULL"
-	if err := s.conn.QueryRow(ctx, known, m.Start()).Scan(&retired); err != nil {
+	last, err := s.lastUsed(ctx, m)
+	if err != nil {
 		return nil, next, err
-	}
-	last := 0
-	for _, name := range retired {
-		if n, ok := numberOf(strings.TrimSuffix(name, fileSuffix), m); ok {
-			last = max(last, n)
-		}
 	}
 	found, err := places(dir, []Month{m})
 	if err != nil {
@@ -156,6 +151,30 @@ func (s *Session) exportsOf(ctx context.Context, dir string, m Month) (there []p
 		there = append(there, placeOf(dir, m, n))
 	}
 	return there, placeOf(dir, m, last+1), nil
+}
+
+// lastUsed is the number of the last export that may have been made of a month's table while it was detached before. Each
+// time ended in a row of retired_months or of attached_months. An export that was made before an attach, or before a drop
+// without one, is recorded nowhere: so each time counts for a name, whether it was used or not.
+func (s *Session) lastUsed(ctx context.Context, m Month) (last int, err error) {
+	const ends = `
+		SELECT export FROM (
+			SELECT dropped_at, coalesce(export, '') FROM public.retired_months WHERE month = $1
+			UNION ALL SELECT attached_at, '' FROM public.attached_months WHERE month = $1
+		) ends (ended_at, export) ORDER BY ended_at`
+	rows, err := s.conn.Query(ctx, ends, m.Start())
+	if err != nil {
+		return 0, err
+	}
+	var export string
+	_, err = pgx.ForEachRow(rows, []any{&export}, func() error {
+		last++
+		if n, ok := numberOf(strings.TrimSuffix(export, fileSuffix), m); ok {
+			last = max(last, n)
+		}
+		return nil
+	})
+	return last, err
 }
 
 // exists reports whether there is a file.

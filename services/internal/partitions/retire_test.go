@@ -188,6 +188,47 @@ func TestMovedAway(t *testing.T) {
 	}
 }
 
+// TestMovedAwayAndAttached: an export after which the month was attached again, or dropped without an export, keeps its
+// name, too, though retired_months does not have it.
+func TestMovedAwayAndAttached(t *testing.T) { inBothWays(t, testMovedAwayAndAttached) }
+
+func testMovedAwayAndAttached(t *testing.T) {
+	db := testbed.Postgres(t)
+	m := old(14)
+	makeMonth(t, db, m, 5)
+	s, w, dir, archive := open(t, db, Options{}), writer(t, db), t.TempDir(), t.TempDir()
+	const attach, drop, lose = "attach", "drop", "lose"
+	for _, end := range []string{attach, attach, drop, attach, lose, attach, drop, ""} {
+		must[[]Month](t)(s.Detach(t.Context(), year))
+		must[[]Manifest](t)(s.Export(t.Context(), dir))
+		if end == drop {
+			must[[]Month](t)(s.Drop(t.Context(), dir))
+		}
+		for name := range strings.FieldsSeq(files(t, dir)) {
+			if err := os.Link(filepath.Join(dir, name), filepath.Join(archive, name)); err != nil { // which a name that is taken refuses
+				t.Errorf("archiving: %v", err)
+			}
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{late(m.Start().Add(time.Hour))}, false))
+		switch end {
+		case attach:
+			must[[]Attachment](t)(s.Attach(t.Context()))
+		case lose:
+			must[[]Month](t)(s.DropWithoutExport(t.Context(), m))
+		}
+		must[int](t)(s.Ensure(t.Context(), 3))
+	}
+	if got := len(strings.Fields(files(t, archive))); got != 2*8 {
+		t.Errorf("the archive has %d files, want 16: %s", got, files(t, archive))
+	}
+	if _, err := os.Stat(placeOf(archive, m, 8).file()); err != nil {
+		t.Error("the names have gaps:", err)
+	}
+}
+
 // base0 is a place without a suffix.
 func (p place) base0() string { return filepath.Join(p.dir, p.base) }
 
