@@ -25,6 +25,9 @@ import (
 //  4. The former default partition, formerDefault, is private now. It is held against the trail row by row, what conflicts
 //     is set aside, and it is dropped, in one transaction.
 //
+// Views, foreign keys and the like that name the default partition would go on with the former one. So there is no exchange while there
+// are such: 3 looks once more, with its locks. Those that name the former one after 3 keep 4 from dropping it, and from nothing else.
+//
 // Before 3, all that is left of a process that was killed is copies, of which the next attach makes use, and which undo takes
 // back before the month is exported otherwise. After 3, whatever comes next does 4 first.
 const (
@@ -42,6 +45,16 @@ var sliceRows = 5000
 const restRows = 1000
 
 func (s *Session) exchange(ctx context.Context, m Month, columns columnList) (a Attachment, err error) {
+	if err := s.requireExchangeable(ctx); err != nil {
+		return a, err
+	}
+	why, err := s.dropKept(ctx)
+	if err == nil && why != "" {
+		err = fmt.Errorf("log_events_default is large and has to be exchanged for a new table, and %s, which was exchanged before, has to be dropped first: %s", formerDefault, why)
+	}
+	if err != nil {
+		return a, err
+	}
 	ensure, err := s.holdEnsure(ctx)
 	if err != nil {
 		return a, err
@@ -66,6 +79,11 @@ func (s *Session) exchange(ctx context.Context, m Month, columns columnList) (a 
 			return err
 		}
 		_, err := s.conn.PgConn().Exec(ctx, c.swap()).ReadAll()
+		if isDependedOn(err) { // since a moment ago
+			if named := s.requireExchangeable(ctx); named != nil {
+				return named
+			}
+		}
 		return err
 	})
 	if err != nil {
@@ -129,7 +147,7 @@ func (s *Session) makeNext(ctx context.Context, m Month, columns columnList) err
 		if same && of == m {
 			return nil
 		}
-		if _, err := s.conn.Exec(ctx, "DROP TABLE "+qualified(nextDefault)); err != nil {
+		if err := s.dropNext(ctx); err != nil {
 			return err
 		}
 	}
@@ -138,6 +156,15 @@ func (s *Session) makeNext(ctx context.Context, m Month, columns columnList) err
 		_, err := s.conn.PgConn().Exec(ctx, statements).ReadAll()
 		return err
 	})
+}
+
+// dropNext drops copies that nobody uses.
+func (s *Session) dropNext(ctx context.Context) error {
+	if err := s.requireDroppable(ctx, nextDefault); err != nil {
+		return err
+	}
+	_, err := s.conn.Exec(ctx, "DROP TABLE "+qualified(nextDefault))
+	return err
 }
 
 // bounds says of an event_id that it is of no month that is attached, nor of this one. PostgreSQL proves from it that the table
@@ -319,7 +346,8 @@ func (c *copying) tidy(ctx context.Context) {
 // swap is the one transaction: in one message, as detachment is, and, as that one, it does not have others wait until the
 // disk or a standby has it. What is lost with it, in a crash, is the exchange.
 func (c *copying) swap() string {
-	return strings.NewReplacer("$since", fmt.Sprint(c.since), "$purpose", purpose+c.month.String()).
+	return strings.NewReplacer("$since", fmt.Sprint(c.since), "$purpose", purpose+c.month.String(),
+		"$dependents", namesOf("log_events_default", exchangeRefused...)).
 		Replace(replace(exchangement, c.month, c.columns))
 }
 
@@ -329,6 +357,13 @@ SET LOCAL statement_timeout = '200ms';
 SET LOCAL synchronous_commit = off;
 LOCK TABLE ONLY public.log_events, ONLY public.log_events_default, ONLY $month, ONLY public.` + nextDefault + ` IN ACCESS EXCLUSIVE MODE;
 SET LOCAL statement_timeout = '400ms';
+DO $do$
+BEGIN
+    IF ($dependents) IS NOT NULL THEN
+        RAISE dependent_objects_still_exist USING MESSAGE = 'something depends on log_events_default';
+    END IF;
+END
+$do$;
 SET LOCAL enable_seqscan = off;
 WITH d AS MATERIALIZED (
     SELECT $columns FROM ONLY public.log_events_default WHERE tx >= $since

@@ -11,15 +11,19 @@ import (
 )
 
 // reconcile holds the former default partition against the trail, row by row, sets aside what conflicts, writes down what
-// became of the month's late events, and drops it, in one transaction.
+// became of the month's late events, and drops it, in one transaction. Where others depend on it by then, all is done but the
+// dropping, and no other command has to wait for it.
 func (s *Session) reconcile(ctx context.Context, m Month) (a Attachment, err error) {
 	columns, err := s.columns(ctx)
 	if err != nil {
 		return a, err
 	}
 	a.Month = m
-	var lost []uuid.UUID
-	err = durable.Tx(ctx, s.conn, pgx.TxOptions{}, func(tx pgx.Tx) error {
+	var (
+		lost []uuid.UUID
+		kept string // for whom
+	)
+	err = durable.Tx(ctx, s.conn, pgx.TxOptions{}, func(tx pgx.Tx) (err error) {
 		// Reading takes no transaction id, and so holds nobody up who follows the trail.
 		if _, err := tx.Exec(ctx, `SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off;
 			LOCK TABLE ONLY `+qualified(formerDefault)+` IN SHARE MODE`); err != nil {
@@ -44,7 +48,7 @@ func (s *Session) reconcile(ctx context.Context, m Month) (a Attachment, err err
 			VALUES ($1, $2, $3, $4)`, m.Start(), a.Late, a.Duplicates, len(a.Conflicts)); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, "DROP TABLE "+qualified(formerDefault))
+		kept, err = dropOrKeepFormer(ctx, tx)
 		reached("reconciling")
 		return err
 	})
@@ -56,6 +60,9 @@ func (s *Session) reconcile(ctx context.Context, m Month) (a Attachment, err err
 		s.log.WarnContext(ctx, "Events had been stored in the default partition by hand, and were stored again", "event_ids", lost)
 	}
 	s.tellAttached(ctx, a)
+	if kept != "" {
+		s.tellKept(ctx, "others depend on it: "+kept)
+	}
 	return a, nil
 }
 
@@ -78,8 +85,16 @@ const setAside = `
 	  FROM (SELECT $columns FROM ONLY public.` + formerDefault + ` WHERE event_id = ANY ($1)) d
 	ON CONFLICT DO NOTHING`
 
-// reconcileLeft reconciles what a process that was killed has left.
+// reconcileLeft reconciles what a process that was killed has left, and drops what was kept.
 func (s *Session) reconcileLeft(ctx context.Context) error {
+	why, err := s.dropKept(ctx)
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		s.tellKept(ctx, why)
+		return nil
+	}
 	m, there, err := s.madeFor(ctx, formerDefault)
 	if err != nil || !there {
 		return err
@@ -104,7 +119,7 @@ func (s *Session) undo(ctx context.Context, m Month) error {
 		return err
 	}
 	if _, there, err := s.madeFor(ctx, nextDefault); err == nil && there {
-		if _, err := s.conn.Exec(ctx, "DROP TABLE "+qualified(nextDefault)); err != nil {
+		if err := s.dropNext(ctx); err != nil {
 			return err
 		}
 	}
