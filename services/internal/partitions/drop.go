@@ -53,6 +53,10 @@ func (s *Session) dropEach(ctx context.Context, asked []Month, drop func(pgx.Tx,
 			return err
 		}
 		for _, m := range months {
+			// Before the export is compared, which takes long.
+			if err := s.requireDroppable(ctx, m.Table()); err != nil {
+				return fmt.Errorf("%s: %w", m, err)
+			}
 			var r record
 			err := s.frozen(ctx, m, func(tx pgx.Tx) (err error) {
 				r, err = drop(tx, m)

@@ -196,3 +196,32 @@ func TestDropWithoutExport(t *testing.T) {
 		t.Error("retired_months says otherwise")
 	}
 }
+
+// TestRetireNamesDependents of a month, which PostgreSQL would refuse to drop, before anything is done to it.
+func TestRetireNamesDependents(t *testing.T) {
+	db := testbed.Postgres(t)
+	m, dir := old(14), t.TempDir()
+	makeMonth(t, db, m, 10)
+	owner := db.Connect(t, db.Owner)
+	s := open(t, db, Options{})
+	run(t, owner, "CREATE VIEW its_view AS SELECT event_id FROM "+m.Table())
+	named := func(what string, err error) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), "view public.its_view") {
+			t.Errorf("%s: %v, want one that names the view", what, err)
+		}
+	}
+	_, err := s.Retire(t.Context(), dir, year)
+	named("retire", err)
+	if got, want := states(t, s)+" "+files(t, dir), m.String()+":attached:10 default:0 "; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]Manifest](t)(s.Export(t.Context(), dir))
+	_, err = s.Drop(t.Context(), dir)
+	named("drop", err)
+	_, err = s.DropWithoutExport(t.Context(), m)
+	named("drop without an export", err)
+	run(t, owner, "DROP VIEW its_view")
+	must[[]Month](t)(s.Drop(t.Context(), dir))
+}

@@ -30,8 +30,11 @@ func (s *Session) Retire(ctx context.Context, dir string, age time.Duration) ([]
 }
 
 func (s *Session) retire(ctx context.Context, dir string, p Partition) error {
+	// A month that can't be exported, or dropped, had better stay where it is.
+	if err := s.requireDroppable(ctx, p.Table); err != nil {
+		return err
+	}
 	if p.State == Attached {
-		// A month that can't be exported had better stay where it is.
 		if err := CheckDir(dir); err != nil {
 			return err
 		}
