@@ -2,7 +2,6 @@ package deadletter
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,8 +27,14 @@ type Entry struct {
 	Bytes     int       `json:"bytes"`
 	Group     int       `json:"group,omitempty"` // events of the message, if it is a group
 
-	line    []byte
-	plainID string // the id that it would have without an identity key; "" where EventID is that
+	line      []byte
+	plainID   string // the id that it would have without an identity key; "" where EventID is that
+	messageID string // the letter's, where a consumer wrote it: another, if its key was
+}
+
+// goesBy reports whether id is the event's: under the key, without one, or as the consumer called it that wrote the letter.
+func (e *Entry) goesBy(id string) bool {
+	return id == e.EventID || id == e.plainID || id == e.messageID
 }
 
 // entries takes a message of the dead-letter queue apart.
@@ -47,6 +52,9 @@ func entries(d *broker.Delivery, key event.Key, now time.Time) []Entry {
 	if !d.IsGroup() {
 		common.EventID = d.MessageID
 		common.EventType = d.Type
+		if d.Header(HeaderReason) != "" { // else it is the sender's, who may name any
+			common.messageID = d.MessageID
+		}
 	}
 	common.read(d.Body, key, now)
 	return []Entry{common}
@@ -93,8 +101,7 @@ func (e *Entry) byBroker(d *broker.Delivery) {
 // read reads the event itself, as far as it can be read.
 func (e *Entry) read(line []byte, key event.Key, now time.Time) {
 	e.line, e.Bytes = line, len(line)
-	// Of a copy, since reading changes it, and the id of an event without one is that of its bytes.
-	read, err := key.ParseWire(slices.Clone(line), now)
+	read, err := key.ParseWire(line, now)
 	if err != nil {
 		if wire := new(event.WireError); errors.As(err, &wire) && wire.ID != uuid.Nil {
 			e.EventID = wire.ID.String()

@@ -37,6 +37,10 @@ type Event struct {
 	// PlainID is the id that the event would have without an identity key, where its own was derived under one; else
 	// uuid.Nil. It may be in the trail under it, since before there was a key. It does not travel.
 	PlainID uuid.UUID
+
+	// Raw is the line that [Key.ParseWire] read, where it had no id and its own was derived from those bytes; else nil. Who
+	// passes the event on passes these on, so that a consumer with another key, or with the first, knows it again.
+	Raw []byte
 }
 
 // knownTypes are the event types of the Python service, which named them as a

@@ -3,7 +3,6 @@ package event
 import (
 	"encoding/binary"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,8 +23,7 @@ var errNoTime = errors.New("no id can be made: neither its own nor its producer_
 // judged by the given time, when the event was found to be one that can't be stored, and not by now, so that a later try
 // finds the same. The error is a *WireError or one that says why no id can be made.
 func (k Key) Renew(line []byte, died, now time.Time) (Renewed, error) {
-	line = slices.Clone(line) // reading changes it
-	m, err := wireMembers(line)
+	m, err := wireMembers(ownBreaks(line))
 	if err != nil {
 		return Renewed{}, err
 	}

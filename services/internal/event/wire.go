@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -61,9 +62,9 @@ func ParseWire(line []byte, now time.Time) (Event, error) { return Key{}.ParseWi
 // ParseWire reads an event from the queue: one of [AppendWire]'s, or of the
 // Python service's, which has no event_id and gets one derived from its
 // producer_timestamp and its bytes. now bounds the id. The error is a
-// *WireError. The payload aliases line, whose line breaks become spaces.
+// *WireError. The event may alias line, which stays as it is.
 func (k Key) ParseWire(line []byte, now time.Time) (Event, error) {
-	m, err := wireMembers(line)
+	m, err := wireMembers(ownBreaks(line))
 	if err != nil {
 		return Event{}, err
 	}
@@ -72,6 +73,9 @@ func (k Key) ParseWire(line []byte, now time.Time) (Event, error) {
 	f.wireTime(&m, &e)
 	id, plain, idErr := k.wireID(&f, &m, &e, line, now)
 	e.ID, e.PlainID = id, plain
+	if m.eventID == nil {
+		e.Raw = line
+	}
 	f.common(&m, &e)
 	f.sender(&m, &e)
 	if len(f) > 0 {
@@ -88,6 +92,15 @@ func (k Key) ParseWire(line []byte, now time.Time) (Event, error) {
 	}
 	e.TraceParent = wireTrace(&m)
 	return e, nil
+}
+
+// ownBreaks is line, or a copy where line has line breaks: reading makes spaces of a payload's, and an id may be that of the
+// line's bytes. The producer's lines have none.
+func ownBreaks(line []byte) []byte {
+	if bytes.IndexByte(line, '\n') < 0 && bytes.IndexByte(line, '\r') < 0 {
+		return line
+	}
+	return bytes.Clone(line)
 }
 
 // wireMembers is readMembers with a *WireError.
