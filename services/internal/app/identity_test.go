@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/deadletter"
 	"github.com/trailpost/trailpost/services/internal/event"
 )
@@ -59,6 +61,69 @@ func TestSixtyReplayedTwiceAreSixtyRows(t *testing.T) {
 	})
 	if n := s.rows(""); n != 60 {
 		t.Errorf("%d rows, want 60", n)
+	}
+	s.waitLetters(0)
+}
+
+// What died before there was a key, and again after it, was one event and becomes one row. The letters of an event without an
+// id are that event as it came, so that their ids are derived when they are replayed.
+func TestTheDayOfTheKeyWithLetters(t *testing.T) {
+	s := newStack(t)
+	owner := s.db.Connect(t, s.db.Owner)
+	if _, err := owner.Exec(t.Context(), "ALTER TABLE log_events ADD CONSTRAINT none CHECK (event_type <> 'user_action')"); err != nil {
+		t.Fatal(err)
+	}
+	bodies := python(3)
+	single := bytes.Replace(bodies[0], []byte(`"payload": {`), []byte("\"payload\": {\n"), 1)
+	messages := []amqp.Publishing{
+		{ContentType: "application/json", Body: single},
+		{ContentType: "application/x-ndjson", Body: bytes.Join(bodies[1:], []byte("\r\n"))},
+	}
+	old := s.consumer()
+	for _, m := range messages {
+		s.publish(m)
+	}
+	s.waitLetters(3)
+	if err := old.stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	s.environ = append(s.environ, identitySetting)
+	consumer := s.consumer()
+	for _, m := range messages {
+		s.publish(m)
+	}
+	known := map[string]int{}
+	for _, e := range s.waitLetters(6) {
+		known[e.EventID]++
+	}
+	plain, err := event.ParseWire(single, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(known) != 3 || known[plain.ID.String()] != 2 {
+		t.Errorf("letters of %v, two of them of %s", known, plain.ID)
+	}
+	if _, err := owner.Exec(t.Context(), "ALTER TABLE log_events DROP CONSTRAINT none"); err != nil {
+		t.Fatal(err)
+	}
+	key := event.NewKey(s.config(config.ForLetters).Service.IdentityKeyBytes())
+	for _, replay := range []struct {
+		opts    deadletter.ReplayOptions
+		letters int
+	}{
+		{deadletter.ReplayOptions{Key: key, ID: plain.ID.String()}, 2}, // as it was called before there was a key
+		{deadletter.ReplayOptions{Key: key, Reason: deadletter.ReasonRefused}, 4},
+	} {
+		if n := len(s.replay(replay.opts)); n != replay.letters {
+			t.Errorf("%d replayed, want %d", n, replay.letters)
+		}
+	}
+	eventually(t, "all is through", func() bool {
+		return s.rows("")+int(metric(t, consumer, "trailpost_events_duplicate_total")) >= 6
+	})
+	if n := s.rows(""); n != 3 {
+		t.Errorf("%d rows, want 3", n)
 	}
 	s.waitLetters(0)
 }

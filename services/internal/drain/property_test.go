@@ -140,7 +140,7 @@ func (g *generator) message(number int) *queued {
 // line draws a line of a message, and what may become of it.
 func (g *generator) line() ([]byte, ending) {
 	g.number++
-	kind := rapid.SampledFrom([]string{"new", "new", "new", "repeat", "reused id", "poison", "unreadable"}).Draw(g.rt, "line")
+	kind := rapid.SampledFrom([]string{"new", "new", "new", "repeat", "reused id", "poison", "unreadable", "raw", "raw poison"}).Draw(g.rt, "line")
 	if len(g.former) == 0 && (kind == "repeat" || kind == "reused id") {
 		kind = "new"
 	}
@@ -150,6 +150,8 @@ func (g *generator) line() ([]byte, ending) {
 	case "unreadable":
 		line := fmt.Appendf(nil, "no JSON %d", g.number)
 		return line, ending{letter: letterKey(event.ReasonInvalidJSON, line)}
+	case "raw", "raw poison":
+		return g.raw(kind == "raw poison")
 	case "poison":
 		e.Payload = []byte(poison)
 		line := event.AppendWire(nil, &e)
@@ -164,6 +166,23 @@ func (g *generator) line() ([]byte, ending) {
 	g.former = append(g.former, e)
 	line := event.AppendWire(nil, &e)
 	return line, ending{id: e.ID, row: string(line), letter: letterKey(deadletter.ReasonIDReused, line)}
+}
+
+// raw is a line without an id, which is derived from its bytes: a letter of it has those.
+func (g *generator) raw(poisoned bool) ([]byte, ending) {
+	payload := fmt.Sprintf("{\r\"n\":%d}", g.number)
+	if poisoned {
+		payload = poison
+	}
+	line := fmt.Appendf(nil, `{"session_id":%d,"event_type":"t","payload":%s,"producer_timestamp":%q}`, g.number, payload, noon.Format(time.RFC3339))
+	e, err := event.ParseWire(line, noon)
+	if err != nil {
+		g.rt.Fatal(err)
+	}
+	if poisoned {
+		return line, ending{letter: letterKey(deadletter.ReasonRefused, line)}
+	}
+	return line, ending{id: e.ID, row: string(event.AppendWire(nil, &e))}
 }
 
 // noonID is an event_id of noon's.

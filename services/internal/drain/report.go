@@ -28,7 +28,10 @@ func (b *batch) letters(results []result) []deadletter.Letter {
 		default:
 			continue
 		}
-		letter.Body = event.AppendWire(nil, e)
+		letter.Body = e.Raw // with its derived id written in, it would be another event to a consumer with another key
+		if letter.Body == nil {
+			letter.Body = event.AppendWire(nil, e)
+		}
 		letter.Carried = b.carried(i)
 		letters = append(letters, letter)
 	}
