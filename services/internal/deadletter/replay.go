@@ -185,7 +185,7 @@ func (r *replay) isReturned(d *broker.Delivery) bool {
 }
 
 func (r *replay) wants(e *Entry) bool {
-	return (r.opts.ID == "" || r.opts.ID == e.EventID || r.opts.ID == e.plainID) && (r.opts.Reason == "" || r.opts.Reason == e.Reason)
+	return (r.opts.ID == "" || e.goesBy(r.opts.ID)) && (r.opts.Reason == "" || r.opts.Reason == e.Reason)
 }
 
 // message decides about a letter. One of which nothing is chosen stays in
