@@ -16,6 +16,10 @@ PRODUCER_RATE_BURST: {{ .Values.producer.rateLimit.burst | int64 | quote }}
 {{- with .Values.producer.trustedProxies }}
 PRODUCER_TRUSTED_PROXIES: {{ join "," . | quote }}
 {{- end }}
+{{- with .Values.producer.corsOrigins }}
+PRODUCER_CORS_ORIGINS: {{ join "," . | quote }}
+{{- end }}
+PRODUCER_IDLE_TIMEOUT: {{ .Values.producer.idleTimeout | quote }}
 PRODUCER_MEMORY_BUDGET: {{ .Values.producer.memoryBudget | quote }}
 PRODUCER_REQUEST_TIMEOUT: {{ printf "%vs" .Values.producer.requestTimeoutSeconds | quote }}
 PRODUCER_SHUTDOWN_TIMEOUT: {{ printf "%vs" .Values.producer.shutdownTimeoutSeconds | quote }}
