@@ -55,6 +55,24 @@ func TestNotesNameWhatIsThere(t *testing.T) {
 			"get secret trailpost-database-reader -o jsonpath='{.data.password}'", "-n audit port-forward svc/trailpost-postgresql-rw 15432:5432 &",
 			"psql -h localhost -p 15432 -U trail_reader", "KEDA scales the consumers, from 2 to 8", "describe scaledobject/trailpost-consumer",
 		}},
+		"in another namespace": {[]string{"-f", chart + "/values-external.yaml", "--set", "externalDatabase.host=pg-rw.databases.svc"}, []string{
+			"kubectl -n databases port-forward svc/pg-rw 15432:5432 &", "psql -h localhost -p 15432 -U",
+		}},
+		"by its full name": {[]string{"-f", chart + "/values-external.yaml", "--set", "externalDatabase.host=pg-rw.databases.svc.cluster.local."}, []string{
+			"kubectl -n databases port-forward svc/pg-rw 15432:5432 &", "psql -h localhost -p 15432 -U",
+		}},
+		"one pod": {[]string{"-f", chart + "/values-external.yaml", "--set", "externalDatabase.host=pg-0.pg.databases.svc"}, []string{
+			"kubectl -n databases port-forward pod/pg-0 15432:5432 &", "psql -h localhost -p 15432 -U",
+		}},
+		"an address": {[]string{"-f", chart + "/values-external.yaml", "--set", "externalDatabase.host=2001:db8::5"}, []string{
+			"psql -h 2001:db8::5 -p 5432",
+		}},
+		"several": {[]string{"-f", chart + "/values-external.yaml", "--set", "externalDatabase.host=a.example.org\\,b.example.org"}, []string{
+			"psql -h a.example.org,b.example.org -p 5432",
+		}},
+		"several in the cluster": {[]string{"-f", chart + "/values-external.yaml", "--set", "externalDatabase.host=pg-a\\,pg-b.x.svc"}, []string{
+			"kubectl -n audit port-forward svc/pg-a 15432:5432 &", "psql -h localhost -p 15432",
+		}},
 		"fixed count":   {[]string{"--set", "consumer.replicas=2"}, []string{"change consumer.replicas"}},
 		"no migrations": {[]string{"--set", "migrate.mode=none,database.existingSecret=s"}, []string{"run `migrate up`"}},
 	}
