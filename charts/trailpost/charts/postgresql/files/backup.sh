@@ -6,6 +6,9 @@
 set -euo pipefail
 umask 077
 
+# The server's password has no line breaks at its end (initdb), and a Secret's value may have some.
+while [[ ${PGPASSWORD:-} == *[$'\r\n'] ]]; do PGPASSWORD=${PGPASSWORD%?}; done
+
 say() { printf '%s %s\n' "$(date -u +%FT%TZ)" "$*"; }
 sql() { psql --no-psqlrc --quiet --tuples-only --no-align --set=ON_ERROR_STOP=1 --dbname=postgres "$@"; }
 
