@@ -29,17 +29,22 @@ func newBatch(events []event.Event) *batch {
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(i, j int) int { return bytes.Compare(events[i].ID[:], events[j].ID[:]) })
+	b := &batch{events: events, outcomes: make([]Outcome, len(events))}
+	b.arrange(order)
+	return b
+}
 
-	b := &batch{events: events, firsts: order[:0], outcomes: make([]Outcome, len(events))}
-	for _, i := range order {
-		if n := len(b.firsts); n > 0 && events[b.firsts[n-1]].ID == events[i].ID {
+// arrange makes b be of the given events alone; of those with one id the first given one is the first. It takes the slice over.
+func (b *batch) arrange(which []int) {
+	slices.SortStableFunc(which, func(i, j int) int { return bytes.Compare(b.events[i].ID[:], b.events[j].ID[:]) })
+	b.firsts, b.repeats = which[:0], nil
+	for _, i := range which {
+		if n := len(b.firsts); n > 0 && b.events[b.firsts[n-1]].ID == b.events[i].ID {
 			b.repeats = append(b.repeats, i)
 			continue
 		}
 		b.firsts = append(b.firsts, i)
 	}
-	return b
 }
 
 // copyAll takes every event for new.
@@ -133,12 +138,20 @@ func (b *batch) compare(ctx context.Context, tx pgx.Tx, which []int) error {
 	return err
 }
 
-// dropFormer takes out of the batch what is stored under the id that it had before there was an identity key.
+// dropFormer takes out of the batch what is stored under the id that it had before there was an identity key. Of events with
+// one id that is so for all, if it is so for one: a derived id that somebody wrote into the event is that of the same line.
 func (b *batch) dropFormer(ctx context.Context, tx pgx.Tx) error {
+	all := slices.Concat(b.firsts, b.repeats)
+	plainIDs := map[uuid.UUID]uuid.UUID{}
+	for _, i := range all {
+		if e := &b.events[i]; e.PlainID != uuid.Nil {
+			plainIDs[e.ID] = e.PlainID
+		}
+	}
 	var which []int
 	var ids []pgtype.UUID
-	for _, i := range slices.Concat(b.firsts, b.repeats) {
-		if plain := b.events[i].PlainID; plain != uuid.Nil {
+	for _, i := range all {
+		if plain, ok := plainIDs[b.events[i].ID]; ok {
 			which = append(which, i)
 			ids = append(ids, pgtype.UUID{Bytes: plain, Valid: true})
 		}
@@ -154,9 +167,12 @@ func (b *batch) dropFormer(ctx context.Context, tx pgx.Tx) error {
 			b.outcomes[i] = Duplicate
 		}
 	})
-	b.firsts = slices.DeleteFunc(b.firsts, func(i int) bool { return stored[i] })
-	b.repeats = slices.DeleteFunc(b.repeats, func(i int) bool { return stored[i] })
-	return err
+	if err != nil {
+		return err
+	}
+	// Anew, since a repeat whose first is taken out is one of nothing, and may be another event under its id.
+	b.arrange(slices.DeleteFunc(all, func(i int) bool { return stored[i] }))
+	return nil
 }
 
 // find calls found for each of the events of which a row has the id at its place in ids, between first and last: whether it

@@ -388,3 +388,49 @@ func TestStoredBeforeThereWasAKey(t *testing.T) {
 		t.Error("it is there under both ids")
 	}
 }
+
+// One batch may have an event whose id was derived, and others that have that id written in. What is the same event is stored
+// once, wherever it stands, and what isn't keeps the id for itself.
+func TestStoredBeforeThereWasAKeyAndWrittenOut(t *testing.T) {
+	db := testbed.Postgres(t)
+	reader := db.Connect(t, db.Reader)
+	w := newWriter(t, db)
+	for _, tc := range []struct {
+		what  string
+		batch func(raw, written, other event.Event) []event.Event
+		want  []Outcome
+		rows  int // beside the one from before
+	}{
+		{"beside another", func(raw, written, _ event.Event) []event.Event {
+			return []event.Event{raw, written, newEvent(1, "user_action")}
+		}, []Outcome{Duplicate, Duplicate, Stored}, 1},
+		{"alone", func(raw, written, _ event.Event) []event.Event { return []event.Event{raw, written} }, []Outcome{Duplicate, Duplicate}, 0},
+		{"written first", func(raw, written, _ event.Event) []event.Event { return []event.Event{written, raw} }, []Outcome{Duplicate, Duplicate}, 0},
+		{"another event", func(raw, _, other event.Event) []event.Event { return []event.Event{raw, other, other} }, []Outcome{Duplicate, Stored, Duplicate}, 1},
+		{"another event first", func(raw, written, other event.Event) []event.Event {
+			return []event.Event{other, raw, written}
+		}, []Outcome{Stored, Duplicate, Duplicate}, 1},
+	} {
+		t.Run(tc.what, func(t *testing.T) {
+			written := newEvent(1, "user_action")
+			store(t, w, false, written)
+			before := rows(t, reader)
+			raw := written
+			raw.PlainID, raw.ID = written.ID, idAt(event.IDTime(written.ID))
+			written.ID = raw.ID
+			other := written
+			other.Payload = []byte(`{"n": "another"}`)
+			batch := tc.batch(raw, written, other)
+			outcomes, err := w.Store(t.Context(), batch, true)
+			if err != nil || !slices.Equal(outcomes, tc.want) {
+				t.Errorf("%v, %v (class %v), want %v", outcomes, err, Classify(err), tc.want)
+			}
+			if again, err := w.Store(t.Context(), batch, true); err != nil || !all(again, Duplicate) {
+				t.Errorf("again: %v, %v", again, err)
+			}
+			if n := rows(t, reader) - before; n != tc.rows {
+				t.Errorf("%d new rows, want %d", n, tc.rows)
+			}
+		})
+	}
+}
