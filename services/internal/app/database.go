@@ -28,7 +28,7 @@ func (c *Consumer) prepare(ctx context.Context) error {
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, store.ErrSchemaOld), errors.Is(err, store.ErrRestored), errors.Is(err, durable.ErrEncoding):
+		case errors.Is(err, store.ErrSchemaOld), errors.Is(err, store.ErrRestored), unusable(err):
 			return err
 		case errors.Is(err, store.ErrOwnerRole):
 			return fmt.Errorf("%w; use a role that `migrate roles` made, or set ALLOW_OWNER_ROLE=true to run all the same", err)
@@ -43,6 +43,11 @@ func (c *Consumer) prepare(ctx context.Context) error {
 		pause(ctx, wait)
 		wait = min(2*wait, max(c.cfg.Consumer.RetryDelay, firstRetry))
 	}
+}
+
+// unusable reports whether the settings lead to a database that can't be used, or to it by a way that can't: no waiting mends that.
+func unusable(err error) bool {
+	return errors.Is(err, durable.ErrEncoding) || errors.Is(err, durable.ErrPooled)
 }
 
 // keepPartitions looks after the partitions until ctx ends.

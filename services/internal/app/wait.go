@@ -19,7 +19,7 @@ func WaitForSchema(ctx context.Context, cfg *config.Config, log *slog.Logger) er
 	var last string
 	for {
 		err := store.Check(ctx, database, cfg.Consumer.AllowOwnerRole)
-		if err == nil || errors.Is(err, store.ErrOwnerRole) {
+		if err == nil || errors.Is(err, store.ErrOwnerRole) || unusable(err) {
 			return err
 		}
 		if ctx.Err() != nil {

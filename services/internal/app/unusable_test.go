@@ -1,0 +1,53 @@
+package app_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/trailpost/trailpost/services/internal/app"
+	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/testbed"
+)
+
+// Where no waiting helps, the consumer and its wait end, and say why.
+func TestNobodyWaitsForWhatWaitingCantMend(t *testing.T) {
+	s := newStack(t)
+	latin1 := pgx.Identifier{s.db.Name + "_latin1"}.Sanitize()
+	admin := s.db.Connect(t, s.db.Admin)
+	for _, statement := range []string{
+		"CREATE DATABASE %s TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'", "GRANT CONNECT ON DATABASE %s TO PUBLIC",
+	} {
+		if _, err := admin.Exec(t.Context(), fmt.Sprintf(statement, latin1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer func() {
+		if _, err := admin.Exec(t.Context(), "DROP DATABASE "+latin1+" WITH (FORCE)"); err != nil {
+			t.Error(err)
+		}
+	}()
+	pooler := testbed.PgBouncer(t, s.db, s.db.Writer, "transaction")
+	for name, tc := range map[string]struct{ setting, says string }{
+		"encoding": {"DATABASE_NAME=" + s.db.Name + "_latin1", "the database is not UTF-8"},
+		"pooler":   {fmt.Sprintf("DATABASE_PORT=%d", pooler), "pool_mode=session"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one := *s
+			one.t, one.environ = t, append(without(s.environ, strings.Split(tc.setting, "=")[0]), tc.setting)
+			if code, output := one.exit("consumer"); code != 1 || !strings.Contains(output, tc.says) || strings.Contains(output, "trying again") {
+				t.Errorf("the consumer: exit code %d: %s", code, output)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			err := app.WaitForSchema(ctx, one.config(config.ForConsumer), s.log)
+			if err == nil || !strings.Contains(err.Error(), tc.says) || config.ExitCode(err) != 1 {
+				t.Errorf("wait: %v", err)
+			}
+		})
+	}
+}
