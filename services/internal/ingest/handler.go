@@ -117,7 +117,7 @@ func NewHandler(cfg Config) http.Handler {
 		engine.GET(path, h.leave, handle)
 		engine.HEAD(path, h.leave, handle)
 	}
-	get("/", h.getCard)
+	get("/", byQuality(h.getCard, gin.MIMEJSON, gin.MIMEHTML))
 	get("/health", h.getHealth)
 	get("/queue/status", h.answer(h.guarded(h.getQueueStatus)))
 	get("/livez", h.getLive)
