@@ -3,10 +3,13 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
+
+	"github.com/trailpost/trailpost/services/internal/testbed/servers"
 )
 
 // card is what a person needs now. Its lines work when they are pasted into a shell.
-func card(home string, p *place) string {
+func card(home, data string, p *place) string {
 	api := "http://" + p.producer
 	return fmt.Sprintf(`
 Trailpost is running. Ctrl-C stops it; its data stay in %[1]s.
@@ -26,7 +29,18 @@ and look at the trail, and at the queue:
   psql -c 'SELECT * FROM log_events_with_user ORDER BY event_id DESC LIMIT 5'
   rabbitmqctl list_queues name messages consumers
 
-`, home, api, p.consumer, p.databaseURL(p.Reader), p.amqpURL, shellWord(filepath.Join(home, "env")))
+`, data, api, p.consumer, p.databaseURL(p.Reader), p.amqpURL, shellWord(filepath.Join(home, "env")))
+}
+
+// dataOf says in words where the data are: in the home, unless the servers' users can't work there, or the servers run in docker.
+func dataOf(home string, pair *servers.Pair) string {
+	switch folder := pair.Folder(); {
+	case pair.Kind() == servers.Docker:
+		return "docker's volumes, and the passwords to them in " + home
+	case folder != home && !strings.HasPrefix(folder, home+string(filepath.Separator)):
+		return folder + ", and the passwords to them in " + home
+	}
+	return home
 }
 
 // shellWord quotes a path only if it has to.

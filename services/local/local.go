@@ -49,7 +49,7 @@ func (l *local) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, pair.Close()) }()
 	l.say(fmt.Sprintf("starting PostgreSQL and RabbitMQ (%s)", pair.Kind()))
 	began := time.Now()
-	if err := pair.Start(ctx); err != nil {
+	if err := l.startAll(ctx, tellEvery, map[string]func(context.Context) error{"PostgreSQL": pair.Postgres.Start, "RabbitMQ": pair.Rabbit.Start}); err != nil {
 		return unlessStopped(ctx, err)
 	}
 	l.say(fmt.Sprintf("both are ready after %.1f s", time.Since(began).Seconds()))
@@ -160,7 +160,7 @@ func (l *local) serve(ctx context.Context, pair *servers.Pair, p *place, cfg *co
 		if err := servers.WriteFile(l.envFile(), []byte(envFile(p.variables(pair), l.tools())), 0o600); err != nil {
 			return err
 		}
-		_, err := io.WriteString(l.out, card(l.home, p))
+		_, err := io.WriteString(l.out, card(l.home, dataOf(l.home, pair), p))
 		return err
 	}
 	defer os.Remove(l.envFile()) // what it names is about to be gone

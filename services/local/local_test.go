@@ -46,6 +46,12 @@ func TestLocal(t *testing.T) {
 
 	first := start(t, home)
 	card := first.awaitCard(t)
+	if _, folder, elsewhere := strings.Cut(first.log(), ": their data are in "); elsewhere {
+		folder, _, _ = strings.Cut(folder, "\n")
+		if !strings.Contains(card, "its data stay in "+folder+", and") {
+			t.Errorf("the data are in %s, and the card says:\n%s", folder, card)
+		}
+	}
 	out := shell(t, cardLine(t, card, "curl "))
 	if !strings.Contains(out, "202 Accepted") {
 		t.Fatalf("the card's curl:\n%s", out)
@@ -151,7 +157,8 @@ func TestCard(t *testing.T) {
 		return "postgres://" + l.Name + ":secret@127.0.0.1:20002/" + database
 	}
 	p.Reader.Name = "trail_reader"
-	got := card("/home/alice/it's here/.trailpost", p)
+	const home = "/home/alice/it's here/.trailpost"
+	got := card(home, home, p)
 	golden.File(t, "card.txt", got)
 }
 
