@@ -177,6 +177,7 @@ func (j *judge) target() {
 	exchange, key, by, ok := j.deadLetters()
 	switch {
 	case !ok:
+		j.targetless()
 	case exchange != "" || key != j.dead:
 		j.add("dead-letter-exchange", by, DeadLetters, "what RabbitMQ dead-letters goes to exchange %q with key %q, not to %q", exchange, key, j.dead)
 	case j.Type == typeQuorum && !j.safely():
@@ -184,4 +185,15 @@ func (j *judge) target() {
 		j.add("dead-letter-strategy", byOverflow, DeadLetters, "what RabbitMQ dead-letters from %q may be lost on its way: "+
 			"that needs dead-letter-strategy at-least-once and overflow reject-publish", j.Name)
 	}
+}
+
+// targetless: a quorum queue that dead-letters nothing loses nothing while it has no delivery limit, which it has by default since 4.0.
+func (j *judge) targetless() {
+	_, limited := j.Effective["delivery-limit"]
+	_, declared := j.Arguments["x-delivery-limit"]
+	if j.Type != typeQuorum || limited || declared || j.DeliveryLimit != nil {
+		return
+	}
+	j.add("dead-letter-exchange", "its declaration", DeadLetters, "%q has no dead-letter exchange: what RabbitMQ gives up is gone, "+
+		"from RabbitMQ 4.0 on an event that came back 20 times", j.Name)
 }

@@ -120,6 +120,11 @@ func TestJudge(t *testing.T) {
 
 		// where the broker dead-letters: our arguments are before a policy
 		{queue, "quorum", queueArguments, `{"dead-letter-exchange":"theirs","dead-letter-routing-key":"x","dead-letter-strategy":"at-most-once"}`, none, ""},
+		{queue, "quorum", `{"x-queue-type":"quorum"}`, `{}`, none, "dead-letter-exchange dead_letters"}, // up to 3.13; see its limit above for 4.x
+		{queue, "quorum", `{"x-queue-type":"quorum"}`, `{"delivery-limit":-1}`, none, ""},
+		{queue, "quorum", `{"x-queue-type":"quorum","x-delivery-limit":2000000}`, `{}`, none, ""},
+		{queue, "classic", `{}`, `{}`, none, ""},
+		{dead, "quorum", `{"x-queue-type":"quorum"}`, `{}`, none, ""},
 		{queue, "quorum", `{"x-queue-type":"quorum"}`, `{"dead-letter-exchange":"theirs"}`, none, "dead-letter-exchange dead_letters"},
 		{queue, "quorum", `{"x-queue-type":"quorum"}`, `{"dead-letter-exchange":"","dead-letter-routing-key":"log_queue.dead"}`, none, "dead-letter-strategy dead_letters"},
 		{queue, "classic", `{}`, `{"dead-letter-exchange":"theirs"}`, none, "dead-letter-exchange dead_letters"},
