@@ -91,8 +91,13 @@ func TestStartsAreNotSilent(t *testing.T) {
 		})
 	}()
 	for range 2 {
-		if line := <-told; !strings.Contains(line, "still starting RabbitMQ, after ") && !strings.Contains(line, "still starting PostgreSQL and RabbitMQ, after ") {
-			t.Errorf("said: %s", line)
+		select {
+		case line := <-told:
+			if !strings.Contains(line, "still starting RabbitMQ, after ") && !strings.Contains(line, "still starting PostgreSQL and RabbitMQ, after ") {
+				t.Errorf("said: %s", line)
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("it says nothing")
 		}
 	}
 	close(ready)

@@ -63,7 +63,7 @@ func asSent(origin string) (sent, problem string) {
 	u, err := url.Parse(origin)
 	switch {
 	case err != nil || defaultPorts[u.Scheme] == 0:
-		return "", "is none"
+		return "", "is malformed"
 	case strings.Contains(u.Host, "*"):
 		return "", "is a pattern: name each origin"
 	}
