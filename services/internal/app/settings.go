@@ -25,7 +25,8 @@ func Broker(cfg *config.Config, name string, log *slog.Logger) (broker.Config, e
 		Host: r.Host, Port: int(r.Port), User: r.User, Password: r.Password.Reveal(), VHost: r.VHost,
 		Queue: r.QueueName, QueueType: broker.QueueType(r.QueueType), EventsPerMessage: r.EventsPerMessage,
 		ConfirmTimeout: r.ConfirmTimeout,
-		Name:           connectionName(name), Logger: log,
+		Unwatched:      r.ManagementURL == "", AllowLossy: r.AllowLossy,
+		Name: connectionName(name), Logger: log,
 	}
 	if r.TLS {
 		b.TLS = func() (*tls.Config, error) { return brokerTLS(r) }

@@ -38,6 +38,8 @@ type Config struct {
 
 	Queue            string
 	QueueType        QueueType     // "": Quorum
+	Unwatched        bool          // nobody asks the management API what the queues are
+	AllowLossy       bool          // queues that are known to lose messages are used all the same
 	EventsPerMessage int           // most events of a group; 1 turns groups off; 0: DefaultEventsPerMessage
 	ConfirmTimeout   time.Duration // how long a publish may wait for its confirm; 0: 10 s
 
@@ -47,7 +49,7 @@ type Config struct {
 
 	heartbeat       time.Duration // 0: 10 s; tests have less time
 	undeliveredSize int           // bytes; 0: undeliveredLimit
-	refusalLimit    time.Duration // how long a session may be refused everything; 0: 5 s
+	refusalLimit    time.Duration // how long a channel may be refused everything; 0: 5 s
 }
 
 const (

@@ -31,6 +31,7 @@ type link struct {
 	lastBatch   time.Time // and one of a batch: each lane has its own pace, or a busy one would hold the other up
 	// since when the broker has confirmed nothing and refused what came; zero: it took the last
 	refusedSince time.Time
+	refusing     bool      // it has refused everything on an earlier channel, too, and confirmed nothing since
 	blocked      string    // the broker's reason for taking nothing, "" if it does
 	unblocked    time.Time // when it last began to take something again
 }
@@ -109,7 +110,7 @@ func (l *link) remove(number uint64) *group {
 func (l *link) noteRefusal(refused bool) {
 	switch {
 	case !refused:
-		l.refusedSince = time.Time{}
+		l.refusedSince, l.refusing = time.Time{}, false
 	case l.refusedSince.IsZero():
 		l.refusedSince = time.Now()
 	}

@@ -21,6 +21,7 @@ import (
 type Publisher struct {
 	cfg     Config
 	metrics *Metrics
+	kinds   existing
 	wake    chan struct{} // capacity 1: there may be something to publish
 	drained chan struct{} // closed when a closing publisher has nothing left
 
@@ -176,7 +177,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 	var wait backoff
 	connected := false
 	for ctx.Err() == nil {
-		l, err := openLink(ctx, p.cfg)
+		l, err := p.open(ctx)
 		if err == nil {
 			connected = true
 			wait.reset()
@@ -196,6 +197,19 @@ func (p *Publisher) Run(ctx context.Context) error {
 	}
 	p.detach(nil, errors.New("shutting down"))
 	return nil
+}
+
+// open opens a link to queues that keep what they confirm, as far as is known.
+func (p *Publisher) open(ctx context.Context) (*link, error) {
+	l, err := openLink(ctx, p.cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.kinds.check(ctx, p.cfg); err != nil {
+		l.conn.kill()
+		return nil, err
+	}
+	return l, nil
 }
 
 // Close lets nothing more in, and waits until all that was let in is answered
@@ -381,7 +395,7 @@ func (p *Publisher) receive(l *link) error {
 				return errors.New("the queue is gone: a message was returned as unroutable")
 			}
 			if p.refusesLink(l) {
-				return fmt.Errorf("the broker has refused every message for %s (nack): is the queue full? A new session asks again", p.cfg.refusalLimit)
+				return errRefusing
 			}
 		case blocking, open := <-blocks:
 			if !open {
@@ -426,6 +440,9 @@ func (p *Publisher) confirm(l *link, number uint64, ack bool, returned map[uint6
 	p.signal()
 	p.settle()
 }
+
+// errRefusing ends a channel on which the broker refuses everything.
+var errRefusing = errors.New("the broker refuses every message (nack): is the queue full?")
 
 // refusesLink reports whether the broker has refused all for so long that it may be this
 // channel that it refuses. A quorum queue that was full tells its channels when it

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/event"
 	"github.com/trailpost/trailpost/services/internal/testbed"
+	"github.com/trailpost/trailpost/services/internal/testbed/logs"
 )
 
 func TestALoneEventIsAMessageOfItsOwn(t *testing.T) {
@@ -213,6 +215,63 @@ func TestAQueueThatIsNoLongerFull(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	eventually(t, "the broker takes messages again", func() bool { return publish() == nil })
+}
+
+// While the queue is full the publisher asks again and again, is ready all the while, as every replica is, and knows why
+// events are refused.
+func TestAFullQueueLeavesThePublisherReady(t *testing.T) {
+	v := testbed.Rabbit(t)
+	log := new(logs.Buffer)
+	cfg := config(t, v)
+	cfg.refusalLimit = 50 * time.Millisecond
+	cfg.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	p := publisher(t, cfg)
+	publish := func() error {
+		e := testEvent(1)
+		return p.Publish(t.Context(), patience, &e)
+	}
+	if out, err := v.Ctl(t.Context(), "set_policy", "full", "^log_queue$", `{"max-length":3}`, "--apply-to", "queues"); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	eventually(t, "the broker refuses a message", func() bool { return publish() != nil })
+	done := make(chan struct{})
+	var clients sync.WaitGroup
+	for range 2 {
+		clients.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				// What the old channel still held is not answered by the end of a connection.
+				if err := publish(); err != nil && !errors.Is(err, ErrRefused) {
+					t.Errorf("while the queue is full: %v", err)
+				}
+			}
+		})
+	}
+	deadline := time.Now().Add(patience)
+	for strings.Count(log.String(), "another channel asks") < 5 {
+		if err := p.Ready(); err != nil || !p.connected() {
+			t.Errorf("not ready: %v", err)
+			break
+		}
+		if err := p.Refused(); !errors.Is(err, ErrRefused) {
+			t.Errorf("the broker's last word: %v", err)
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Error("it never asked again")
+			break
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
+	close(done)
+	clients.Wait()
+	if text := log.String(); strings.Count(text, "level=WARN") != 1 || strings.Contains(text, "level=ERROR") || strings.Count(text, "connected to rabbitmq") != 1 {
+		t.Errorf("one connection and one warning were to be logged:\n%s", text)
+	}
 }
 
 func TestPublisherWaitsForNobodyWhileTheBrokerIsAway(t *testing.T) {

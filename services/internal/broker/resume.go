@@ -1,28 +1,74 @@
 package broker
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
 )
 
-// resume goes on with another channel of l's connection where the broker has closed the channel because of one message that is too
-// large for it. That message's requests get a TooLargeError. What was published beside it is published again, under the same
-// event_ids, so that a part that the broker has taken is stored once all the same. Another reason is returned.
+// resume goes on with another channel of l's connection, if only the channel is lost; another reason is returned. What was published
+// and not answered is published again, under the same event_ids, so that a part that the broker has taken is stored once all the same.
 func (p *Publisher) resume(l *link, lost error) error {
 	refusal := asTooLarge(lost)
-	if refusal == nil || l.conn.IsClosed() {
+	switch {
+	case l.conn.IsClosed():
+		return lost
+	case errors.Is(lost, errRefusing):
+		if err := p.leaveRefusing(l); err != nil {
+			return err
+		}
+	case refusal != nil:
+		if err := p.leaveTooLarge(l, lost, refusal); err != nil {
+			return err
+		}
+	default:
 		return lost
 	}
+	return p.renew(l)
+}
+
+// leaveTooLarge: the broker has closed the channel because of one message that is too large for it. That message's requests get a
+// TooLargeError.
+func (p *Publisher) leaveTooLarge(l *link, lost error, refusal *TooLargeError) error {
 	p.cfg.Logger.Warn("rabbitmq has closed the channel: a message was too large. Events that are as large are answered 413 from now on", "error", lost)
 	if !p.learn(l, refusal.Limit) {
 		return lost
 	}
+	return nil
+}
+
+// leaveRefusing closes a channel on which everything was refused, and takes what the broker still answers on it. The connection
+// stays: a full queue is the same for every replica, and must turn none of them unready.
+func (p *Publisher) leaveRefusing(l *link) error {
+	p.mu.Lock()
+	again := l.refusing
+	l.refusing = true
+	p.mu.Unlock()
+	const text = "rabbitmq has refused every message for a while: is the queue full? Now and then another channel asks"
+	if again {
+		p.cfg.Logger.Debug(text, "within", p.cfg.refusalLimit)
+	} else {
+		p.cfg.Logger.Warn(text, "within", p.cfg.refusalLimit)
+	}
+	if err := l.ch.Close(); err != nil {
+		return fmt.Errorf("close channel: %w", l.closing.explain(err))
+	}
+	for confirm := range l.confirms {
+		p.confirm(l, confirm.DeliveryTag, confirm.Ack, l.drainReturns())
+	}
+	return nil
+}
+
+// renew opens another channel, and publishes on it what has no answer.
+func (p *Publisher) renew(l *link) error {
 	if err := l.open(p.cfg); err != nil {
 		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	l.refusedSince = time.Time{}
 	again := l.removeAll()
 	for _, g := range again {
 		for _, part := range g.split(&p.lanes) {

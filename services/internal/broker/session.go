@@ -29,6 +29,7 @@ type Consumer struct {
 	batch   int // events that a worker takes at once
 	metrics *Metrics
 	opened  atomic.Bool // a session was, once
+	kinds   existing
 }
 
 // NewConsumer returns a consumer whose workers take batch events at once.
@@ -77,7 +78,7 @@ func (c *Consumer) open(ctx context.Context) (*Session, error) {
 		return nil, err
 	}
 	s.conn = conn
-	if err := s.start(); err != nil {
+	if err := s.start(ctx, &c.kinds); err != nil {
 		conn.kill()
 		return nil, err
 	}
@@ -108,12 +109,16 @@ type Session struct {
 	settled          time.Time // when the prefetch was last set
 }
 
-func (s *Session) start() (err error) {
+func (s *Session) start(ctx context.Context, kinds *existing) (err error) {
 	if s.ch, err = s.conn.Channel(); err != nil {
 		return fmt.Errorf("open channel: %w", err)
 	}
 	s.closing = hearClosing(s.conn, s.ch)
 	if err := declare(s.ch, s.cfg); err != nil {
+		return err
+	}
+	// Before it consumes: the end of a consumer may be that of its queue.
+	if err := kinds.check(ctx, s.cfg); err != nil {
 		return err
 	}
 	return s.consume()
@@ -126,9 +131,9 @@ func (s *Session) consume() error {
 	}
 	s.generation++
 	s.settled = time.Now()
-	deliveries, err := s.ch.Consume(s.cfg.Queue, s.tag(), false, false, false, false, nil)
+	deliveries, err := s.ch.Consume(s.cfg.Queue, s.tag(), false, false, false, false, consumerArguments(s.cfg))
 	if err != nil {
-		return fmt.Errorf("consume from %q: %w", s.cfg.Queue, err)
+		return consumeError(s.cfg.Queue, err)
 	}
 	s.deliveries = deliveries
 	return nil

@@ -66,7 +66,7 @@ type RabbitMQ struct {
 	Password         Secret        `env:"RABBITMQ_PASSWORD" envDefault:"guest" help:"RabbitMQ password."`
 	VHost            string        `env:"RABBITMQ_VHOST" envDefault:"/" help:"RabbitMQ virtual host."`
 	QueueName        string        `env:"RABBITMQ_QUEUE_NAME" envDefault:"log_queue" help:"Queue of the events; dead letters are in this name with .dead appended."`
-	QueueType        string        `env:"RABBITMQ_QUEUE_TYPE" envDefault:"quorum" oneof:"quorum,classic,existing" help:"What is declared. classic: what the Python service declares, to share a queue with it. existing: nothing; both queues must be there."`
+	QueueType        string        `env:"RABBITMQ_QUEUE_TYPE" envDefault:"quorum" oneof:"quorum,classic,existing" help:"What is declared. classic: what the Python service declares, to share a queue with it. existing: nothing; both queues must be there, durable, and no streams."`
 	EventsPerMessage int           `env:"RABBITMQ_EVENTS_PER_MESSAGE" envDefault:"64" min:"1" max:"1000" help:"Most events in one message; with RABBITMQ_QUEUE_TYPE=classic it is 1, which the Python service can read."`
 	TLS              bool          `env:"RABBITMQ_TLS" envDefault:"false" help:"Whether to connect with TLS."`
 	CACertFile       string        `env:"RABBITMQ_CACERTFILE" file:"readable" help:"File of the certificate authorities that may sign the broker's certificate; without it, the system's."`

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -48,6 +49,24 @@ func TestStatusRoutes(t *testing.T) {
 		}
 		if head := c.service.do(t, http.MethodHead, c.path, ""); head.status != c.status || head.body != "" {
 			t.Errorf("HEAD %s: %d %q", c.path, head.status, head.body)
+		}
+	}
+}
+
+// The descriptions say what the routes do while the queue is full, as TestStatusRoutes has it.
+func TestStatusDescriptions(t *testing.T) {
+	var description struct {
+		Paths map[string]map[string]struct {
+			Responses map[string]struct{ Description string }
+		}
+	}
+	body := start(t, new(testPublisher)).do(t, http.MethodGet, "/openapi.json", "").body
+	if err := json.Unmarshal([]byte(body), &description); err != nil {
+		t.Fatal(err)
+	}
+	for path, status := range map[string]string{"/health": "503", "/readyz": "200"} {
+		if text := description.Paths[path]["get"].Responses[status].Description; !strings.Contains(text, "full") {
+			t.Errorf("%s, %s: %s", path, status, text)
 		}
 	}
 }
