@@ -12,7 +12,7 @@ import (
 
 // Options are what Connect needs to know. The zero value is the default of each.
 type Options struct {
-	// Settings are statements for the session, without parameters. They are part of a round trip that Connect needs
+	// Settings are statements for the session, without parameters. They are part of the round trip that Connect needs
 	// anyway.
 	Settings string
 	// ReadOnlyToo takes a server that only reads where there is none that writes, for those who have only questions.
@@ -79,10 +79,7 @@ func prepare(ctx context.Context, conn *pgconn.PgConn, settings string, writes b
 	if settings != "" {
 		settings += ";"
 	}
-	if err := endLimits(ctx, conn); err != nil {
-		return err
-	}
-	results, err := conn.Exec(ctx, always+settings+look).ReadAll()
+	results, err := withoutLimits(ctx, conn, always+settings+look)
 	if err != nil {
 		return err
 	}
