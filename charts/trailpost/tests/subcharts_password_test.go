@@ -59,7 +59,7 @@ func TestPostgreSQLsPasswordIsOneLine(t *testing.T) {
 func TestDumpsLogInWithThePasswordOfTheServer(t *testing.T) {
 	bin := t.TempDir()
 	for name, line := range map[string]string{"pg_isready": `printf '[%s]' "$PGPASSWORD"`, "psql": "exit 1"} {
-		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+line+"\n"), 0o700); err != nil { //nolint:gosec // it is run
+		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+line+"\n"), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}

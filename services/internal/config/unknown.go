@@ -50,10 +50,10 @@ var shared = map[string]bool{"OTEL_": true, "LOG_": true, "EVENT_": true, "ALLOW
 
 // isOthers reports whether a name that begins as ours do is somebody else's.
 func (l *loader) isOthers(name string) bool {
-	switch {
-	case name == "PRODUCER_URL", name == "CONSUMER_URL": // what make run tells clients
+	switch name {
+	case "PRODUCER_URL", "CONSUMER_URL": // what make run tells clients
 		return true
-	case name == "DATABASE_URL": // psql's, from make run; alone it is taken for a setting of ours
+	case "DATABASE_URL": // psql's, from make run; alone it is taken for a setting of ours
 		return l.isSet("DATABASE_HOST")
 	}
 	return rabbitMQsOwn.MatchString(name) || isServiceLink(name, l.env[name])

@@ -1,6 +1,7 @@
 package event_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -20,7 +21,7 @@ func TestReadingLeavesTheLine(t *testing.T) {
 			t.Errorf("%q became %q (%v)", line, text, err)
 		}
 		again, againErr := identityKey.ParseWire(text, noon)
-		if again.ID != first.ID || fmt.Sprint(againErr) != fmt.Sprint(err) || strings.ContainsAny(string(first.Payload), "\r\n") {
+		if again.ID != first.ID || fmt.Sprint(againErr) != fmt.Sprint(err) || bytes.ContainsAny(first.Payload, "\r\n") {
 			t.Errorf("%s, then %s; payload %q", first.ID, again.ID, first.Payload)
 		}
 	}

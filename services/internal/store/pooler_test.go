@@ -73,15 +73,15 @@ func warm(t *testing.T, cfg Config, sessions int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range sessions {
-		conn, err := pgx.ConnectConfig(t.Context(), cc)
-		if err != nil {
+	open := make([]*pgx.Conn, sessions)
+	for i := range open {
+		if open[i], err = pgx.ConnectConfig(t.Context(), cc); err != nil {
 			t.Fatal(err)
 		}
-		exec(t, conn, "BEGIN", pgx.QueryExecModeSimpleProtocol)
-		defer func() { // in order, so that the pooler keeps the session
-			exec(t, conn, "ROLLBACK", pgx.QueryExecModeSimpleProtocol)
-			_ = conn.Close(t.Context())
-		}()
+		exec(t, open[i], "BEGIN", pgx.QueryExecModeSimpleProtocol)
+	}
+	for _, conn := range open { // in order, so that the pooler keeps the sessions
+		exec(t, conn, "ROLLBACK", pgx.QueryExecModeSimpleProtocol)
+		_ = conn.Close(t.Context())
 	}
 }

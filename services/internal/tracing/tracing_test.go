@@ -97,10 +97,10 @@ func TestSamplers(t *testing.T) {
 func TestLogLinesNameTheirTrace(t *testing.T) {
 	var out bytes.Buffer
 	on := &Tracing{}
-	log := on.Logger(slog.New(slog.NewTextHandler(&out, nil))).With("service", "test")
+	logger := on.Logger(slog.New(slog.NewTextHandler(&out, nil))).With("service", "test")
 	sc := ParseTraceParent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-	log.InfoContext(trace.ContextWithSpanContext(t.Context(), sc), "in a trace")
-	log.Info("in none")
+	logger.InfoContext(trace.ContextWithSpanContext(t.Context(), sc), "in a trace")
+	logger.Info("in none")
 	lines := strings.Split(out.String(), "\n")
 	if !strings.HasSuffix(lines[0], "service=test trace_id=0af7651916cd43dd8448eb211c80319c span_id=b7ad6b7169203331") || strings.Contains(lines[1], "trace_id") {
 		t.Errorf("got\n%s", out.String())
