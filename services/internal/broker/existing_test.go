@@ -28,8 +28,7 @@ func TestExistingQueuesThatKeepNothing(t *testing.T) {
 	retained := amqp.Table{
 		"x-queue-type": "stream", "x-max-length-bytes": int64(1e9), "x-max-age": "1D", "x-stream-max-segment-size-bytes": int64(1e6), "x-initial-cluster-size": int32(1),
 	}
-	users := v.Users(t, map[string]testbed.Rights{"some": {Write: ".*", Read: ".*"}})
-	users["all"] = v
+	users := map[string]testbed.Vhost{"all": v, "some": v.Users(t, map[string]testbed.Rights{"some": {Write: ".*", Read: ".*"}})["some"]}
 	const unchecked, partly = "nobody has checked that the queue is durable", "nobody has checked what the queue's arguments"
 	for name, c := range map[string]struct {
 		durable, autoDelete bool
