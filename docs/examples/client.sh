@@ -2,6 +2,7 @@
 # The client of docs/clients.md that loses nothing, with curl and jq.
 set -euo pipefail
 
+# shellcheck disable=SC2016 # the variables in single quotes are jq's
 log() { # returns once the event is safe; fails if it never can be, or after ten attempts
   local answer code attempt wait='def after: capture("\nretry-after: *(?<at>[^\r\n]+)"; "i").at
       | tonumber? // (strptime("%a, %d %b %Y %H:%M:%S GMT") | mktime - now);
