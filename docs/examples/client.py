@@ -24,13 +24,16 @@ class NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 opener = urllib.request.build_opener(NoRedirects)
+headers = {"Content-Type": "application/json"}
+if key := os.environ.get("TRAILPOST_API_KEY"):
+    headers["Authorization"] = f"Bearer {key}"
 
 
 def log(event, url="http://localhost:8001/log", attempts=10):
     """Returns the event's id once it is safe; raises if it never can be, or after the last attempt."""
     body = json.dumps({"event_id": uuid7(), **event}).encode()  # one id for all attempts
     for attempt in range(attempts):
-        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        request = urllib.request.Request(url, body, headers)
         after = 0
         try:
             with opener.open(request, timeout=30) as answer:

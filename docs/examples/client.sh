@@ -7,9 +7,11 @@ log() { # returns once the event is safe; fails if it never can be, or after ten
   local answer code attempt wait='def after: capture("\nretry-after: *(?<at>[^\r\n]+)"; "i").at
       | tonumber? // (strptime("%a, %d %b %Y %H:%M:%S GMT") | mktime - now);
     [([$backoff * (1 + $random) / 2, (try after catch 0) + $random] | max), 30] | min'
+  local key=()
+  [ -z "${TRAILPOST_API_KEY-}" ] || key=(-H "Authorization: Bearer $TRAILPOST_API_KEY")
   for attempt in {0..9}; do
     answer=$(curl -sSi --max-time 30 -w '\n%{http_code}' -X POST "http://localhost:8001/log" \
-      -H "Content-Type: application/json" -d "$1") || answer=$'\nno answer'
+      -H "Content-Type: application/json" "${key[@]}" -d "$1") || answer=$'\nno answer'
     code=${answer##*$'\n'}
     case $code in
       202) jq -ne 'input.event_id' <<<"${answer##*$'\r\n\r\n'}" &>/dev/null && return ;; # the whole answer

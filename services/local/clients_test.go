@@ -64,6 +64,8 @@ var final = []mood{
 	{status: 200}, {status: 200, body: `{"status":"maintenance"}`}, {status: 302}, {status: 307},
 }
 
+const clientKey = "tp_key-of-the-clients"
+
 // proxy is one before a producer. It does its work when it has had all of its moods.
 type proxy struct {
 	t        *testing.T
@@ -101,8 +103,8 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var event struct {
 		ID string `json:"event_id"`
 	}
-	if err != nil || json.Unmarshal(body, &event) != nil {
-		p.t.Errorf("a client sent %q, %v", body, err)
+	if err != nil || json.Unmarshal(body, &event) != nil || r.Header.Get("Authorization") != "Bearer "+clientKey {
+		p.t.Errorf("a client sent %q, %q, %v", r.Header, body, err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -255,7 +257,9 @@ func sleep(d time.Duration) {
 		_ = os.Remove(notes)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
-		out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput()
+		cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+		cmd.Env = append(os.Environ(), "TRAILPOST_API_KEY="+clientKey)
+		out, err := cmd.CombinedOutput()
 		if err != nil {
 			err = fmt.Errorf("%w: %s", err, out)
 		}

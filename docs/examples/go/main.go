@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -21,6 +23,7 @@ const most = 30 * time.Second // between two attempts
 // Log returns nil once the event is safe.
 func Log(url string, event map[string]any) error {
 	if event["event_id"] == nil {
+		event = maps.Clone(event)                   // the caller's next event gets an id of its own
 		event["event_id"] = uuid.Must(uuid.NewV7()) // one id for all attempts
 	}
 	body, err := json.Marshal(event)
@@ -45,7 +48,15 @@ func Log(url string, event map[string]any) error {
 
 // post tries once. again says that another attempt may help, and after when the server wants it.
 func post(client *http.Client, url string, body []byte) (again bool, after time.Duration, err error) {
-	answer, err := client.Post(url, "application/json", bytes.NewReader(body))
+	request, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return false, 0, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if key := os.Getenv("TRAILPOST_API_KEY"); key != "" {
+		request.Header.Set("Authorization", "Bearer "+key)
+	}
+	answer, err := client.Do(request)
 	if err != nil {
 		return true, 0, err
 	}
