@@ -83,7 +83,7 @@ func TestPoliciesThatPeopleAreToldToSet(t *testing.T) {
 	}
 	both := []string{"trailpost", "trailpost-dead"}
 	for file, policies := range map[string][]string{
-		"README.md": both, "values-external.yaml": both, "TrailpostPolicyDrops.md": both, "TrailpostQueueFillingUp.md": {"trailpost"},
+		"operating.md": both, "values-external.yaml": both, "TrailpostPolicyDrops.md": both, "TrailpostQueueFillingUp.md": {"trailpost"},
 	} {
 		if !slices.Equal(files[file], policies) {
 			t.Errorf("%s sets the policies %v, want %v", file, files[file], policies)

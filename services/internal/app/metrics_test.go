@@ -88,7 +88,7 @@ const (
 func TestMetricsAreDocumented(t *testing.T) {
 	certificate, key := selfSigned(t)
 	s := newStack(t, "PRODUCER_TLS_CERT_FILE="+certificate, "PRODUCER_TLS_KEY_FILE="+key, "PRODUCER_API_KEYS_FILE="+keysFile(t),
-		"DATABASE_SSLMODE=disable", "DATABASE_SSLROOTCERT="+certificate, "RABBITMQ_MANAGEMENT_URL=http://127.0.0.1:1")
+		"DATABASE_SSLMODE=disable", "DATABASE_SSLROOTCERT="+certificate, "RABBITMQ_MANAGEMENT_URL=http://127.0.0.1:1", "RABBITMQ_ALLOW_LOSSY_POLICIES=true")
 	producer, consumer := s.producer(), s.consumer()
 	producer.url = strings.Replace(producer.url, "http:", "https:", 1)
 	ids := s.accept(producer, 64)
