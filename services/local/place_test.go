@@ -23,7 +23,7 @@ func opened(t *testing.T, home string) *servers.Pair {
 		t.Fatal(err)
 	}
 	if kind, err = servers.Choose(t.Context(), kind); err != nil {
-		t.Skip(err)
+		t.Fatal(err) // make test has installed them
 	}
 	pair, err := servers.Open(t.Context(), servers.Options{Dir: filepath.Join(home, string(kind)), Kind: kind})
 	if err != nil {

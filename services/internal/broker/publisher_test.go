@@ -196,14 +196,11 @@ func TestAFullQueueIsNoSuccess(t *testing.T) {
 	}
 }
 
-// A queue whose limit is lifted takes messages again, though RabbitMQ goes on refusing
-// them on the channels that it refused before.
-func TestAQueueThatIsNoLongerFull(t *testing.T) {
-	v := testbed.Rabbit(t)
-	cfg := config(t, v)
-	cfg.refusalLimit = 200 * time.Millisecond
-	p := publisher(t, cfg)
-	publish := func() error {
+// publisherOfAFullQueue returns a publisher that the broker has refused, and how to publish by it.
+func publisherOfAFullQueue(t *testing.T, v testbed.Vhost, cfg Config) (p *Publisher, publish func() error) {
+	t.Helper()
+	p = publisher(t, cfg)
+	publish = func() error {
 		e := testEvent(1)
 		return p.Publish(t.Context(), patience, &e)
 	}
@@ -211,6 +208,16 @@ func TestAQueueThatIsNoLongerFull(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	eventually(t, "the broker refuses a message", func() bool { return publish() != nil })
+	return p, publish
+}
+
+// A queue whose limit is lifted takes messages again, though RabbitMQ goes on refusing
+// them on the channels that it refused before.
+func TestAQueueThatIsNoLongerFull(t *testing.T) {
+	v := testbed.Rabbit(t)
+	cfg := config(t, v)
+	cfg.refusalLimit = 200 * time.Millisecond
+	_, publish := publisherOfAFullQueue(t, v, cfg)
 	if out, err := v.Ctl(t.Context(), "clear_policy", "full"); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -225,15 +232,7 @@ func TestAFullQueueLeavesThePublisherReady(t *testing.T) {
 	cfg := config(t, v)
 	cfg.refusalLimit = 50 * time.Millisecond
 	cfg.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	p := publisher(t, cfg)
-	publish := func() error {
-		e := testEvent(1)
-		return p.Publish(t.Context(), patience, &e)
-	}
-	if out, err := v.Ctl(t.Context(), "set_policy", "full", "^log_queue$", `{"max-length":3}`, "--apply-to", "queues"); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	eventually(t, "the broker refuses a message", func() bool { return publish() != nil })
+	p, publish := publisherOfAFullQueue(t, v, cfg)
 	done := make(chan struct{})
 	var clients sync.WaitGroup
 	for range 2 {

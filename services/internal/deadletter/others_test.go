@@ -33,7 +33,7 @@ func TestLettersThatOthersHold(t *testing.T) {
 		go func() {
 			done <- deadletter.Replay(t.Context(), f.cfg, deadletter.ReplayOptions{}, func(deadletter.Replayed) error { return nil })
 		}()
-		time.Sleep(2 * time.Second) // it looks, and waits for a second at least
+		time.Sleep(2 * time.Second) // longer than it takes others' letters for settled in a moment: that they are held for so long is what is asked for
 		giveBack()
 		if err := <-done; err != nil {
 			t.Errorf("%d held: given back: %v", held, err)
@@ -61,7 +61,7 @@ func TestAReplayThatWaitedLooksAtALetterOnce(t *testing.T) {
 	go func() {
 		done <- deadletter.Replay(t.Context(), f.cfg, opts, func(deadletter.Replayed) error { replayed++; return nil })
 	}()
-	time.Sleep(2 * time.Second)
+	time.Sleep(2 * time.Second) // as above
 	giveBack()
 	if err := <-done; err != nil || looked != 15 || replayed != 5 {
 		t.Errorf("%d of %d were replayed, want 5 of 15: %v", replayed, looked, err)
