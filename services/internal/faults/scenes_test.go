@@ -104,7 +104,7 @@ var failedOverAfterAll = scene{true, "failover after all that may happen to a CO
 func (w *world) failOverAfter(happen ...func(*world) error) error {
 	w.replicas.link.cut()
 	const events = 40
-	if err := w.send(events, events)(); err != nil { // one message, and one COMMIT
+	if err := w.send(events, events)(); err != nil { // one message, so one COMMIT; on a busy machine, more than one
 		return err
 	}
 	waits := func() bool { return w.commitsWait(time.Second) }
@@ -115,10 +115,23 @@ func (w *world) failOverAfter(happen ...func(*world) error) error {
 		if err := disturb(w); err != nil {
 			return err
 		}
+		var err error
 		w.await("the consumers try again, or ack", func() bool {
-			again := w.mutant.store == nil && failed(w, since) && waits()
-			return again || w.allAcked()
+			if w.allAcked() {
+				return true
+			}
+			if w.mutant.store == nil {
+				return failed(w, since) && waits()
+			}
+			// Another COMMIT of the mutant's, which began to wait after the disturbance of the first.
+			if waits() {
+				err = disturb(w)
+			}
+			return err != nil
 		})
+		if err != nil {
+			return err
+		}
 	}
 	mend, err := failover(crash, true)(w, nil)
 	return joinEnd(err, mend)
