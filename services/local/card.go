@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/trailpost/trailpost/services/internal/testbed/servers"
+	"github.com/trailpost/trailpost/services/internal/devservers"
 )
 
 // card is what a person needs now. Its lines work when they are pasted into a shell.
@@ -33,9 +33,9 @@ and look at the trail, and at the queue:
 }
 
 // dataOf says in words where the data are: in the home, unless the servers' users can't work there, or the servers run in docker.
-func dataOf(home string, pair *servers.Pair) string {
+func dataOf(home string, pair *devservers.Pair) string {
 	switch folder := pair.Folder(); {
-	case pair.Kind() == servers.Docker:
+	case pair.Kind() == devservers.Docker:
 		return "docker's volumes, and the passwords to them in " + home
 	case folder != home && !strings.HasPrefix(folder, home+string(filepath.Separator)):
 		return folder + ", and the passwords to them in " + home

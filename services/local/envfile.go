@@ -9,13 +9,13 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/trailpost/trailpost/services/internal/testbed/servers"
+	"github.com/trailpost/trailpost/services/internal/devservers"
 )
 
 // variables are the env file's, in its order. PG* and DATABASE_URL are the
 // reader's: a look around can't change anything. The settings are those of our own
 // binaries: bin/consumer dead-letters list works.
-func (p *place) variables(pair *servers.Pair) []string {
+func (p *place) variables(pair *devservers.Pair) []string {
 	var settings []string
 	for _, name := range slices.Sorted(maps.Keys(p.settings)) {
 		if slices.Contains(about, name) {
@@ -59,12 +59,12 @@ var rabbitTools = []string{"rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-queu
 
 // writeTools writes scripts that run RabbitMQ's tools against our node, and psql
 // if the system has none on its path.
-func writeTools(dir string, pair *servers.Pair) error {
+func writeTools(dir string, pair *devservers.Pair) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	write := func(name, line string) error {
-		return servers.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\nexec "+line+"\n"), 0o755)
+		return devservers.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\nexec "+line+"\n"), 0o755)
 	}
 	for _, name := range rabbitTools {
 		if err := write(name, pair.Rabbit.Tool(name)); err != nil {

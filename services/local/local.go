@@ -10,14 +10,14 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/devservers"
 	"github.com/trailpost/trailpost/services/internal/schema"
-	"github.com/trailpost/trailpost/services/internal/testbed/servers"
 )
 
 // local is one run.
 type local struct {
 	home    string
-	kind    servers.Kind
+	kind    devservers.Kind
 	environ []string
 	out     io.Writer // the card
 	err     io.Writer // progress, and the services' logs
@@ -90,33 +90,33 @@ func (l *local) enter(ctx context.Context) (lock *os.File, err error) {
 		return nil, err
 	}
 	// it holds passwords, and is in somebody's repository more often than not
-	if err := servers.WriteFile(filepath.Join(l.home, ".gitignore"), []byte("*\n"), 0o644); err != nil {
+	if err := devservers.WriteFile(filepath.Join(l.home, ".gitignore"), []byte("*\n"), 0o644); err != nil {
 		return nil, err
 	}
-	return servers.Lock(ctx, filepath.Join(l.home, "lock"))
+	return devservers.Lock(ctx, filepath.Join(l.home, "lock"))
 }
 
 // open opens the servers of the wanted kind. Each kind has a folder of its own,
 // since neither can read the other's data; auto stays with what is there already.
-func (l *local) open(ctx context.Context) (*servers.Pair, error) {
+func (l *local) open(ctx context.Context) (*devservers.Pair, error) {
 	kind := l.kind
-	if kind == servers.Auto {
-		for _, k := range []servers.Kind{servers.Packages, servers.Docker} {
+	if kind == devservers.Auto {
+		for _, k := range []devservers.Kind{devservers.Packages, devservers.Docker} {
 			if _, err := os.Stat(filepath.Join(l.home, string(k))); err == nil {
 				kind = k
 				break
 			}
 		}
 	}
-	kind, err := servers.Choose(ctx, kind)
+	kind, err := devservers.Choose(ctx, kind)
 	if err != nil {
 		return nil, fmt.Errorf("%w\nhack/install-packages installs what is missing", err)
 	}
-	return servers.Open(ctx, servers.Options{Dir: filepath.Join(l.home, string(kind)), Kind: kind, Progress: l.say})
+	return devservers.Open(ctx, devservers.Options{Dir: filepath.Join(l.home, string(kind)), Kind: kind, Progress: l.say})
 }
 
 // migrate brings roles and schema up to date.
-func migrate(ctx context.Context, pair *servers.Pair, p *place) error {
+func migrate(ctx context.Context, pair *devservers.Pair, p *place) error {
 	admin, err := pair.Postgres.ConnConfig("postgres")
 	if err != nil {
 		return err
@@ -138,17 +138,17 @@ func migrate(ctx context.Context, pair *servers.Pair, p *place) error {
 
 // serve runs the services until ctx ends, or one of them or of the servers does.
 // It shows the card when they are ready.
-func (l *local) serve(ctx context.Context, pair *servers.Pair, p *place, cfg *config.Config) error {
+func (l *local) serve(ctx context.Context, pair *devservers.Pair, p *place, cfg *config.Config) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	for name, server := range map[string]interface {
 		Done() <-chan struct{}
-		LogSince(servers.Mark, int) string
+		LogSince(devservers.Mark, int) string
 	}{"PostgreSQL": pair.Postgres, "RabbitMQ": pair.Rabbit} {
 		go func() {
 			select {
 			case <-server.Done():
-				cancel(fmt.Errorf("%s has ended by itself; the end of its log:\n%s", name, server.LogSince(servers.Mark{}, 20)))
+				cancel(fmt.Errorf("%s has ended by itself; the end of its log:\n%s", name, server.LogSince(devservers.Mark{}, 20)))
 			case <-ctx.Done():
 			}
 		}()
@@ -157,7 +157,7 @@ func (l *local) serve(ctx context.Context, pair *servers.Pair, p *place, cfg *co
 		if err := writeTools(l.tools(), pair); err != nil {
 			return err
 		}
-		if err := servers.WriteFile(l.envFile(), []byte(envFile(p.variables(pair), l.tools())), 0o600); err != nil {
+		if err := devservers.WriteFile(l.envFile(), []byte(envFile(p.variables(pair), l.tools())), 0o600); err != nil {
 			return err
 		}
 		_, err := io.WriteString(l.out, card(l.home, dataOf(l.home, pair), p))

@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trailpost/trailpost/services/internal/devservers"
 	"github.com/trailpost/trailpost/services/internal/testbed"
-	"github.com/trailpost/trailpost/services/internal/testbed/servers"
 	"github.com/trailpost/trailpost/test/golden"
 )
 
@@ -153,7 +153,7 @@ func TestWrongSettingsStartNothing(t *testing.T) {
 
 func TestCard(t *testing.T) {
 	p := &place{producer: "127.0.0.1:8001", consumer: "127.0.0.1:8002", amqpURL: "amqp://user:secret@127.0.0.1:20001/%2F"}
-	p.databaseURL = func(l servers.Login) string {
+	p.databaseURL = func(l devservers.Login) string {
 		return "postgres://" + l.Name + ":secret@127.0.0.1:20002/" + database
 	}
 	p.Reader.Name = "trail_reader"
@@ -166,7 +166,7 @@ func TestCard(t *testing.T) {
 func TestEnvFileIsShell(t *testing.T) {
 	variables := []string{
 		"QUOTES=" + `'"` + "`", "SPACE= a  b ", "DOLLAR=$HOME ${x} $(y)", "HASH=a#b", "BACKSLASH=\\n\\", "EMPTY=", "GLOB=* ? [a]",
-		"PASSWORD=" + servers.NewPassword(),
+		"PASSWORD=" + devservers.NewPassword(),
 	}
 	name := filepath.Join(t.TempDir(), "env")
 	if err := os.WriteFile(name, []byte(envFile(variables, "/tools/it's")), 0o600); err != nil {
@@ -348,12 +348,12 @@ func passwords(t *testing.T, read string) []string {
 // removeHome removes what a home has, in docker and outside of it, too.
 func removeHome(t *testing.T, home string) {
 	t.Helper()
-	for _, kind := range []servers.Kind{servers.Packages, servers.Docker} {
+	for _, kind := range []devservers.Kind{devservers.Packages, devservers.Docker} {
 		dir := filepath.Join(home, string(kind))
 		if _, err := os.Stat(dir); err != nil {
 			continue
 		}
-		if err := servers.Remove(context.Background(), dir); err != nil {
+		if err := devservers.Remove(context.Background(), dir); err != nil {
 			t.Errorf("removing %s: %v", dir, err)
 		}
 	}

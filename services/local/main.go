@@ -15,7 +15,7 @@
 // and passwords are kept there for the next start; one process at a time can use
 // it. Ctrl-C (SIGINT, SIGTERM, SIGHUP) stops everything in order and exits with 0;
 // a second Ctrl-C doesn't wait. If the process dies, its servers are stopped by
-// their watchers (package servers), also after kill -9.
+// their watchers (package devservers), also after kill -9.
 //
 // Settings of the producer and the consumer that say where the servers are, and
 // who logs in, are this command's own. All others (LOG_LEVEL, CONSUMER_WORKERS,
@@ -33,7 +33,7 @@ import (
 	"syscall"
 
 	"github.com/trailpost/trailpost/services/internal/config"
-	"github.com/trailpost/trailpost/services/internal/testbed/servers"
+	"github.com/trailpost/trailpost/services/internal/devservers"
 )
 
 func main() { os.Exit(run()) }
@@ -63,17 +63,17 @@ func run() int {
 }
 
 // flags has printed what is wrong when it returns an error.
-func flags(args []string) (servers.Kind, error) {
+func flags(args []string) (devservers.Kind, error) {
 	set := flag.NewFlagSet("local", flag.ContinueOnError)
 	set.Usage = func() {
 		fmt.Fprintln(set.Output(), "usage: local [--servers=auto|packages|docker]")
 		set.PrintDefaults()
 		fmt.Fprintln(set.Output(), "  TRAILPOST_HOME\n\tfolder for data, ports, passwords and the file env (default .trailpost)")
 	}
-	kind := servers.Auto
+	kind := devservers.Auto
 	set.Func("servers", "where RabbitMQ and PostgreSQL come from: `auto`, packages or docker\n"+
 		"(default auto: installed packages, else docker if it answers)", func(s string) (err error) {
-		kind, err = servers.ParseKind(s)
+		kind, err = devservers.ParseKind(s)
 		return err
 	})
 	if err := set.Parse(args); err != nil {

@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"github.com/trailpost/trailpost/services/internal/config"
-	"github.com/trailpost/trailpost/services/internal/testbed/servers"
+	"github.com/trailpost/trailpost/services/internal/devservers"
 )
 
 // The names that the service which Trailpost replaces had.
@@ -24,25 +24,25 @@ const (
 
 // place is where things are and who may log in. Its logins are kept between runs.
 type place struct {
-	Owner  servers.Login `json:"owner"`
-	Writer servers.Login `json:"writer"`
-	Reader servers.Login `json:"reader"`
+	Owner  devservers.Login `json:"owner"`
+	Writer devservers.Login `json:"writer"`
+	Reader devservers.Login `json:"reader"`
 
 	producer, consumer string // host:port
 	settings           map[string]string
-	databaseURL        func(servers.Login) string
+	databaseURL        func(devservers.Login) string
 	amqpURL            string
 }
 
 // settle reads or makes the logins, chooses the services' ports, and notes the
 // settings that follow from the servers.
-func (l *local) settle(pair *servers.Pair) (*place, error) {
+func (l *local) settle(pair *devservers.Pair) (*place, error) {
 	p, err := loadLogins(filepath.Join(l.home, string(pair.Kind()), "logins.json"))
 	if err != nil {
 		return nil, err
 	}
 	pg, mq := pair.Postgres, pair.Rabbit
-	p.databaseURL = func(login servers.Login) string { return pg.DSN(database, login) }
+	p.databaseURL = func(login devservers.Login) string { return pg.DSN(database, login) }
 	p.amqpURL = mq.URL("/", mq.User)
 	p.settings = map[string]string{
 		"DATABASE_HOST": pg.Host, "DATABASE_PORT": strconv.Itoa(int(pg.Port)), "DATABASE_NAME": database,
@@ -70,8 +70,8 @@ func (l *local) address(p *place, service string, port int) (string, error) {
 	}
 	text, set := lookup(l.environ, service+"_PORT")
 	if !set || text == "0" {
-		if !servers.PortFree(port) {
-			other, err := servers.FreePort()
+		if !devservers.PortFree(port) {
+			other, err := devservers.FreePort()
 			if err != nil {
 				return "", err
 			}
@@ -100,13 +100,13 @@ func loadLogins(name string) (*place, error) {
 	if !os.IsNotExist(err) {
 		return nil, err
 	}
-	p.Owner = servers.Login{Name: "trailpost_owner", Password: servers.NewPassword()}
-	p.Writer = servers.Login{Name: writer, Password: servers.NewPassword()}
-	p.Reader = servers.Login{Name: "trail_reader", Password: servers.NewPassword()}
+	p.Owner = devservers.Login{Name: "trailpost_owner", Password: devservers.NewPassword()}
+	p.Writer = devservers.Login{Name: writer, Password: devservers.NewPassword()}
+	p.Reader = devservers.Login{Name: "trail_reader", Password: devservers.NewPassword()}
 	if b, err = json.MarshalIndent(p, "", "  "); err != nil {
 		return nil, err
 	}
-	return p, servers.WriteFile(name, append(b, '\n'), 0o600)
+	return p, devservers.WriteFile(name, append(b, '\n'), 0o600)
 }
 
 // keepIdentityKey returns the file of the home's identity key, which is made once: the ids in the trail are derived under it.
@@ -117,7 +117,7 @@ func keepIdentityKey(home string) (string, error) {
 	}
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
-	return name, servers.WriteFile(name, []byte(hex.EncodeToString(key)+"\n"), 0o600)
+	return name, devservers.WriteFile(name, []byte(hex.EncodeToString(key)+"\n"), 0o600)
 }
 
 // about are the settings that say where servers are, how to reach them, as

@@ -11,21 +11,21 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/devservers"
 	"github.com/trailpost/trailpost/services/internal/testbed"
-	"github.com/trailpost/trailpost/services/internal/testbed/servers"
 )
 
 // opened is a pair in a home, of which nothing has been started.
-func opened(t *testing.T, home string) *servers.Pair {
+func opened(t *testing.T, home string) *devservers.Pair {
 	t.Helper()
-	kind, err := servers.ParseKind(os.Getenv(testbed.KindVariable))
+	kind, err := devservers.ParseKind(os.Getenv(testbed.KindVariable))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if kind, err = servers.Choose(t.Context(), kind); err != nil {
+	if kind, err = devservers.Choose(t.Context(), kind); err != nil {
 		t.Fatal(err) // make test has installed them
 	}
-	pair, err := servers.Open(t.Context(), servers.Options{Dir: filepath.Join(home, string(kind)), Kind: kind})
+	pair, err := devservers.Open(t.Context(), devservers.Options{Dir: filepath.Join(home, string(kind)), Kind: kind})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestCardNamesTheData(t *testing.T) {
 	got := dataOf(home, pair)
 	folder := pair.Folder()
 	switch {
-	case pair.Kind() == servers.Docker:
+	case pair.Kind() == devservers.Docker:
 		if !strings.Contains(got, "docker") {
 			t.Errorf("in docker: %q", got)
 		}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/trailpost/trailpost/services/internal/testbed/servers"
+	"github.com/trailpost/trailpost/services/internal/devservers"
 )
 
 // testKey is what these tests' clients show.
@@ -156,7 +156,7 @@ func TestRetryWithAnotherKey(t *testing.T) {
 // not where events are taken.
 func TestMetricsOnAPortOfTheirOwn(t *testing.T) {
 	certificate, key := selfSigned(t)
-	port, err := servers.FreePort()
+	port, err := devservers.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

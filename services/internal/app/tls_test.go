@@ -22,8 +22,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/app"
 	"github.com/trailpost/trailpost/services/internal/app/producer"
 	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/devservers"
 	"github.com/trailpost/trailpost/services/internal/testbed"
-	"github.com/trailpost/trailpost/services/internal/testbed/servers"
 	"github.com/trailpost/trailpost/test/authority"
 )
 
@@ -39,7 +39,7 @@ func newSecured(t *testing.T) *secured {
 	t.Helper()
 	s := &secured{t: t, ca: authority.New(t, "the servers'"), dir: t.TempDir()}
 	server, client := s.ca.Server(t, "127.0.0.1"), s.ca.Client(t, "trailpost")
-	s.servers = testbed.TLSServers(t, servers.TLS{
+	s.servers = testbed.TLSServers(t, devservers.TLS{
 		Certificate: server.Certificate, Key: server.Key, ClientCA: s.ca.PEM(),
 		RequireClient: true, ClientCertificate: client.Certificate, ClientKey: client.Key,
 	})
@@ -61,7 +61,7 @@ func (s *secured) certify(pair authority.Pair) {
 func (s *secured) write(name string, content []byte) string {
 	s.t.Helper()
 	name = filepath.Join(s.dir, name)
-	if err := servers.WriteFile(name, content, 0o600); err != nil {
+	if err := devservers.WriteFile(name, content, 0o600); err != nil {
 		s.t.Fatal(err)
 	}
 	return name

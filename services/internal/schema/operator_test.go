@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"sigs.k8s.io/yaml"
 
+	"github.com/trailpost/trailpost/services/internal/devservers"
 	"github.com/trailpost/trailpost/services/internal/schema"
-	"github.com/trailpost/trailpost/services/internal/testbed/servers"
 )
 
 // operatorCluster is what k8s/ lets CloudNativePG do about roles.
@@ -106,7 +106,7 @@ func TestRolesOfTheOperator(t *testing.T) {
 }
 
 // connect connects until the test's end, as a superuser.
-func connect(t *testing.T, server *servers.Postgres, database string) *pgx.Conn {
+func connect(t *testing.T, server *devservers.Postgres, database string) *pgx.Conn {
 	t.Helper()
 	conn, err := server.Connect(t.Context(), database)
 	if err != nil {

@@ -11,19 +11,19 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/trailpost/trailpost/services/internal/devservers"
 	"github.com/trailpost/trailpost/services/internal/schema"
 	"github.com/trailpost/trailpost/services/internal/testbed"
-	"github.com/trailpost/trailpost/services/internal/testbed/servers"
 )
 
 // ownPostgres starts a server of the test's own: roles are a cluster's.
-func ownPostgres(t *testing.T) *servers.Postgres {
+func ownPostgres(t *testing.T) *devservers.Postgres {
 	t.Helper()
-	kind, err := servers.ParseKind("")
+	kind, err := devservers.ParseKind("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	pair, err := servers.Open(t.Context(), servers.Options{Kind: kind})
+	pair, err := devservers.Open(t.Context(), devservers.Options{Kind: kind})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func ownPostgres(t *testing.T) *servers.Postgres {
 	return pair.Postgres
 }
 
-func connConfig(t *testing.T, server *servers.Postgres, database string, l schema.Login) *pgx.ConnConfig {
+func connConfig(t *testing.T, server *devservers.Postgres, database string, l schema.Login) *pgx.ConnConfig {
 	t.Helper()
 	cc, err := server.ConnConfig(database)
 	if err != nil {
@@ -49,7 +49,7 @@ func connConfig(t *testing.T, server *servers.Postgres, database string, l schem
 }
 
 // login tries a connection, and returns PostgreSQL's code of what it says, "" for welcome.
-func login(t *testing.T, server *servers.Postgres, database string, l schema.Login) string {
+func login(t *testing.T, server *devservers.Postgres, database string, l schema.Login) string {
 	t.Helper()
 	conn, err := pgx.ConnectConfig(t.Context(), connConfig(t, server, database, l))
 	if err == nil {
@@ -132,7 +132,7 @@ func TestRoles(t *testing.T) {
 		})
 	}
 
-	log := server.LogSince(servers.Mark{}, 1_000_000)
+	log := server.LogSince(devservers.Mark{}, 1_000_000)
 	if !strings.Contains(log, "PASSWORD 'SCRAM-SHA-256$4096:") {
 		t.Fatal("the server did not log the statements that this test looks through")
 	}
@@ -144,7 +144,7 @@ func TestRoles(t *testing.T) {
 }
 
 // checkRoles looks at what Roles has made. The stranger is a login that is none of its roles.
-func checkRoles(t *testing.T, server *servers.Postgres, cfg schema.RolesConfig, stranger schema.Login) {
+func checkRoles(t *testing.T, server *devservers.Postgres, cfg schema.RolesConfig, stranger schema.Login) {
 	t.Helper()
 	for _, l := range []schema.Login{cfg.Owner, cfg.Writer, cfg.Reader} {
 		if code := login(t, server, cfg.Database, l); code != "" {

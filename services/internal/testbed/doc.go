@@ -1,5 +1,5 @@
 // Package testbed gives tests real servers: a private RabbitMQ and a private
-// PostgreSQL (package servers), shared by a test process, or by a whole
+// PostgreSQL (package devservers), shared by a test process, or by a whole
 // `go test ./...` under cmd/withservers.
 //
 // A package's tests hand themselves to [Main]:

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/trailpost/trailpost/services/internal/testbed/servers"
+	"github.com/trailpost/trailpost/services/internal/devservers"
 )
 
 // The environment of tests; see the package comment.
@@ -20,11 +20,11 @@ const (
 
 type (
 	// PostgresServer is one of a pair.
-	PostgresServer = servers.Postgres
+	PostgresServer = devservers.Postgres
 	// RabbitServer is the other.
-	RabbitServer = servers.Rabbit
+	RabbitServer = devservers.Rabbit
 	// Login is a role with its password.
-	Login = servers.Login
+	Login = devservers.Login
 )
 
 // Servers is a PostgreSQL and a RabbitMQ. Both have Start, Stop, Kill and a log;
@@ -33,16 +33,16 @@ type Servers struct {
 	Postgres *PostgresServer
 	Rabbit   *RabbitServer
 
-	pair     *servers.Pair
+	pair     *devservers.Pair
 	template template // of the databases on Postgres
 	vhosts   *vhosts  // on Rabbit
 	private  bool     // nothing need be tidied up: it goes as a whole
 }
 
 // Local reports whether the servers are processes of this machine, not containers.
-func (s *Servers) Local() bool { return s.pair.Kind() == servers.Packages }
+func (s *Servers) Local() bool { return s.pair.Kind() == devservers.Packages }
 
-func newServers(pair *servers.Pair) *Servers {
+func newServers(pair *devservers.Pair) *Servers {
 	s := &Servers{Postgres: pair.Postgres, Rabbit: pair.Rabbit, pair: pair}
 	s.vhosts = newVhosts(s.Rabbit)
 	return s
@@ -73,23 +73,23 @@ func sharedServers(t testing.TB) *Servers {
 func openShared() (*Servers, error) {
 	if file := os.Getenv(ServersVariable); file != "" {
 		shared.attached = true
-		pair, err := servers.Attach(file)
+		pair, err := devservers.Attach(file)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", ServersVariable, err)
 		}
 		return newServers(pair), nil
 	}
-	return open(servers.Options{})
+	return open(devservers.Options{})
 }
 
 // open makes a temporary pair of the wanted kind.
-func open(options servers.Options) (*Servers, error) {
-	kind, err := servers.ParseKind(os.Getenv(KindVariable))
+func open(options devservers.Options) (*Servers, error) {
+	kind, err := devservers.ParseKind(os.Getenv(KindVariable))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", KindVariable, err)
 	}
 	options.Kind = kind
-	pair, err := servers.Open(context.Background(), options)
+	pair, err := devservers.Open(context.Background(), options)
 	if err != nil {
 		return nil, fmt.Errorf("servers for tests (hack/install-packages installs them): %w", err)
 	}
@@ -150,7 +150,7 @@ func OwnServers(t testing.TB) *Servers {
 	own.Lock()
 	defer own.Unlock()
 	if own.servers == nil {
-		s, err := open(servers.Options{})
+		s, err := open(devservers.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -177,30 +177,30 @@ func closeOwn() error {
 // kill. It is gone at the end of the test.
 func PrivateServers(t testing.TB) *Servers {
 	t.Helper()
-	return privateServers(t, servers.Options{})
+	return privateServers(t, devservers.Options{})
 }
 
 // MeasuredServers are PrivateServers whose RabbitMQ answers Prometheus
 // (RabbitServer.MetricsURL).
 func MeasuredServers(t testing.TB) *Servers {
 	t.Helper()
-	return privateServers(t, servers.Options{BrokerMetrics: true})
+	return privateServers(t, devservers.Options{BrokerMetrics: true})
 }
 
 // ManagedServers are PrivateServers whose RabbitMQ answers its management API
 // (RabbitServer.ManagementURL) and Prometheus; with tls, both speak TLS alone.
-func ManagedServers(t testing.TB, tls *servers.TLS) *Servers {
+func ManagedServers(t testing.TB, tls *devservers.TLS) *Servers {
 	t.Helper()
-	return privateServers(t, servers.Options{BrokerManagement: true, BrokerMetrics: true, TLS: tls})
+	return privateServers(t, devservers.Options{BrokerManagement: true, BrokerMetrics: true, TLS: tls})
 }
 
 // TLSServers are PrivateServers that speak TLS alone.
-func TLSServers(t testing.TB, tls servers.TLS) *Servers {
+func TLSServers(t testing.TB, tls devservers.TLS) *Servers {
 	t.Helper()
-	return privateServers(t, servers.Options{TLS: &tls})
+	return privateServers(t, devservers.Options{TLS: &tls})
 }
 
-// Recertify gives both servers another certificate; see [servers.Pair.Recertify].
+// Recertify gives both servers another certificate; see [devservers.Pair.Recertify].
 func (s *Servers) Recertify(ctx context.Context, certificate, key []byte) error {
 	return s.pair.Recertify(ctx, certificate, key)
 }
@@ -208,7 +208,7 @@ func (s *Servers) Recertify(ctx context.Context, certificate, key []byte) error 
 // PrivatePostgres are PrivateServers whose RabbitMQ is not started.
 func PrivatePostgres(t testing.TB) *Servers {
 	t.Helper()
-	s := unstarted(t, servers.Options{})
+	s := unstarted(t, devservers.Options{})
 	if err := s.Postgres.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func PrivatePostgres(t testing.TB) *Servers {
 }
 
 // unstarted opens a pair of the test's own, and starts nothing.
-func unstarted(t testing.TB, options servers.Options) *Servers {
+func unstarted(t testing.TB, options devservers.Options) *Servers {
 	t.Helper()
 	s, err := open(options)
 	if err != nil {
@@ -232,7 +232,7 @@ func unstarted(t testing.TB, options servers.Options) *Servers {
 	return s
 }
 
-func privateServers(t testing.TB, options servers.Options) *Servers {
+func privateServers(t testing.TB, options devservers.Options) *Servers {
 	t.Helper()
 	s := unstarted(t, options)
 	if err := s.pair.Start(context.Background()); err != nil {
@@ -243,7 +243,7 @@ func privateServers(t testing.TB, options servers.Options) *Servers {
 	return s
 }
 
-// Beside makes a PostgreSQL beside another; see [servers.Postgres.Beside]. It is gone at the end of the test.
+// Beside makes a PostgreSQL beside another; see [devservers.Postgres.Beside]. It is gone at the end of the test.
 func Beside(t testing.TB, of *PostgresServer, name string, settings ...string) *PostgresServer {
 	t.Helper()
 	p, err := of.Beside(name, settings...)
@@ -261,8 +261,8 @@ func Beside(t testing.TB, of *PostgresServer, name string, settings ...string) *
 
 // logger is a server that logs.
 type logger interface {
-	Mark() servers.Mark
-	LogSince(servers.Mark, int) string
+	Mark() devservers.Mark
+	LogSince(devservers.Mark, int) string
 }
 
 // shown are the tests, and servers' names, that showLog has seen.

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/trailpost/trailpost/services/internal/testbed/servers"
+	"github.com/trailpost/trailpost/services/internal/devservers"
 )
 
 // PgBouncer runs Debian's before a database until the end of the test, for one login, with more lines of settings, and returns its port.
@@ -26,7 +26,7 @@ func PgBouncer(t testing.TB, db DB, l Login, mode string, more ...string) uint16
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	port, err := servers.FreePort()
+	port, err := devservers.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/trailpost/trailpost/services/internal/devservers"
 	"github.com/trailpost/trailpost/services/internal/schema"
-	"github.com/trailpost/trailpost/services/internal/testbed/servers"
 )
 
 func TestMain(m *testing.M) { Main(m) }
@@ -141,11 +141,11 @@ func TestProcessesShareServers(t *testing.T) {
 		// this is one of those processes, or a whole run of them: other tests show it
 		return
 	}
-	kind, err := servers.ParseKind(os.Getenv(KindVariable))
+	kind, err := devservers.ParseKind(os.Getenv(KindVariable))
 	if err != nil {
 		t.Fatal(err)
 	}
-	pair, err := servers.Open(t.Context(), servers.Options{Kind: kind})
+	pair, err := devservers.Open(t.Context(), devservers.Options{Kind: kind})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,8 +23,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/app"
 	"github.com/trailpost/trailpost/services/internal/app/producer"
 	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/devservers"
 	"github.com/trailpost/trailpost/services/internal/testbed"
-	"github.com/trailpost/trailpost/services/internal/testbed/servers"
 	"github.com/trailpost/trailpost/test/dashboards"
 )
 
@@ -208,7 +208,7 @@ func startPrometheus(t *testing.T, jobs map[string]string, ruleFiles ...string) 
 	if err := os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(file.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	port, err := servers.FreePort()
+	port, err := devservers.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,8 +17,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/trailpost/trailpost/services/internal/devservers"
 	"github.com/trailpost/trailpost/services/internal/testbed"
-	"github.com/trailpost/trailpost/services/internal/testbed/servers"
 )
 
 func main() {
@@ -44,7 +44,7 @@ func main() {
 
 // run returns the command's exit status, and an error for what went wrong around it.
 func run(kind, dir string, export bool, argv []string) (code int, err error) {
-	k, err := servers.ParseKind(kind)
+	k, err := devservers.ParseKind(kind)
 	if err != nil {
 		return 2, err
 	}
@@ -52,7 +52,7 @@ func run(kind, dir string, export bool, argv []string) (code int, err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	progress := func(s string) { fmt.Fprintln(os.Stderr, "withservers:", s) }
-	pair, err := servers.Open(ctx, servers.Options{Dir: dir, Kind: k, Progress: progress})
+	pair, err := devservers.Open(ctx, devservers.Options{Dir: dir, Kind: k, Progress: progress})
 	if err != nil {
 		return 1, err
 	}
@@ -78,7 +78,7 @@ func run(kind, dir string, export bool, argv []string) (code int, err error) {
 }
 
 // addresses are the servers' for a command that knows nothing of ours.
-func addresses(pair *servers.Pair) []string {
+func addresses(pair *devservers.Pair) []string {
 	p := pair.Postgres
 	return []string{
 		"PGHOST=" + p.Host, fmt.Sprintf("PGPORT=%d", p.Port), "PGUSER=" + p.Superuser.Name, "PGPASSWORD=" + p.Superuser.Password,

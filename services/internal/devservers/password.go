@@ -1,4 +1,4 @@
-package servers
+package devservers
 
 import (
 	"crypto/rand"

@@ -1,4 +1,4 @@
-// Package servers starts a private PostgreSQL and a private RabbitMQ: from the
+// Package devservers starts a private PostgreSQL and a private RabbitMQ: from the
 // system's packages, or as containers. The tests' testbed and services/local
 // stand on it.
 //
@@ -28,4 +28,4 @@
 // watch.go. The server's own command waits for a line on its standard input
 // before it becomes the server, and that line is sent when the shell is there, so
 // there is no moment at which a server runs unwatched.
-package servers
+package devservers
