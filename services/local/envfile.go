@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/trailpost/trailpost/services/internal/devservers"
+	"github.com/trailpost/trailpost/services/internal/devservers/statedir"
 )
 
 // variables are the env file's, in its order. PG* and DATABASE_URL are the
@@ -64,7 +65,7 @@ func writeTools(dir string, pair *devservers.Pair) error {
 		return err
 	}
 	write := func(name, line string) error {
-		return devservers.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\nexec "+line+"\n"), 0o755)
+		return statedir.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\nexec "+line+"\n"), 0o755)
 	}
 	for _, name := range rabbitTools {
 		if err := write(name, pair.Rabbit.Tool(name)); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/devservers"
+	"github.com/trailpost/trailpost/services/internal/devservers/statedir"
 	"github.com/trailpost/trailpost/services/internal/schema"
 )
 
@@ -90,10 +91,10 @@ func (l *local) enter(ctx context.Context) (lock *os.File, err error) {
 		return nil, err
 	}
 	// it holds passwords, and is in somebody's repository more often than not
-	if err := devservers.WriteFile(filepath.Join(l.home, ".gitignore"), []byte("*\n"), 0o644); err != nil {
+	if err := statedir.WriteFile(filepath.Join(l.home, ".gitignore"), []byte("*\n"), 0o644); err != nil {
 		return nil, err
 	}
-	return devservers.Lock(ctx, filepath.Join(l.home, "lock"))
+	return statedir.Lock(ctx, filepath.Join(l.home, "lock"))
 }
 
 // open opens the servers of the wanted kind. Each kind has a folder of its own,
@@ -157,7 +158,7 @@ func (l *local) serve(ctx context.Context, pair *devservers.Pair, p *place, cfg 
 		if err := writeTools(l.tools(), pair); err != nil {
 			return err
 		}
-		if err := devservers.WriteFile(l.envFile(), []byte(envFile(p.variables(pair), l.tools())), 0o600); err != nil {
+		if err := statedir.WriteFile(l.envFile(), []byte(envFile(p.variables(pair), l.tools())), 0o600); err != nil {
 			return err
 		}
 		_, err := io.WriteString(l.out, card(l.home, dataOf(l.home, pair), p))

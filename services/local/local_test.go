@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/devservers"
+	"github.com/trailpost/trailpost/services/internal/devservers/statedir"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 	"github.com/trailpost/trailpost/test/golden"
 )
@@ -166,7 +167,7 @@ func TestCard(t *testing.T) {
 func TestEnvFileIsShell(t *testing.T) {
 	variables := []string{
 		"QUOTES=" + `'"` + "`", "SPACE= a  b ", "DOLLAR=$HOME ${x} $(y)", "HASH=a#b", "BACKSLASH=\\n\\", "EMPTY=", "GLOB=* ? [a]",
-		"PASSWORD=" + devservers.NewPassword(),
+		"PASSWORD=" + statedir.NewPassword(),
 	}
 	name := filepath.Join(t.TempDir(), "env")
 	if err := os.WriteFile(name, []byte(envFile(variables, "/tools/it's")), 0o600); err != nil {

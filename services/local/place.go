@@ -14,6 +14,7 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/devservers"
+	"github.com/trailpost/trailpost/services/internal/devservers/statedir"
 )
 
 // The names that the service which Trailpost replaces had.
@@ -100,13 +101,13 @@ func loadLogins(name string) (*place, error) {
 	if !os.IsNotExist(err) {
 		return nil, err
 	}
-	p.Owner = devservers.Login{Name: "trailpost_owner", Password: devservers.NewPassword()}
-	p.Writer = devservers.Login{Name: writer, Password: devservers.NewPassword()}
-	p.Reader = devservers.Login{Name: "trail_reader", Password: devservers.NewPassword()}
+	p.Owner = devservers.Login{Name: "trailpost_owner", Password: statedir.NewPassword()}
+	p.Writer = devservers.Login{Name: writer, Password: statedir.NewPassword()}
+	p.Reader = devservers.Login{Name: "trail_reader", Password: statedir.NewPassword()}
 	if b, err = json.MarshalIndent(p, "", "  "); err != nil {
 		return nil, err
 	}
-	return p, devservers.WriteFile(name, append(b, '\n'), 0o600)
+	return p, statedir.WriteFile(name, append(b, '\n'), 0o600)
 }
 
 // keepIdentityKey returns the file of the home's identity key, which is made once: the ids in the trail are derived under it.
@@ -117,7 +118,7 @@ func keepIdentityKey(home string) (string, error) {
 	}
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
-	return name, devservers.WriteFile(name, []byte(hex.EncodeToString(key)+"\n"), 0o600)
+	return name, statedir.WriteFile(name, []byte(hex.EncodeToString(key)+"\n"), 0o600)
 }
 
 // about are the settings that say where servers are, how to reach them, as

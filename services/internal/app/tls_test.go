@@ -23,6 +23,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/app/producer"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/devservers"
+	"github.com/trailpost/trailpost/services/internal/devservers/statedir"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 	"github.com/trailpost/trailpost/test/authority"
 )
@@ -61,7 +62,7 @@ func (s *secured) certify(pair authority.Pair) {
 func (s *secured) write(name string, content []byte) string {
 	s.t.Helper()
 	name = filepath.Join(s.dir, name)
-	if err := devservers.WriteFile(name, content, 0o600); err != nil {
+	if err := statedir.WriteFile(name, content, 0o600); err != nil {
 		s.t.Fatal(err)
 	}
 	return name

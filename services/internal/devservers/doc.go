@@ -1,6 +1,6 @@
 // Package devservers starts a private PostgreSQL and a private RabbitMQ: from the
-// system's packages, or as containers. The tests' testbed and services/local
-// stand on it.
+// system's packages (package process), or as containers (package docker). services/local,
+// which is `make run`, and the testbed of the tests use it.
 //
 // [Open] prepares a pair in a folder, [Pair.Start] starts both; each can also be
 // started, stopped and killed alone, and a start after that finds its data, its
@@ -25,7 +25,7 @@
 // in a session of its own, that reads from a pipe whose other end only the holder
 // has. When the holder ends, however it ends, the kernel closes the pipe, and the
 // shell stops the server by its process id (and removes a temporary folder). See
-// watch.go. The server's own command waits for a line on its standard input
+// [engine.Watcher]. The server's own command waits for a line on its standard input
 // before it becomes the server, and that line is sent when the shell is there, so
 // there is no moment at which a server runs unwatched.
 package devservers

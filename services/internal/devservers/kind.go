@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/trailpost/trailpost/services/internal/devservers/docker"
+	"github.com/trailpost/trailpost/services/internal/devservers/packages"
 )
 
 // Kind says where the servers come from.
@@ -31,17 +34,17 @@ func ParseKind(s string) (Kind, error) {
 func Choose(ctx context.Context, k Kind) (Kind, error) {
 	switch k {
 	case Packages:
-		return Packages, packagesInstalled()
+		return Packages, packages.Installed()
 	case Docker:
-		return Docker, dockerAnswers(ctx)
+		return Docker, docker.Answers(ctx)
 	}
-	packages := packagesInstalled()
-	if packages == nil {
+	noPackages := packages.Installed()
+	if noPackages == nil {
 		return Packages, nil
 	}
-	docker := dockerAnswers(ctx)
-	if docker == nil {
+	noDocker := docker.Answers(ctx)
+	if noDocker == nil {
 		return Docker, nil
 	}
-	return "", fmt.Errorf("no servers to be had: %w", errors.Join(packages, docker))
+	return "", fmt.Errorf("no servers to be had: %w", errors.Join(noPackages, noDocker))
 }

@@ -11,6 +11,11 @@ import (
 	"syscall"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/trailpost/trailpost/services/internal/devservers/engine"
+	"github.com/trailpost/trailpost/services/internal/devservers/packages"
+	"github.com/trailpost/trailpost/services/internal/devservers/process"
+	"github.com/trailpost/trailpost/services/internal/devservers/statedir"
 )
 
 // Login is a role, or a user, and its password.
@@ -23,14 +28,14 @@ type Login struct {
 // concurrent use.
 type Postgres struct {
 	server
-	Host      string
-	Port      uint16
-	Superuser Login
-	bin       string // folder of its programs, "" when they are in a container
-	st        *state
-	data      string // its data folder, "" when it is in a container
-	put       put
-	beside    *beside // nil: one of a pair
+	Host         string
+	Port         uint16
+	Superuser    Login
+	bin          string // folder of its programs, "" when they are in a container
+	st           *state
+	data         string // its data folder, "" when it is in a container
+	writeSecrets writeSecrets
+	beside       *beside // nil: one of a pair
 }
 
 // DataFolder is where a server from packages keeps its cluster: while it is stopped, it can be copied and put back. "" for
@@ -80,7 +85,7 @@ func newPostgres(s *state) *Postgres {
 
 // postgresProcess makes a PostgreSQL of the system's packages.
 func postgresProcess(s *state, temporary string, lock *os.File) (*Postgres, error) {
-	acct, err := accountOf("postgres")
+	acct, err := process.LookupAccount("postgres")
 	if err != nil {
 		return nil, err
 	}
@@ -91,21 +96,21 @@ func postgresProcess(s *state, temporary string, lock *os.File) (*Postgres, erro
 	if err != nil && !os.IsNotExist(err) {
 		return nil, err
 	}
-	bin, err := postgresBin(strings.TrimSpace(string(major)))
+	bin, err := packages.PostgresBin(strings.TrimSpace(string(major)))
 	if err != nil {
 		return nil, err
 	}
 	p := newPostgres(s)
 	p.bin, p.data = bin, data
 	proc := newPostgresProcess(dir, bin, s.Postgres.Port)
-	proc.account, proc.temporary, proc.lock = acct, temporary, lock
+	proc.Account, proc.Temporary, proc.Lock = acct, temporary, lock
 	p.engine = proc
 	if s.TLS != nil {
-		proc.argv = append(proc.argv, s.TLS.postgresArgs(dir)...)
+		proc.Argv = append(proc.Argv, s.TLS.postgresArgs(dir)...)
 	}
-	p.put = func(_ context.Context, files map[string][]byte) error { return writeTLS(dir, acct, files) }
+	p.writeSecrets = func(_ context.Context, files map[string][]byte) error { return writeTLS(dir, acct, files) }
 	p.prepare = func(ctx context.Context) error {
-		if err := ownFolder(dir, acct); err != nil {
+		if err := process.MkdirPrivate(dir, acct); err != nil {
 			return err
 		}
 		if s.TLS != nil {
@@ -115,7 +120,7 @@ func postgresProcess(s *state, temporary string, lock *os.File) (*Postgres, erro
 				return err
 			}
 		}
-		if err := rotate(proc.logs[0]); err != nil {
+		if err := process.RotateLog(proc.Logs[0]); err != nil {
 			return err
 		}
 		if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err == nil {
@@ -127,11 +132,11 @@ func postgresProcess(s *state, temporary string, lock *os.File) (*Postgres, erro
 }
 
 // newPostgresProcess is a server in a folder, without who watches and owns it.
-func newPostgresProcess(dir, bin string, port int) *process {
-	return &process{
-		dir: dir, env: cleanEnv(dir), logs: []string{filepath.Join(dir, "server.log")},
-		argv:       append([]string{filepath.Join(bin, "postgres"), "-D", dataFolder(dir)}, postgresArgs("127.0.0.1", port)...),
-		stopSignal: syscall.SIGINT, // "fast": ends sessions, writes a checkpoint
+func newPostgresProcess(dir, bin string, port int) *process.Process {
+	return &process.Process{
+		Dir: dir, Env: process.CleanEnv(dir), Logs: []string{filepath.Join(dir, "server.log")},
+		Argv:       append([]string{filepath.Join(bin, "postgres"), "-D", dataFolder(dir)}, postgresArgs("127.0.0.1", port)...),
+		StopSignal: syscall.SIGINT, // "fast": ends sessions, writes a checkpoint
 	}
 }
 
@@ -139,17 +144,17 @@ func dataFolder(dir string) string { return filepath.Join(dir, "data") }
 
 // initCluster runs initdb beside the place and moves the result there, so that a
 // run that was cut short leaves nothing that looks like a cluster.
-func initCluster(ctx context.Context, proc *process, bin, data string, super Login, temporary bool) error {
+func initCluster(ctx context.Context, proc *process.Process, bin, data string, super Login, temporary bool) error {
 	fresh := data + ".new"
 	if err := os.RemoveAll(fresh); err != nil {
 		return err
 	}
-	secret := filepath.Join(proc.dir, "initdb.password")
-	if err := WriteFile(secret, []byte(super.Password+"\n"), 0o600); err != nil {
+	secret := filepath.Join(proc.Dir, "initdb.password")
+	if err := statedir.WriteFile(secret, []byte(super.Password+"\n"), 0o600); err != nil {
 		return err
 	}
 	defer os.Remove(secret)
-	if err := proc.account.own(secret); err != nil {
+	if err := proc.Account.Own(secret); err != nil {
 		return err
 	}
 	args := []string{
@@ -159,7 +164,7 @@ func initCluster(ctx context.Context, proc *process, bin, data string, super Log
 	if temporary {
 		args = append(args, "--no-sync") // this once: nobody depends on it before the server runs
 	}
-	if _, err := run(proc.command(ctx, args...), ""); err != nil {
+	if _, err := engine.Run(proc.Command(ctx, args...), ""); err != nil {
 		return fmt.Errorf("initdb: %w", err)
 	}
 	return os.Rename(fresh, data)
@@ -218,7 +223,7 @@ func (p *Postgres) Exec(ctx context.Context, database, sql string, args ...any) 
 // arguments "$@" and the PG* variables of the environment.
 func (p *Postgres) Tool(name string) string {
 	if p.bin == "" {
-		return p.engine.wrapper(name)
+		return p.engine.ShellLine(name)
 	}
-	return quote(filepath.Join(p.bin, name)) + ` "$@"`
+	return engine.Quote(filepath.Join(p.bin, name)) + ` "$@"`
 }

@@ -10,6 +10,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/trailpost/trailpost/services/internal/devservers/engine"
+	"github.com/trailpost/trailpost/services/internal/devservers/process"
+	"github.com/trailpost/trailpost/services/internal/devservers/statedir"
 )
 
 // ErrNotBeside answers [Postgres.Beside] where the servers are containers, or another process's.
@@ -20,7 +24,7 @@ var ErrNotBeside = errors.New("only a process's own server of the system's packa
 // synchronous_standby_names names. The settings, such as "wal_log_hints = on", are added to its postgresql.conf whenever
 // it gets its data. The caller ends it with [Postgres.Discard], before the pair is closed.
 func (p *Postgres) Beside(name string, settings ...string) (*Postgres, error) {
-	here, ok := p.engine.(*process)
+	here, ok := p.engine.(*process.Process)
 	if !ok || p.attached {
 		return nil, ErrNotBeside
 	}
@@ -34,21 +38,21 @@ func (p *Postgres) Beside(name string, settings ...string) (*Postgres, error) {
 	other.name = "PostgreSQL " + name
 	dir := filepath.Join(st.Data, "postgres-"+strconv.Itoa(port))
 	proc := newPostgresProcess(dir, p.bin, port)
-	proc.account, proc.temporary, proc.lock = here.account, here.temporary, here.lock
+	proc.Account, proc.Temporary, proc.Lock = here.Account, here.Temporary, here.Lock
 	other.bin, other.data, other.engine = p.bin, dataFolder(dir), proc
-	other.beside = &beside{process: proc, name: name, settings: settings}
+	other.beside = &beside{Process: proc, name: name, settings: settings}
 	other.prepare = func(context.Context) error {
 		if _, err := os.Stat(filepath.Join(other.data, "PG_VERSION")); err != nil {
 			return fmt.Errorf("it has no data yet, Restore or StandBy gives it some: %w", err)
 		}
-		return rotate(proc.logs[0])
+		return process.RotateLog(proc.Logs[0])
 	}
-	return other, ownFolder(dir, here.account)
+	return other, process.MkdirPrivate(dir, here.Account)
 }
 
 // beside is what only a server beside another has.
 type beside struct {
-	*process
+	*process.Process
 	name     string
 	settings []string
 }
@@ -68,7 +72,7 @@ func (p *Postgres) follow(of *Postgres, address string) error {
 	// In this file, which the server itself writes, and for lines that are behind those of the data's origin.
 	setting := "primary_conninfo = '" + confEscape.Replace(source) + "'"
 	signal := filepath.Join(p.data, "standby.signal")
-	return errors.Join(appendLines(filepath.Join(p.data, "postgresql.auto.conf"), setting), WriteFile(signal, nil, 0o600), p.beside.account.own(signal))
+	return errors.Join(appendLines(filepath.Join(p.data, "postgresql.auto.conf"), setting), statedir.WriteFile(signal, nil, 0o600), p.beside.Account.Own(signal))
 }
 
 // confEscape is the rule for values between single quotes, of conninfo and of postgresql.conf.
@@ -85,9 +89,9 @@ func appendLines(name string, lines ...string) error {
 
 // run runs one of PostgreSQL's programs as the server's user.
 func (b *beside) run(ctx context.Context, l Login, argv ...string) error {
-	cmd := b.command(ctx, argv...)
+	cmd := b.Command(ctx, argv...)
 	cmd.Env = append(cmd.Env, "PGPASSWORD="+l.Password)
-	_, err := run(cmd, "")
+	_, err := engine.Run(cmd, "")
 	return err
 }
 
@@ -207,5 +211,5 @@ func (p *Postgres) AwaitSync(ctx context.Context, name string) error {
 
 // Discard ends a server that was made by [Postgres.Beside], and removes its folder.
 func (p *Postgres) Discard(ctx context.Context) error {
-	return errors.Join(p.Kill(), p.engine.discard(ctx))
+	return errors.Join(p.Kill(), p.engine.Discard(ctx))
 }

@@ -24,7 +24,7 @@ func TestStandby(t *testing.T) {
 	must(t, err)
 	other, err := p.Postgres.Beside("other", settings...)
 	must(t, err)
-	dirs := []string{one.beside.dir, other.beside.dir}
+	dirs := []string{one.beside.Dir, other.beside.Dir}
 	exec := func(s *Postgres, sql string) {
 		t.Helper()
 		must(t, s.Exec(t.Context(), "postgres", sql))

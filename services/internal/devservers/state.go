@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/trailpost/trailpost/services/internal/devservers/statedir"
 )
 
 // state is what a pair remembers between starts; state.json in its folder, mode
@@ -59,29 +61,5 @@ func (s *state) save(dir string) error {
 	if err != nil {
 		return err
 	}
-	return WriteFile(filepath.Join(dir, stateFile), append(b, '\n'), 0o600)
-}
-
-// WriteFile replaces a file at once: a reader, or a crash, finds the old content
-// or the new, and its mode is as said from the first moment.
-func WriteFile(name string, content []byte, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone already when all went well
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Chmod(mode)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
+	return statedir.WriteFile(filepath.Join(dir, stateFile), append(b, '\n'), 0o600)
 }

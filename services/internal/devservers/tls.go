@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+
+	"github.com/trailpost/trailpost/services/internal/devservers/process"
+	"github.com/trailpost/trailpost/services/internal/devservers/statedir"
 )
 
 // TLS has both servers of a pair speak TLS and nothing else. All fields are PEM.
@@ -76,13 +79,13 @@ management.ssl.keyfile = %s
 }
 
 // writeTLS puts files into a server's folder, for its account's eyes alone.
-func writeTLS(dir string, acct *account, files map[string][]byte) error {
+func writeTLS(dir string, acct *process.Account, files map[string][]byte) error {
 	for name, content := range files {
 		name = filepath.Join(dir, name)
-		if err := WriteFile(name, content, 0o600); err != nil {
+		if err := statedir.WriteFile(name, content, 0o600); err != nil {
 			return err
 		}
-		if err := acct.own(name); err != nil {
+		if err := acct.Own(name); err != nil {
 			return err
 		}
 	}
@@ -111,8 +114,8 @@ func (t *TLS) ownConfig() (*tls.Config, error) {
 	return config, nil
 }
 
-// put writes secret files where a running server finds them.
-type put func(ctx context.Context, files map[string][]byte) error
+// writeSecrets writes secret files where a running server finds them.
+type writeSecrets func(ctx context.Context, files map[string][]byte) error
 
 // Recertify gives both servers another certificate, as a renewal does: it is that of the connections to come, and those
 // that are open stay.
@@ -122,7 +125,7 @@ func (p *Pair) Recertify(ctx context.Context, certificate, key []byte) error {
 	}
 	p.state.TLS.Certificate, p.state.TLS.Key = certificate, key
 	files := map[string][]byte{tlsCertificate: certificate, tlsKey: key}
-	if err := errors.Join(p.Postgres.put(ctx, files), p.Rabbit.put(ctx, files)); err != nil {
+	if err := errors.Join(p.Postgres.writeSecrets(ctx, files), p.Rabbit.writeSecrets(ctx, files)); err != nil {
 		return err
 	}
 	if err := p.Postgres.Exec(ctx, "postgres", "SELECT pg_reload_conf()"); err != nil {

@@ -15,6 +15,11 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/trailpost/trailpost/services/internal/devservers/docker"
+	"github.com/trailpost/trailpost/services/internal/devservers/engine"
+	"github.com/trailpost/trailpost/services/internal/devservers/process"
+	"github.com/trailpost/trailpost/services/internal/devservers/statedir"
 )
 
 // holderVariable makes this test binary hold a pair in the folder that it names,
@@ -119,7 +124,7 @@ func TestPair(t *testing.T) {
 		} {
 			cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", "set -- "+tool.args+"\nexec "+tool.line)
 			cmd.Env = env
-			if out, err := run(cmd, ""); err != nil || string(out) != tool.want {
+			if out, err := engine.Run(cmd, ""); err != nil || string(out) != tool.want {
 				t.Errorf("%s: %q, %v", tool.line, out, err)
 			}
 		}
@@ -161,7 +166,7 @@ func TestKilledHolder(t *testing.T) {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	holder, _ := startHolder(t, dir)
 
-	if _, err := Open(t.Context(), Options{Dir: dir, Kind: testKind(t)}); !errors.Is(err, ErrInUse) {
+	if _, err := Open(t.Context(), Options{Dir: dir, Kind: testKind(t)}); !errors.Is(err, statedir.ErrInUse) {
 		t.Fatalf("a second holder: %v", err)
 	}
 	must(t, holder.Process.Kill())
@@ -370,11 +375,11 @@ func nothingRuns(t *testing.T, p *Pair) {
 func remains(t *testing.T, p *Pair) string {
 	t.Helper()
 	if p.state.Kind == Docker {
-		out, err := run(docker(t.Context(), "ps", "--quiet", "--filter", "label="+label+"="+p.state.ID), "")
+		out, err := engine.Run(docker.Command(t.Context(), "ps", "--quiet", "--filter", "label="+docker.Label+"="+p.state.ID), "")
 		must(t, err)
 		return strings.TrimSpace(string(out))
 	}
-	if !procMounted() {
+	if !process.ProcMounted() {
 		t.Fatal("this test reads /proc")
 	}
 	var left []string
@@ -387,7 +392,7 @@ func remains(t *testing.T, p *Pair) string {
 		// by the folder that they name
 		cwd, _ := os.Readlink(filepath.Join(filepath.Dir(name), "cwd"))
 		mapper := "-port " + strconv.Itoa(p.state.Rabbit.EPMDPort)
-		if err != nil || pid == os.Getpid() || !alive(pid) {
+		if err != nil || pid == os.Getpid() || !process.Alive(pid) {
 			continue
 		}
 		if strings.Contains(words, p.state.Data+"/") || strings.HasPrefix(cwd, p.state.Data+"/") || strings.Contains(words, mapper) {

@@ -1,4 +1,4 @@
-package devservers
+package statedir
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/trailpost/trailpost/services/internal/devservers/process"
 )
 
 // ErrInUse means that another process holds a folder.
@@ -31,7 +33,7 @@ func Lock(ctx context.Context, name string) (*os.File, error) {
 			return nil, errors.Join(fmt.Errorf("lock %s: %w", name, err), f.Close())
 		}
 		b, _ := os.ReadFile(name)
-		if pid, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil && alive(pid) {
+		if pid, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil && process.Alive(pid) {
 			return nil, errors.Join(fmt.Errorf("%w (process %d holds %s)", ErrInUse, pid, name), f.Close())
 		}
 		select {

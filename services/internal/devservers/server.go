@@ -4,40 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/trailpost/trailpost/services/internal/devservers/engine"
 )
 
 // startTimeout is generous: a loaded machine of one core starts RabbitMQ in half a
 // minute, and a server that can't start says so itself long before.
 const startTimeout = 3 * time.Minute
 
-// stopTimeout is how long a server may take for a graceful stop before it is killed.
-const stopTimeout = time.Minute
+// Mark is a place in a server's log.
+type Mark = engine.Mark
 
 // ErrAttached answers Start, Stop and Kill of servers that another process holds.
 var ErrAttached = errors.New("these servers belong to another process")
 
-// engine runs one server: as a process or as a container.
-type engine interface {
-	start(ctx context.Context) error                       // launched, not yet ready
-	done() <-chan struct{}                                 // closed when it has ended; nil before the first start
-	stop(ctx context.Context) error                        // graceful, killed when ctx is done
-	kill() error                                           // no grace
-	release(ctx context.Context) error                     // all but the data
-	discard(ctx context.Context) error                     // the data as well
-	command(ctx context.Context, argv ...string) *exec.Cmd // a tool beside the server
-	wrapper(argv ...string) string                         // the same as a line of shell
-	mark() Mark
-	since(m Mark, lines int) string
-}
-
 // server is what PostgreSQL and RabbitMQ have in common.
 type server struct {
 	name     string
-	engine   engine
+	engine   engine.Engine
 	attached bool
 	prepare  func(ctx context.Context) error // makes what is missing in its folder
 	ready    func(ctx context.Context) error // one attempt to log in
@@ -62,13 +48,13 @@ func (s *server) Start(ctx context.Context) error {
 	if err := s.prepare(ctx); err != nil {
 		return fmt.Errorf("prepare %s: %w", s.name, err)
 	}
-	mark := s.engine.mark()
-	if err := s.engine.start(ctx); err != nil {
+	mark := s.engine.Mark()
+	if err := s.engine.Start(ctx); err != nil {
 		return fmt.Errorf("start %s: %w", s.name, err)
 	}
 	if err := s.awaitReady(ctx); err != nil {
-		err = errors.Join(err, s.engine.kill())
-		return fmt.Errorf("start %s: %w\nthe end of its log:\n%s", s.name, err, s.engine.since(mark, 40))
+		err = errors.Join(err, s.engine.Kill())
+		return fmt.Errorf("start %s: %w\nthe end of its log:\n%s", s.name, err, s.engine.Since(mark, 40))
 	}
 	return nil
 }
@@ -79,7 +65,7 @@ func (s *server) Running() bool {
 	if s.attached {
 		return true
 	}
-	done := s.engine.done()
+	done := s.engine.Done()
 	if done == nil {
 		return false
 	}
@@ -92,7 +78,7 @@ func (s *server) Running() bool {
 }
 
 func (s *server) awaitReady(ctx context.Context) error {
-	done := s.engine.done()
+	done := s.engine.Done()
 	for {
 		attempt, cancel := context.WithTimeout(ctx, 10*time.Second)
 		go func() { // a server that has ended will not answer this attempt either
@@ -122,14 +108,14 @@ func (s *server) awaitReady(ctx context.Context) error {
 // the server does not run.
 func (s *server) Stop(ctx context.Context) error {
 	return s.end(func() error {
-		ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+		ctx, cancel := context.WithTimeout(ctx, engine.StopTimeout)
 		defer cancel()
-		return s.engine.stop(ctx)
+		return s.engine.Stop(ctx)
 	})
 }
 
 // Kill ends every process of the server at once, as a power cut would.
-func (s *server) Kill() error { return s.end(s.engine.kill) }
+func (s *server) Kill() error { return s.end(s.engine.Kill) }
 
 func (s *server) end(how func() error) error {
 	if s.attached {
@@ -148,25 +134,11 @@ func (s *server) end(how func() error) error {
 
 // Done is closed when the server that was started last has ended, for whatever
 // reason; nil before the first Start.
-func (s *server) Done() <-chan struct{} { return s.engine.done() }
+func (s *server) Done() <-chan struct{} { return s.engine.Done() }
 
 // Mark is a place in a server's log.
-func (s *server) Mark() Mark { return s.engine.mark() }
+func (s *server) Mark() engine.Mark { return s.engine.Mark() }
 
 // LogSince returns at most that many of the last lines that were logged after the
 // mark; the zero Mark is the beginning.
-func (s *server) LogSince(m Mark, lines int) string { return s.engine.since(m, lines) }
-
-// run runs a command and returns its output; an error holds what it said.
-func run(cmd *exec.Cmd, input string) ([]byte, error) {
-	var out, problem strings.Builder
-	if input != "" {
-		cmd.Stdin = strings.NewReader(input)
-	}
-	cmd.Stdout, cmd.Stderr = &out, &problem
-	if err := cmd.Run(); err != nil {
-		said := strings.TrimSpace(problem.String() + "\n" + out.String())
-		return []byte(out.String()), fmt.Errorf("%w: %s", err, said)
-	}
-	return []byte(out.String()), nil
-}
+func (s *server) LogSince(m engine.Mark, lines int) string { return s.engine.Since(m, lines) }

@@ -1,4 +1,4 @@
-package devservers
+package statedir
 
 import (
 	"crypto/rand"
@@ -10,10 +10,10 @@ import (
 const awkward = `p@ss:w/rd?#%&"'`
 
 // NewPassword returns a fresh password of 96 random bits.
-func NewPassword() string { return awkward + randomHex(12) }
+func NewPassword() string { return awkward + RandomHex(12) }
 
-// randomHex returns n random bytes as hexadecimal digits.
-func randomHex(n int) string {
+// RandomHex returns n random bytes as hexadecimal digits.
+func RandomHex(n int) string {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // never fails: crypto/rand ends the program instead
 	return hex.EncodeToString(b)

@@ -14,26 +14,23 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/trailpost/trailpost/services/internal/devservers/engine"
+	"github.com/trailpost/trailpost/services/internal/devservers/packages"
+	"github.com/trailpost/trailpost/services/internal/devservers/process"
 )
 
 // Rabbit is a private RabbitMQ server, a node alone. Start, Stop and Kill are safe
 // for concurrent use.
 type Rabbit struct {
 	server
-	Host string
-	Port int
-	User Login // may do everything, from the loopback alone
-	ctl  string
-	st   *state
-	put  put
+	Host         string
+	Port         int
+	User         Login // may do everything, from the loopback alone
+	ctl          string
+	st           *state
+	writeSecrets writeSecrets
 }
-
-// rabbitNode is the node's name. It may be the same everywhere: a node is known to
-// the epmd that it registers with, and each of ours has its own.
-const rabbitNode = "trailpost@localhost"
-
-// rabbitUser is the broker's only user.
-const rabbitUser = "trailpost"
 
 func newRabbit(s *state) *Rabbit {
 	r := &Rabbit{Host: "127.0.0.1", Port: s.Rabbit.Port, User: Login{rabbitUser, s.Rabbit.Password}, st: s}
@@ -49,35 +46,35 @@ func rabbitProcess(s *state, temporary string, lock *os.File) (*Rabbit, error) {
 	if strings.Contains(s.Data, "'") {
 		return nil, fmt.Errorf("RabbitMQ can't start in a folder with an apostrophe in its path (%s): set TRAILPOST_HOME to another (TMPDIR for tests), or use docker", s.Data)
 	}
-	acct, err := accountOf("rabbitmq")
+	acct, err := process.LookupAccount("rabbitmq")
 	if err != nil {
 		return nil, err
 	}
-	bin, err := rabbitBin()
+	bin, err := packages.RabbitBin()
 	if err != nil {
 		return nil, err
 	}
-	mapper, err := epmd()
+	mapper, err := packages.EPMD()
 	if err != nil {
 		return nil, err
 	}
 	dir := filepath.Join(s.Data, "rabbitmq")
-	env := append(cleanEnv(dir), rabbitEnv(s, dir)...)
-	proc := &process{
-		dir: dir, account: acct, env: env,
-		logs:       []string{filepath.Join(dir, "server.log"), filepath.Join(dir, "log", "rabbit.log")},
-		argv:       []string{"/bin/sh", "-c", withMapper, "rabbitmq", mapper, filepath.Join(bin, "rabbitmq-server")},
-		stopSignal: syscall.SIGTERM, temporary: temporary, lock: lock,
+	env := append(process.CleanEnv(dir), rabbitEnv(s, dir)...)
+	proc := &process.Process{
+		Dir: dir, Account: acct, Env: env,
+		Logs:       []string{filepath.Join(dir, "server.log"), filepath.Join(dir, "log", "rabbit.log")},
+		Argv:       []string{"/bin/sh", "-c", withMapper, "rabbitmq", mapper, filepath.Join(bin, "rabbitmq-server")},
+		StopSignal: syscall.SIGTERM, Temporary: temporary, Lock: lock,
 	}
 	r := newRabbit(s)
 	r.ctl = filepath.Join(bin, "rabbitmqctl")
 	r.engine = proc
-	r.put = func(_ context.Context, files map[string][]byte) error { return writeTLS(dir, acct, files) }
+	r.writeSecrets = func(_ context.Context, files map[string][]byte) error { return writeTLS(dir, acct, files) }
 	r.prepare = func(context.Context) error {
-		if err := ownFolder(dir, acct); err != nil {
+		if err := process.MkdirPrivate(dir, acct); err != nil {
 			return err
 		}
-		if err := rotate(proc.logs[0]); err != nil {
+		if err := process.RotateLog(proc.Logs[0]); err != nil {
 			return err
 		}
 		return writeRabbitFiles(s, dir, acct)
@@ -91,121 +88,6 @@ func rabbitProcess(s *state, temporary string, lock *os.File) (*Rabbit, error) {
 const withMapper = `"$1" -port "$ERL_EPMD_PORT" -address 127.0.0.1 &
 until "$1" -names >/dev/null 2>&1; do kill -0 $! || exit 1; sleep 0.1; done
 exec "$2"`
-
-// rabbitEnv names the node, its ports and its files, for the server and for
-// rabbitmqctl; root is the folder that holds the files.
-func rabbitEnv(s *state, dir string) []string {
-	return []string{
-		"RABBITMQ_NODENAME=" + rabbitNode,
-		"RABBITMQ_DIST_PORT=" + strconv.Itoa(s.Rabbit.DistPort),
-		"ERL_EPMD_PORT=" + strconv.Itoa(s.Rabbit.EPMDPort),
-		"ERL_EPMD_ADDRESS=127.0.0.1",
-		"RABBITMQ_CONF_ENV_FILE=/dev/null",
-		"RABBITMQ_CONFIG_FILE=" + filepath.Join(dir, "rabbitmq.conf"),
-		"RABBITMQ_CONFIG_FILES=" + filepath.Join(dir, "conf.d"),
-		"RABBITMQ_ADVANCED_CONFIG_FILE=" + filepath.Join(dir, "advanced.config"),
-		"RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(dir, "enabled_plugins"),
-		"RABBITMQ_MNESIA_BASE=" + filepath.Join(dir, "data"),
-		"RABBITMQ_LOG_BASE=" + filepath.Join(dir, "log"),
-		"RABBITMQ_GENERATED_CONFIG_DIR=" + filepath.Join(dir, "generated"),
-		"RABBITMQ_PID_FILE=" + filepath.Join(dir, "pid"),
-		erlArgs,
-	}
-}
-
-// erlArgs binds Erlang's distribution to the loopback and stops its schedulers
-// from spinning while they have nothing to do: the cores are shared.
-const erlArgs = "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
-
-// rabbitConf is rabbitmq.conf. Quorum queues allocate their write-ahead log in
-// advance, 512 MiB by default; the consumer timeout is the six hours that the
-// project asks of every broker (the default, 30 minutes, ends a consumer that
-// waits for its database). dir is where the files of TLS are.
-func rabbitConf(listen, dir string, s *state) string {
-	text := `disk_free_limit.absolute = 64MB
-raft.wal_max_size_bytes = 67108864
-consumer_timeout = 21600000
-`
-	if s.TLS != nil {
-		text += s.TLS.rabbitConf(dir, listen, s.Rabbit.Port)
-	} else {
-		text += fmt.Sprintf("listeners.tcp.default = %s:%d\n", listen, s.Rabbit.Port)
-	}
-	if port := s.Rabbit.MetricsPort; port != 0 {
-		text += fmt.Sprintf("prometheus.tcp.ip = %s\nprometheus.tcp.port = %d\n", listen, port)
-	}
-	if port := s.Rabbit.ManagementPort; port != 0 {
-		if s.TLS != nil {
-			text += s.TLS.managementConf(dir, listen, port)
-		} else {
-			text += fmt.Sprintf("management.tcp.ip = %s\nmanagement.tcp.port = %d\n", listen, port)
-		}
-	}
-	return text
-}
-
-// rabbitLogConf has the log in a file of bounded size.
-const rabbitLogConf = `log.console = false
-log.file = rabbit.log
-log.file.level = info
-log.file.rotation.size = 10485760
-log.file.rotation.count = 1
-`
-
-// rabbitAdvanced is advanced.config, Erlang's own syntax, where a password can be
-// spelled out byte by byte: rabbitmq.conf has no quoting that fits every character.
-func rabbitAdvanced(password string, loopbackOnly bool) string {
-	bytes := make([]string, 0, len(password))
-	for _, b := range []byte(password) {
-		bytes = append(bytes, strconv.Itoa(int(b)))
-	}
-	loopback := ""
-	if loopbackOnly {
-		loopback = "<<\"" + rabbitUser + "\">>"
-	}
-	return fmt.Sprintf("[{rabbit, [{default_user, <<%q>>}, {default_pass, <<%s>>}, {loopback_users, [%s]}]}].\n",
-		rabbitUser, strings.Join(bytes, ","), loopback)
-}
-
-// rabbitPlugins is enabled_plugins: none unless they are asked for. Management and
-// Prometheus cost a small machine more than they give it, and each would listen on a
-// port of its own.
-func rabbitPlugins(s rabbitState) string {
-	var plugins []string
-	if s.MetricsPort != 0 {
-		plugins = append(plugins, "rabbitmq_prometheus")
-	}
-	if s.ManagementPort != 0 {
-		plugins = append(plugins, "rabbitmq_management")
-	}
-	return "[" + strings.Join(plugins, ",") + "].\n"
-}
-
-func writeRabbitFiles(s *state, dir string, acct *account) error {
-	for _, sub := range []string{"data", "log", "conf.d"} {
-		if err := ownFolder(filepath.Join(dir, sub), acct); err != nil {
-			return err
-		}
-	}
-	for name, content := range map[string]string{
-		"rabbitmq.conf":   rabbitConf("127.0.0.1", dir, s) + rabbitLogConf,
-		"advanced.config": rabbitAdvanced(s.Rabbit.Password, true),
-		"enabled_plugins": rabbitPlugins(s.Rabbit),
-		".erlang.cookie":  s.Rabbit.Cookie,
-	} {
-		name = filepath.Join(dir, name)
-		if err := WriteFile(name, []byte(content), 0o600); err != nil {
-			return err
-		}
-		if err := acct.own(name); err != nil {
-			return err
-		}
-	}
-	if s.TLS != nil {
-		return writeTLS(dir, acct, s.TLS.files())
-	}
-	return nil
-}
 
 // login opens an AMQP connection and closes it.
 func (r *Rabbit) login(ctx context.Context) error {
@@ -278,7 +160,7 @@ func (r *Rabbit) Ctl(ctx context.Context, args ...string) ([]byte, error) {
 
 // CtlInput is Ctl with a standard input: a password, definitions.
 func (r *Rabbit) CtlInput(ctx context.Context, input string, args ...string) ([]byte, error) {
-	out, err := run(r.engine.command(ctx, append([]string{r.ctl}, args...)...), input)
+	out, err := engine.Run(r.engine.Command(ctx, append([]string{r.ctl}, args...)...), input)
 	if err != nil {
 		return out, fmt.Errorf("rabbitmqctl %s: %w", strings.Join(args, " "), err)
 	}
@@ -298,7 +180,7 @@ func (r *Rabbit) Eval(ctx context.Context, expressions string) error {
 	const done = "evaluated_well"
 	// erl_call prints an error and exits with 0
 	program := "ok = begin " + expressions + " end, " + done + ".\n"
-	out, err := run(r.engine.command(ctx, "/bin/sh", "-c", evaluate, "eval", r.ctl, rabbitNode), program)
+	out, err := engine.Run(r.engine.Command(ctx, "/bin/sh", "-c", evaluate, "eval", r.ctl, rabbitNode), program)
 	if err == nil && !strings.Contains(string(out), done) {
 		err = errors.New(strings.TrimSpace(string(out)))
 	}
@@ -311,7 +193,7 @@ func (r *Rabbit) Eval(ctx context.Context, expressions string) error {
 // Tool is a line of shell that runs one of RabbitMQ's own tools (rabbitmqctl,
 // rabbitmq-diagnostics, rabbitmq-queues) against the node with the arguments "$@".
 func (r *Rabbit) Tool(name string) string {
-	return r.engine.wrapper(filepath.Join(filepath.Dir(r.ctl), name))
+	return r.engine.ShellLine(filepath.Join(filepath.Dir(r.ctl), name))
 }
 
 // Environment is what RabbitMQ's own tools need to find the node, as NAME=value,

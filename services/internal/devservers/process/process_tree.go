@@ -1,4 +1,4 @@
-package devservers
+package process
 
 import (
 	"os"
@@ -74,27 +74,28 @@ func cutLast(s, sep string) (before, after string, found bool) {
 func waitGone(pids []int) {
 	deadline := time.Now().Add(10 * time.Second)
 	for _, pid := range pids {
-		for alive(pid) && time.Now().Before(deadline) {
+		for Alive(pid) && time.Now().Before(deadline) {
 			time.Sleep(2 * time.Millisecond)
 		}
 	}
 }
 
-// alive reports whether a process runs. One that has ended and that its parent has
+// Alive reports whether a process runs. One that has ended and that its parent has
 // not waited for yet doesn't.
-func alive(pid int) bool {
+func Alive(pid int) bool {
 	if syscall.Kill(pid, 0) == syscall.ESRCH {
 		return false
 	}
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return !os.IsNotExist(err) || !procMounted()
+		return !os.IsNotExist(err) || !ProcMounted()
 	}
 	_, rest, _ := cutLast(string(b), ") ")
 	return !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
 }
 
-func procMounted() bool {
+// ProcMounted reports whether there is a /proc to read.
+func ProcMounted() bool {
 	_, err := os.Stat("/proc/self/stat")
 	return err == nil
 }

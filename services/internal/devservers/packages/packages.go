@@ -1,4 +1,4 @@
-package devservers
+package packages
 
 import (
 	"errors"
@@ -12,9 +12,9 @@ import (
 	"strings"
 )
 
-// Where packages put PostgreSQL's programs: Debian and Ubuntu, the PGDG's and
-// Fedora's RPMs, Homebrew on either processor.
-var postgresBins = []string{
+// PostgresDirs are patterns of where packages put PostgreSQL's programs: Debian and Ubuntu, the
+// PGDG's and Fedora's RPMs, Homebrew on either processor.
+var PostgresDirs = []string{
 	"/usr/lib/postgresql/*/bin",
 	"/usr/pgsql-*/bin",
 	"/opt/homebrew/opt/postgresql@*/bin",
@@ -24,9 +24,9 @@ var postgresBins = []string{
 	"/usr/bin",
 }
 
-// Where packages put RabbitMQ's own scripts. /usr/sbin comes last: on Debian it
-// holds wrappers that insist on the user rabbitmq and its folders.
-var rabbitBins = []string{
+// RabbitDirs are patterns of where packages put RabbitMQ's own scripts. /usr/sbin is missing: on
+// Debian it holds wrappers that insist on the user rabbitmq and its folders.
+var RabbitDirs = []string{
 	"/usr/lib/rabbitmq/bin",
 	"/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin",
 	"/usr/lib64/rabbitmq/bin",
@@ -36,22 +36,22 @@ var rabbitBins = []string{
 	"/usr/local/sbin",
 }
 
-// packagesInstalled reports every package that is missing.
-func packagesInstalled() error {
-	_, postgres := postgresBin("")
-	_, rabbit := rabbitBin()
+// Installed reports every package that is missing.
+func Installed() error {
+	_, postgres := PostgresBin("")
+	_, rabbit := RabbitBin()
 	return errors.Join(postgres, rabbit)
 }
 
-// postgresBin finds the folder of PostgreSQL's server programs: those of the major
+// PostgresBin finds the folder of PostgreSQL's server programs: those of the major
 // version, or the newest when major is "".
-func postgresBin(major string) (string, error) {
+func PostgresBin(major string) (string, error) {
 	type found struct {
 		dir     string
 		version int
 	}
 	var all []found
-	for _, pattern := range postgresBins {
+	for _, pattern := range PostgresDirs {
 		dirs, _ := filepath.Glob(pattern) // the patterns are constants and well formed
 		for _, dir := range dirs {
 			if !executable(filepath.Join(dir, "initdb")) || !executable(filepath.Join(dir, "postgres")) {
@@ -97,14 +97,14 @@ func postgresMajor(program string) (int, error) {
 	return v, nil
 }
 
-// rabbitBin finds the folder of RabbitMQ's own scripts, and makes sure that there
+// RabbitBin finds the folder of RabbitMQ's own scripts, and makes sure that there
 // is an epmd for a node to register with.
-func rabbitBin() (string, error) {
-	for _, pattern := range rabbitBins {
+func RabbitBin() (string, error) {
+	for _, pattern := range RabbitDirs {
 		dirs, _ := filepath.Glob(pattern)
 		for _, dir := range slices.Backward(dirs) { // the newest sorts last
 			if executable(filepath.Join(dir, "rabbitmq-server")) && executable(filepath.Join(dir, "rabbitmqctl")) {
-				_, err := epmd()
+				_, err := EPMD()
 				return dir, err
 			}
 		}
@@ -112,9 +112,9 @@ func rabbitBin() (string, error) {
 	return "", errors.New("RabbitMQ's server programs (rabbitmq-server, rabbitmqctl) are not installed")
 }
 
-// epmd finds Erlang's port mapper daemon: on the path, or beside the emulator of
+// EPMD finds Erlang's port mapper daemon: on the path, or beside the emulator of
 // an Erlang that puts only erl there.
-func epmd() (string, error) {
+func EPMD() (string, error) {
 	if path, err := exec.LookPath("epmd"); err == nil {
 		return path, nil
 	}

@@ -1,4 +1,4 @@
-package devservers
+package process
 
 import (
 	"io"
@@ -6,31 +6,29 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-)
 
-// Mark is a place in a server's log: the time for a container, sizes for files.
-type Mark struct {
-	at    time.Time
-	sizes map[string]int64
-}
+	"github.com/trailpost/trailpost/services/internal/devservers/engine"
+)
 
 // window is the most that is read from the end of one log file.
 const window = 256 << 10
 
-func (p *process) mark() Mark {
-	m := Mark{at: time.Now(), sizes: map[string]int64{}}
-	for _, name := range p.logs {
+// Mark is the present end of the logs.
+func (p *Process) Mark() engine.Mark {
+	m := engine.Mark{Time: time.Now(), Sizes: map[string]int64{}}
+	for _, name := range p.Logs {
 		if fi, err := os.Stat(name); err == nil {
-			m.sizes[name] = fi.Size()
+			m.Sizes[name] = fi.Size()
 		}
 	}
 	return m
 }
 
-func (p *process) since(m Mark, lines int) string {
+// Since returns the last lines of each log that were written after the mark.
+func (p *Process) Since(m engine.Mark, lines int) string {
 	var b strings.Builder
-	for _, name := range p.logs {
-		text, err := readFrom(name, m.sizes[name])
+	for _, name := range p.Logs {
+		text, err := readFrom(name, m.Sizes[name])
 		if err != nil || strings.TrimSpace(text) == "" {
 			continue // not written yet, or silent
 		}
@@ -64,4 +62,16 @@ func lastLines(text string, n int) string {
 	text = strings.TrimRight(text, "\n")
 	all := strings.Split(text, "\n")
 	return strings.Join(all[max(0, len(all)-n):], "\n") + "\n"
+}
+
+// RotateLog puts a log that has grown beyond 8 MiB aside; one older one is kept.
+func RotateLog(name string) error {
+	fi, err := os.Stat(name)
+	if os.IsNotExist(err) || err == nil && fi.Size() < 8<<20 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(name, name+".1")
 }

@@ -1,0 +1,2 @@
+// Package docker runs a server as a container of a public image.
+package docker
