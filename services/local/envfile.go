@@ -16,7 +16,7 @@ import (
 // variables are the env file's, in its order. PG* and DATABASE_URL are the
 // reader's: a look around can't change anything. The settings are those of our own
 // binaries: bin/consumer dead-letters list works.
-func (p *place) variables(pair *devservers.Pair) []string {
+func (p *environment) variables(pair *devservers.Pair) []string {
 	var settings []string
 	for _, name := range slices.Sorted(maps.Keys(p.settings)) {
 		if slices.Contains(about, name) {

@@ -20,7 +20,7 @@ type local struct {
 	home    string
 	kind    devservers.Kind
 	environ []string
-	out     io.Writer // the card
+	out     io.Writer // the banner
 	err     io.Writer // progress, and the services' logs
 }
 
@@ -60,18 +60,18 @@ func (l *local) run(ctx context.Context) (err error) {
 		}
 	}()
 
-	place, err := l.settle(pair)
+	env, err := l.loadOrInit(pair)
 	if err != nil {
 		return err
 	}
-	if err := migrate(ctx, pair, place); err != nil {
+	if err := migrate(ctx, pair, env); err != nil {
 		return unlessStopped(ctx, err)
 	}
-	cfg, err := place.load(l)
+	cfg, err := env.load(l)
 	if err != nil {
 		return err
 	}
-	return l.serve(ctx, pair, place, cfg)
+	return l.serve(ctx, pair, env, cfg)
 }
 
 // unlessStopped drops the error of a start that was interrupted: it has one cause.
@@ -117,7 +117,7 @@ func (l *local) open(ctx context.Context) (*devservers.Pair, error) {
 }
 
 // migrate brings roles and schema up to date.
-func migrate(ctx context.Context, pair *devservers.Pair, p *place) error {
+func migrate(ctx context.Context, pair *devservers.Pair, p *environment) error {
 	admin, err := pair.Postgres.ConnConfig("postgres")
 	if err != nil {
 		return err
@@ -138,8 +138,8 @@ func migrate(ctx context.Context, pair *devservers.Pair, p *place) error {
 }
 
 // serve runs the services until ctx ends, or one of them or of the servers does.
-// It shows the card when they are ready.
-func (l *local) serve(ctx context.Context, pair *devservers.Pair, p *place, cfg *config.Config) error {
+// It shows the banner when they are ready.
+func (l *local) serve(ctx context.Context, pair *devservers.Pair, p *environment, cfg *config.Config) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	for name, server := range map[string]interface {
@@ -161,7 +161,7 @@ func (l *local) serve(ctx context.Context, pair *devservers.Pair, p *place, cfg 
 		if err := statedir.WriteFile(l.envFile(), []byte(envFile(p.variables(pair), l.tools())), 0o600); err != nil {
 			return err
 		}
-		_, err := io.WriteString(l.out, card(l.home, dataOf(l.home, pair), p))
+		_, err := io.WriteString(l.out, banner(l.home, dataOf(l.home, pair), p))
 		return err
 	}
 	defer os.Remove(l.envFile()) // what it names is about to be gone

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The whole story of a user: start, paste what the card says, crash, start again,
+// The whole story of a user: start, paste what the banner says, crash, start again,
 // Ctrl-C.
 func TestLocal(t *testing.T) {
 	home, err := os.MkdirTemp("", "trailpost-local-") // t.TempDir() is closed to the servers' users
@@ -46,23 +46,23 @@ func TestLocal(t *testing.T) {
 	t.Cleanup(func() { removeHome(t, home) })
 
 	first := start(t, home)
-	card := first.awaitCard(t)
+	banner := first.awaitBanner(t)
 	if _, folder, elsewhere := strings.Cut(first.log(), ": their data are in "); elsewhere {
 		folder, _, _ = strings.Cut(folder, "\n")
-		if !strings.Contains(card, "its data stay in "+folder+", and") {
-			t.Errorf("the data are in %s, and the card says:\n%s", folder, card)
+		if !strings.Contains(banner, "its data stay in "+folder+", and") {
+			t.Errorf("the data are in %s, and the banner says:\n%s", folder, banner)
 		}
 	}
-	out := shell(t, cardLine(t, card, "curl "))
+	out := shell(t, bannerLine(t, banner, "curl "))
 	if !strings.Contains(out, "202 Accepted") {
-		t.Fatalf("the card's curl:\n%s", out)
+		t.Fatalf("the banner's curl:\n%s", out)
 	}
-	read := cardLine(t, card, ". ") + "\n"
+	read := bannerLine(t, banner, ". ") + "\n"
 	waitFor(t, "the event is a row", func() bool {
-		return strings.Contains(shell(t, read+cardLine(t, card, "psql ")), "review_started")
+		return strings.Contains(shell(t, read+bannerLine(t, banner, "psql ")), "review_started")
 	})
-	if out := shell(t, read+cardLine(t, card, "rabbitmqctl ")); !strings.Contains(out, "log_queue\t0") {
-		t.Errorf("the card's rabbitmqctl:\n%s", out)
+	if out := shell(t, read+bannerLine(t, banner, "rabbitmqctl ")); !strings.Contains(out, "log_queue\t0") {
+		t.Errorf("the banner's rabbitmqctl:\n%s", out)
 	}
 	if out := shell(t, read+`psql "$OWNER_DATABASE_URL" -Atc 'SELECT current_user'
 		psql "$WRITER_DATABASE_URL" -Atc 'SELECT current_user'
@@ -89,7 +89,7 @@ func TestLocal(t *testing.T) {
 	first.signal(t, syscall.SIGKILL)
 	_ = first.wait(t)
 	third := start(t, home)
-	third.awaitCard(t)
+	third.awaitBanner(t)
 	if again := shell(t, read+`cat "$IDENTITY_KEY_FILE"; stat -c %a "$IDENTITY_KEY_FILE"`); again != key {
 		t.Error("another start has another identity key")
 	}
@@ -152,15 +152,15 @@ func TestWrongSettingsStartNothing(t *testing.T) {
 	}
 }
 
-func TestCard(t *testing.T) {
-	p := &place{producer: "127.0.0.1:8001", consumer: "127.0.0.1:8002", amqpURL: "amqp://user:secret@127.0.0.1:20001/%2F"}
+func TestBanner(t *testing.T) {
+	p := &environment{producer: "127.0.0.1:8001", consumer: "127.0.0.1:8002", amqpURL: "amqp://user:secret@127.0.0.1:20001/%2F"}
 	p.databaseURL = func(l devservers.Login) string {
 		return "postgres://" + l.Name + ":secret@127.0.0.1:20002/" + database
 	}
 	p.Reader.Name = "trail_reader"
 	const home = "/home/alice/it's here/.trailpost"
-	got := card(home, home, p)
-	golden.File(t, "card.txt", got)
+	got := banner(home, home, p)
+	golden.File(t, "banner.txt", got)
 }
 
 // What a shell reads back is what was written, whatever it is.
@@ -189,8 +189,8 @@ func TestEnvFileIsShell(t *testing.T) {
 
 // The environment tunes; it does not lead to other servers.
 func TestEnvironment(t *testing.T) {
-	p := &place{settings: map[string]string{"DATABASE_HOST": "127.0.0.1", "DATABASE_PASSWORD": "ours"}}
-	got := p.environment([]string{
+	p := &environment{settings: map[string]string{"DATABASE_HOST": "127.0.0.1", "DATABASE_PASSWORD": "ours"}}
+	got := p.environ([]string{
 		"LOG_LEVEL=DEBUG", "DATABASE_HOST=production", "DATABASE_PASSWORD_FILE=/secret", "DATABASE_SSLMODE=require", "RABBITMQ_TLS=true",
 	})
 	slices.Sort(got)
@@ -218,7 +218,7 @@ func TestAddress(t *testing.T) {
 		{[]string{"PRODUCER_HOST=192.0.2.1", "PRODUCER_PORT=7"}, port, func(a string) bool { return a == "192.0.2.1:7" }},
 	} {
 		l := &local{environ: test.environ, err: io.Discard}
-		got, err := l.address(&place{settings: map[string]string{}}, "PRODUCER", test.port)
+		got, err := l.address(&environment{settings: map[string]string{}}, "PRODUCER", test.port)
 		if err != nil || !test.want(got) {
 			t.Errorf("%q: %s, %v", test.environ, got, err)
 		}
@@ -272,9 +272,9 @@ func (p *process) text(b *bytes.Buffer) string {
 
 func (p *process) log() string { return p.text(&p.stderr) }
 
-func (p *process) awaitCard(t *testing.T) string {
+func (p *process) awaitBanner(t *testing.T) string {
 	t.Helper()
-	waitFor(t, "the card", func() bool {
+	waitFor(t, "the banner", func() bool {
 		select {
 		case err := <-p.ended:
 			t.Fatalf("it ended: %v\n%s", err, p.log())
@@ -303,15 +303,15 @@ func (p *process) wait(t *testing.T) error {
 	}
 }
 
-// cardLine finds the card's line of a command.
-func cardLine(t *testing.T, card, command string) string {
+// bannerLine finds the banner's line of a command.
+func bannerLine(t *testing.T, banner, command string) string {
 	t.Helper()
-	for line := range strings.Lines(card) {
+	for line := range strings.Lines(banner) {
 		if line = strings.TrimSpace(line); strings.HasPrefix(line, command) {
 			return line
 		}
 	}
-	t.Fatalf("the card has no line with %q:\n%s", command, card)
+	t.Fatalf("the banner has no line with %q:\n%s", command, banner)
 	return ""
 }
 

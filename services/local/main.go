@@ -3,7 +3,7 @@
 //
 //	go run ./services/local [--servers=auto|packages|docker]
 //
-// When everything is ready it prints a card with the URLs and a curl to try, and
+// When everything is ready it prints a banner with the URLs and a curl to try, and
 // writes the same to the file env of its home for scripts:
 //
 //	. .trailpost/env

@@ -40,7 +40,7 @@ func TestPages(t *testing.T) {
 	}
 	t.Cleanup(func() { removeHome(t, home) })
 	local := start(t, home)
-	local.awaitCard(t)
+	local.awaitBanner(t)
 	env := filepath.Join(home, "env")
 	producer := strings.TrimSpace(shell(t, ". "+env+"; printf %s \"$PRODUCER_URL\""))
 

@@ -8,16 +8,16 @@ import (
 func networkFaults() (faults []fault) {
 	for _, h := range []struct {
 		name  string
-		of    func(*world) *hop
+		of    func(*world) *proxy
 		felt  func(*world, mark) bool // when the connection is gone
 		quiet func(*world, mark) bool // when it is there and nothing comes
 	}{
-		{"request", func(w *world) *hop { return w.request }, unanswered, unanswered},
-		{"publish", func(w *world) *hop { return w.publish }, refused, refused},
+		{"request", func(w *world) *proxy { return w.request }, unanswered, unanswered},
+		{"publish", func(w *world) *proxy { return w.publish }, refused, refused},
 		// Heartbeats tell a consumer of a silent broker, after half a minute.
-		{"consume", func(w *world) *hop { return w.consume }, logged(sessionLost), logged(sessionLost)},
+		{"consume", func(w *world) *proxy { return w.consume }, logged(sessionLost), logged(sessionLost)},
 		// An attempt to store ends after a minute.
-		{"store", func(w *world) *hop { return w.store }, logged(cantStore), logged(cantStore)},
+		{"store", func(w *world) *proxy { return w.store }, logged(cantStore), logged(cantStore)},
 	} {
 		faults = append(faults,
 			fault{hop: h.name, kind: "cut", felt: h.felt,

@@ -17,8 +17,8 @@ import (
 type replicas struct {
 	t testing.TB
 
-	address *hop // the database's, as an operator keeps it: leads to the primary
-	link    *hop // from the standby to the primary
+	address *proxy // the database's, as an operator keeps it: leads to the primary
+	link    *proxy // from the standby to the primary
 
 	primary, standby *testbed.PostgresServer
 }
@@ -48,8 +48,8 @@ func newReplicas(t testing.TB, of *testbed.PostgresServer) *replicas {
 	defer cancel()
 	server := func() *testbed.PostgresServer { return testbed.Beside(t, of, standbyName, replicaSettings...) }
 	rep := &replicas{t: t, primary: server(), standby: server()}
-	rep.address = newHop(t, "address", rep.primary.Address())
-	rep.link = newHop(t, "link", rep.primary.Address())
+	rep.address = newProxy(t, "address", rep.primary.Address())
+	rep.link = newProxy(t, "link", rep.primary.Address())
 	if err := rep.primary.Restore(ctx, of); err != nil {
 		t.Fatal(err)
 	}

@@ -67,15 +67,15 @@ var killedBeforeConfirm = scene{false, "a producer that waits for confirms is ki
 	return errors.Join(w.producer.kill(), w.publish.heal(), w.producer.start(), end())
 }}
 
-// halfOpen leaves connections that are there open, and lets nothing through. hop.add may
+// halfOpen leaves connections that are there open, and lets nothing through. proxy.add may
 // have ended them instead (see there).
-func (w *world) halfOpen(h *hop) error {
+func (w *world) halfOpen(h *proxy) error {
 	for range 10 {
 		w.ready()
 		if err := h.both("timeout", map[string]any{"timeout": 0}); err != nil {
 			return err
 		}
-		if len(h.proxy.Toxics.GetToxicArray()) == 2 {
+		if len(h.inner.Toxics.GetToxicArray()) == 2 {
 			return nil
 		}
 		w.t.Log("toxiproxy was stuck")

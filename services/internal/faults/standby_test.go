@@ -14,17 +14,17 @@ import (
 // replicas.
 func standbyFaults() (faults []fault) {
 	faults = []fault{
-		{hop: "standby", kind: "cut", felt: logged(cantStore), begin: linkPair(func(h *hop, _ *rand.Rand) error { h.cut(); return nil })},
-		{hop: "standby", kind: "half-open", felt: logged(cantStore), begin: linkPair(func(h *hop, _ *rand.Rand) error {
+		{hop: "standby", kind: "cut", felt: logged(cantStore), begin: linkPair(func(h *proxy, _ *rand.Rand) error { h.cut(); return nil })},
+		{hop: "standby", kind: "half-open", felt: logged(cantStore), begin: linkPair(func(h *proxy, _ *rand.Rand) error {
 			return h.both("timeout", map[string]any{"timeout": 0})
 		})},
-		{hop: "standby", kind: "its answers vanish", felt: logged(cantStore), begin: linkPair(func(h *hop, _ *rand.Rand) error {
+		{hop: "standby", kind: "its answers vanish", felt: logged(cantStore), begin: linkPair(func(h *proxy, _ *rand.Rand) error {
 			return h.add("timeout", toServer, map[string]any{"timeout": 0})
 		})},
-		{hop: "standby", kind: "delayed", begin: linkPair(func(h *hop, r *rand.Rand) error {
+		{hop: "standby", kind: "delayed", begin: linkPair(func(h *proxy, r *rand.Rand) error {
 			return h.both("latency", map[string]any{"latency": 20 + r.IntN(200), "jitter": 20})
 		})},
-		{hop: "standby", kind: "ends within a record", begin: linkPair(func(h *hop, r *rand.Rand) error {
+		{hop: "standby", kind: "ends within a record", begin: linkPair(func(h *proxy, r *rand.Rand) error {
 			return h.add("limit_data", fromServer, map[string]any{"bytes": 1 + r.IntN(200_000)})
 		})},
 		{hop: "standby", kind: "stopped and started", felt: logged(cantStore), begin: endedStandby(shutDown)},
@@ -58,7 +58,7 @@ func (w *world) wholeAgain() error {
 }
 
 // linkPair breaks the link, and mends it.
-func linkPair(broken func(*hop, *rand.Rand) error) func(*world, *rand.Rand) (func() error, error) {
+func linkPair(broken func(*proxy, *rand.Rand) error) func(*world, *rand.Rand) (func() error, error) {
 	return func(w *world, r *rand.Rand) (func() error, error) {
 		return w.wholeAgain, broken(w.replicas.link, r)
 	}

@@ -37,7 +37,7 @@ type world struct {
 	db      testbed.DB
 	vhost   testbed.Vhost
 
-	request, publish, consume, store *hop
+	request, publish, consume, store *proxy
 
 	replicas  *replicas // nil: one PostgreSQL, servers.Postgres
 	mutant    mutant    // what the services are; the product in the zero one
@@ -66,15 +66,15 @@ func makeWorld(t testing.TB, binary string, replicated bool) *world {
 	w := &world{t: t, servers: servers, db: servers.Database(t), vhost: servers.Vhost(t)}
 	rabbit := net.JoinHostPort(w.vhost.Host, strconv.Itoa(w.vhost.Port))
 	port := freePort(t)
-	w.request = newHop(t, "request", "127.0.0.1:"+port)
-	w.publish = newHop(t, "publish", rabbit)
-	w.consume = newHop(t, "consume", rabbit)
+	w.request = newProxy(t, "request", "127.0.0.1:"+port)
+	w.publish = newProxy(t, "publish", rabbit)
+	w.consume = newProxy(t, "consume", rabbit)
 	database := w.servers.Postgres.Address()
 	if replicated && w.servers.Local() {
 		w.replicas = newReplicas(t, w.servers.Postgres)
 		database = w.replicas.address.addr()
 	}
-	w.store = newHop(t, "store", database)
+	w.store = newProxy(t, "store", database)
 	w.client = w.newClient()
 
 	// The pauses are short, so that much happens in a minute.

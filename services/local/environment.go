@@ -23,8 +23,9 @@ const (
 	writer   = "logging_service_user"
 )
 
-// place is where things are and who may log in. Its logins are kept between runs.
-type place struct {
+// environment is where the servers and services of a run are, and who may log in. Its logins are
+// kept between runs.
+type environment struct {
 	Owner  devservers.Login `json:"owner"`
 	Writer devservers.Login `json:"writer"`
 	Reader devservers.Login `json:"reader"`
@@ -35,9 +36,9 @@ type place struct {
 	amqpURL            string
 }
 
-// settle reads or makes the logins, chooses the services' ports, and notes the
+// loadOrInit reads or makes the logins, chooses the services' ports, and notes the
 // settings that follow from the servers.
-func (l *local) settle(pair *devservers.Pair) (*place, error) {
+func (l *local) loadOrInit(pair *devservers.Pair) (*environment, error) {
 	p, err := loadLogins(filepath.Join(l.home, string(pair.Kind()), "logins.json"))
 	if err != nil {
 		return nil, err
@@ -61,9 +62,9 @@ func (l *local) settle(pair *devservers.Pair) (*place, error) {
 	return p, err
 }
 
-// address settles where a service listens: as the environment says, else on the
+// address decides where a service listens: as the environment says, else on the
 // loopback, at its usual port if that is free.
-func (l *local) address(p *place, service string, port int) (string, error) {
+func (l *local) address(p *environment, service string, port int) (string, error) {
 	host, set := lookup(l.environ, service+"_HOST")
 	if !set {
 		host = "127.0.0.1" // nobody has to prove who they are here
@@ -89,8 +90,8 @@ func (l *local) address(p *place, service string, port int) (string, error) {
 }
 
 // loadLogins reads the logins, or makes and keeps them.
-func loadLogins(name string) (*place, error) {
-	p := new(place)
+func loadLogins(name string) (*environment, error) {
+	p := new(environment)
 	b, err := os.ReadFile(name)
 	if err == nil {
 		if err := json.Unmarshal(b, p); err != nil {
@@ -131,8 +132,8 @@ var about = []string{
 	"IDENTITY_KEY", "IDENTITY_KEY_FILE",
 }
 
-// environment is the given one with the settings of this place.
-func (p *place) environment(environ []string) []string {
+// environ is the given environment with the settings of this one.
+func (p *environment) environ(environ []string) []string {
 	var all []string
 	for _, kv := range environ {
 		name, _, _ := strings.Cut(kv, "=")
@@ -146,16 +147,16 @@ func (p *place) environment(environ []string) []string {
 	return all
 }
 
-// load reads the services' settings at this place. The home is no place for a .env,
+// load reads the services' settings in this environment. The home does not hold a .env,
 // so none is read.
-func (p *place) load(l *local) (*config.Config, error) {
-	return config.Load(config.ForProducer|config.ForConsumer, p.environment(l.environ), l.home)
+func (p *environment) load(l *local) (*config.Config, error) {
+	return config.Load(config.ForProducer|config.ForConsumer, p.environ(l.environ), l.home)
 }
 
 // checkSettings finds what is wrong with the environment's settings before
 // anything has been started for them.
 func (l *local) checkSettings() error {
-	p := &place{settings: map[string]string{"DATABASE_PASSWORD": "not known yet"}}
+	p := &environment{settings: map[string]string{"DATABASE_PASSWORD": "not known yet"}}
 	_, err := p.load(l)
 	return err
 }

@@ -41,7 +41,7 @@ func TestEnvFileHasNoUnknownSettings(t *testing.T) {
 	home := t.TempDir()
 	pair := opened(t, home)
 	l := &local{home: home, err: io.Discard}
-	p, err := l.settle(pair)
+	p, err := l.loadOrInit(pair)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,8 +56,8 @@ func TestEnvFileHasNoUnknownSettings(t *testing.T) {
 	}
 }
 
-// The card says where the data are, which for root is not always the home.
-func TestCardNamesTheData(t *testing.T) {
+// The banner says where the data are, which for root is not always the home.
+func TestBannerNamesTheData(t *testing.T) {
 	home := filepath.Join(t.TempDir(), "o'brien")
 	pair := opened(t, home)
 	got := dataOf(home, pair)

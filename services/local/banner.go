@@ -8,8 +8,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/devservers"
 )
 
-// card is what a person needs now. Its lines work when they are pasted into a shell.
-func card(home, data string, p *place) string {
+// banner is what a person needs now. Its lines work when they are pasted into a shell.
+func banner(home, data string, p *environment) string {
 	api := "http://" + p.producer
 	return fmt.Sprintf(`
 Trailpost is running. Ctrl-C stops it; its data stay in %[1]s.

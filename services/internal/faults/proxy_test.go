@@ -13,37 +13,37 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// hop is a connection's way through a proxy. Its methods are used by one
+// proxy stands in the way of connections to one server. Its methods are used by one
 // goroutine.
 //
-// A proxy is mended by a new one at the same address, and its connections end:
+// A broken proxy is replaced by a new one at the same address, and its connections end:
 // toxiproxy can wait for ever when a toxic is taken off a connection that ends at that
 // moment (seen with 2.5.0).
-type hop struct {
+type proxy struct {
 	name   string
-	proxy  *toxiproxy.Proxy
+	inner  *toxiproxy.Proxy
 	toxics int
 }
 
-func newHop(t testing.TB, name, upstream string) *hop {
+func newProxy(t testing.TB, name, upstream string) *proxy {
 	t.Helper()
-	h := &hop{name: name, proxy: newProxy(name, "127.0.0.1:0", upstream)}
-	if err := h.proxy.Start(); err != nil {
+	p := &proxy{name: name, inner: newToxiproxy(name, "127.0.0.1:0", upstream)}
+	if err := p.inner.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(h.cut)
-	return h
+	t.Cleanup(p.cut)
+	return p
 }
 
-func newProxy(name, listen, upstream string) *toxiproxy.Proxy {
+func newToxiproxy(name, listen, upstream string) *toxiproxy.Proxy {
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	return toxiproxy.NewProxy(server, name, listen, upstream)
 }
 
-func (h *hop) addr() string { return h.proxy.Listen }
+func (p *proxy) addr() string { return p.inner.Listen }
 
-func (h *hop) port() string {
-	_, port, _ := net.SplitHostPort(h.proxy.Listen)
+func (p *proxy) port() string {
+	_, port, _ := net.SplitHostPort(p.inner.Listen)
 	return port
 }
 
@@ -70,49 +70,49 @@ func within(do func()) bool {
 
 // add puts a toxic on what flows in a direction, on connections that are open, and on
 // those to come.
-func (h *hop) add(kind, direction string, attributes map[string]any) error {
-	h.toxics++
-	text, err := json.Marshal(map[string]any{"name": kind + strconv.Itoa(h.toxics), "type": kind, "stream": direction, "attributes": attributes})
+func (p *proxy) add(kind, direction string, attributes map[string]any) error {
+	p.toxics++
+	text, err := json.Marshal(map[string]any{"name": kind + strconv.Itoa(p.toxics), "type": kind, "stream": direction, "attributes": attributes})
 	if err != nil {
 		return err
 	}
-	proxy := h.proxy
+	inner := p.inner
 	failed := make(chan error, 1)
-	if !within(func() { _, err := proxy.Toxics.AddToxicJson(bytes.NewReader(text)); failed <- err }) {
-		return h.heal()
+	if !within(func() { _, err := inner.Toxics.AddToxicJson(bytes.NewReader(text)); failed <- err }) {
+		return p.heal()
 	}
 	if err := <-failed; err != nil {
-		return fmt.Errorf("%s: %s: %w", h.name, kind, err)
+		return fmt.Errorf("%s: %s: %w", p.name, kind, err)
 	}
 	return nil
 }
 
 // both is add for both directions.
-func (h *hop) both(kind string, attributes map[string]any) error {
-	if err := h.add(kind, toServer, attributes); err != nil {
+func (p *proxy) both(kind string, attributes map[string]any) error {
+	if err := p.add(kind, toServer, attributes); err != nil {
 		return err
 	}
-	return h.add(kind, fromServer, attributes)
+	return p.add(kind, fromServer, attributes)
 }
 
 // cut closes all connections, and refuses new ones until heal.
-func (h *hop) cut() { within(h.proxy.Stop) }
+func (p *proxy) cut() { within(p.inner.Stop) }
 
 // lead has the way end elsewhere; it stays cut until heal.
-func (h *hop) lead(upstream string) {
-	h.cut()
-	h.proxy = newProxy(h.name, h.proxy.Listen, upstream)
+func (p *proxy) lead(upstream string) {
+	p.cut()
+	p.inner = newToxiproxy(p.name, p.inner.Listen, upstream)
 }
 
 // heal ends all connections, and lets new ones through unhindered.
-func (h *hop) heal() error {
-	h.cut()
-	h.proxy = newProxy(h.name, h.proxy.Listen, h.proxy.Upstream)
+func (p *proxy) heal() error {
+	p.cut()
+	p.inner = newToxiproxy(p.name, p.inner.Listen, p.inner.Upstream)
 	var err error
 	for deadline := time.Now().Add(stuck); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if err = h.proxy.Start(); err == nil {
+		if err = p.inner.Start(); err == nil {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s: %w", h.name, err)
+	return fmt.Errorf("%s: %w", p.name, err)
 }
