@@ -1,4 +1,4 @@
-package app_test
+package integration
 
 import (
 	"crypto/ecdsa"
@@ -79,7 +79,7 @@ func TestTheProducerShowsTheQueue(t *testing.T) {
 }
 
 const (
-	metricsHint  = "go test ./services/internal/app -run TestMetricsAreDocumented -update"
+	metricsHint  = "go test ./services/internal/integration -run TestMetricsAreDocumented -update"
 	metricsBegin = "<!-- metrics: made by `" + metricsHint + "` -->\n"
 )
 
