@@ -16,6 +16,7 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/deadletter"
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/testbed/pipeline"
 )
 
 // hostile is a message that somebody else put on the queue, and what becomes of it:
@@ -243,12 +244,12 @@ func manyHeaders(n int) amqp.Table {
 // what stands behind it is stored.
 func TestHostileMessages(t *testing.T) {
 	t.Parallel()
-	s := newStack(t)
-	owner := s.db.Connect(t, s.db.Owner)
+	s := pipeline.New(t)
+	owner := s.DB.Connect(t, s.DB.Owner)
 	if _, err := owner.Exec(t.Context(), `ALTER TABLE log_events ADD CONSTRAINT no_poison CHECK (payload->>'n' <> 'poison')`); err != nil {
 		t.Fatal(err)
 	}
-	consumer := s.consumer()
+	consumer := s.Consumer()
 	table := hostileMessages()
 	rows := 0
 	for i, h := range table {
@@ -256,16 +257,16 @@ func TestHostileMessages(t *testing.T) {
 		for _, was := range []string{"t", "user_action"} {
 			h.message.Body = bytes.ReplaceAll(h.message.Body, fmt.Appendf(nil, `"event_type":%q`, was), fmt.Appendf(nil, `"event_type":"case %d"`, i))
 		}
-		s.publish(h.message)
+		s.Publish(h.message)
 		behind := newID()
-		s.publish(amqp.Publishing{ContentType: "application/json", Body: []byte(queueLine(behind, i))})
+		s.Publish(amqp.Publishing{ContentType: "application/json", Body: []byte(queueLine(behind, i))})
 		rows += h.rows + 1
-		eventually(t, h.what+": what stands behind it is stored", func() bool { return s.rows("event_id = $1", behind) == 1 })
+		pipeline.Eventually(t, h.what+": what stands behind it is stored", func() bool { return s.Rows("event_id = $1", behind) == 1 })
 	}
-	eventually(t, "all is acked", func() bool {
-		return metric(t, consumer, `trailpost_queue_messages{queue="log_queue",state="unacked"}`) == 0
+	pipeline.Eventually(t, "all is acked", func() bool {
+		return pipeline.Metric(t, consumer, `trailpost_queue_messages{queue="log_queue",state="unacked"}`) == 0
 	})
-	got := s.reasons()
+	got := reasons(s)
 	for i, h := range table {
 		reasons := got[fmt.Sprintf("case %d", i)]
 		slices.Sort(reasons)
@@ -274,49 +275,49 @@ func TestHostileMessages(t *testing.T) {
 			t.Errorf("%s: dead letters %q, want %q", h.what, reasons, h.reasons)
 		}
 		delete(got, fmt.Sprintf("case %d", i))
-		if n := s.rows("event_type = $1", fmt.Sprintf("case %d", i)); n != h.rows && !strings.Contains(h.what, "type of 100") {
+		if n := s.Rows("event_type = $1", fmt.Sprintf("case %d", i)); n != h.rows && !strings.Contains(h.what, "type of 100") {
 			t.Errorf("%s: %d rows, want %d", h.what, n, h.rows)
 		}
 	}
-	if n := s.rows(""); n != rows {
+	if n := s.Rows(""); n != rows {
 		t.Errorf("%d rows in all, want %d", n, rows)
 	}
 	if len(got) > 0 {
 		t.Errorf("dead letters of nothing: %v", got)
 	}
 	// And the list of dead letters can be read, whatever is in them.
-	if n := len(s.letters()); n == 0 {
+	if n := len(s.Letters()); n == 0 {
 		t.Error("no dead letter is listed")
 	}
-	if code, body := get(t, consumer.url+"/readyz"); code != 200 {
+	if code, body := pipeline.Get(t, consumer.URL+"/readyz"); code != 200 {
 		t.Errorf("%d %s", code, body)
 	}
 }
 
 // reasons reads the dead letters as they are, by their messages' type.
-func (s *stack) reasons() map[string][]string {
-	s.t.Helper()
-	conn, err := amqp.Dial(s.vhost.URL())
+func reasons(s *pipeline.Pipeline) map[string][]string {
+	s.T.Helper()
+	conn, err := amqp.Dial(s.Vhost.URL())
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	defer conn.Close() // which gives them back
 	ch, err := conn.Channel()
 	if err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 	all := map[string][]string{}
 	for {
 		d, ok, err := ch.Get("log_queue.dead", false)
 		if err != nil {
-			s.t.Fatal(err)
+			s.T.Fatal(err)
 		}
 		if !ok {
 			return all
 		}
 		reason, _ := d.Headers[deadletter.HeaderReason].(string)
 		if detail, _ := d.Headers[deadletter.HeaderDetail].(string); detail == "" {
-			s.t.Errorf("%s: a letter without a detail", d.Type)
+			s.T.Errorf("%s: a letter without a detail", d.Type)
 		}
 		all[d.Type] = append(all[d.Type], cmp.Or(reason, "none"))
 	}

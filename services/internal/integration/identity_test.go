@@ -14,6 +14,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/deadletter"
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/testbed/pipeline"
 )
 
 const identitySetting = "IDENTITY_KEY=00112233445566778899aabbccddeeffffeeddccbbaa99887766554433221100"
@@ -28,19 +29,19 @@ func python(n int) (bodies [][]byte) {
 }
 
 // bury puts messages on the dead-letter queue.
-func (s *stack) bury(messages ...broker.Message) {
-	s.t.Helper()
-	outlet := broker.NewOutlet(s.broker())
+func bury(s *pipeline.Pipeline, messages ...broker.Message) {
+	s.T.Helper()
+	outlet := broker.NewOutlet(s.Broker())
 	defer outlet.Close()
 	if err := outlet.Publish(context.Background(), "log_queue.dead", messages); err != nil {
-		s.t.Fatal(err)
+		s.T.Fatal(err)
 	}
 }
 
 // 60 letters that are replayed twice under new ids, since their removal was lost, are 60 rows.
 func TestSixtyReplayedTwiceAreSixtyRows(t *testing.T) {
-	s := newStack(t, identitySetting)
-	consumer := s.consumer()
+	s := pipeline.New(t, identitySetting)
+	consumer := s.Consumer()
 	var letters []broker.Message
 	for i := range 60 {
 		e, _, err := new(event.Door).Parse(fmt.Appendf(nil, `{"session_id":1,"event_type":"user_action","payload":{"n":%d}}`, i), "")
@@ -51,25 +52,25 @@ func TestSixtyReplayedTwiceAreSixtyRows(t *testing.T) {
 		letters = append(letters, letter.Message(time.Now()))
 	}
 	for range 2 {
-		s.bury(letters...)
-		if n := len(s.replay(deadletter.ReplayOptions{NewID: true})); n < 60 {
+		bury(s, letters...)
+		if n := len(s.Replay(deadletter.ReplayOptions{NewID: true})); n < 60 {
 			t.Errorf("%d replayed", n)
 		}
 	}
-	eventually(t, "the second replay is through", func() bool {
-		return s.rows("")+int(metric(t, consumer, "trailpost_events_duplicate_total")) >= 120
+	pipeline.Eventually(t, "the second replay is through", func() bool {
+		return s.Rows("")+int(pipeline.Metric(t, consumer, "trailpost_events_duplicate_total")) >= 120
 	})
-	if n := s.rows(""); n != 60 {
+	if n := s.Rows(""); n != 60 {
 		t.Errorf("%d rows, want 60", n)
 	}
-	s.waitLetters(0)
+	s.WaitLetters(0)
 }
 
 // What died before there was a key, and again after it, was one event and becomes one row. The letters of an event without an
 // id are that event as it came, so that their ids are derived when they are replayed.
 func TestTheDayOfTheKeyWithLetters(t *testing.T) {
-	s := newStack(t)
-	owner := s.db.Connect(t, s.db.Owner)
+	s := pipeline.New(t)
+	owner := s.DB.Connect(t, s.DB.Owner)
 	if _, err := owner.Exec(t.Context(), "ALTER TABLE log_events ADD CONSTRAINT none CHECK (event_type <> 'user_action')"); err != nil {
 		t.Fatal(err)
 	}
@@ -79,22 +80,22 @@ func TestTheDayOfTheKeyWithLetters(t *testing.T) {
 		{ContentType: "application/json", Body: single},
 		{ContentType: "application/x-ndjson", Body: bytes.Join(bodies[1:], []byte("\r\n"))},
 	}
-	old := s.consumer()
+	old := s.Consumer()
 	for _, m := range messages {
-		s.publish(m)
+		s.Publish(m)
 	}
-	s.waitLetters(3)
-	if err := old.stop(); err != nil {
+	s.WaitLetters(3)
+	if err := old.Stop(); err != nil {
 		t.Fatal(err)
 	}
 
-	s.environ = append(s.environ, identitySetting)
-	consumer := s.consumer()
+	s.Environ = append(s.Environ, identitySetting)
+	consumer := s.Consumer()
 	for _, m := range messages {
-		s.publish(m)
+		s.Publish(m)
 	}
 	known := map[string]int{}
-	for _, e := range s.waitLetters(6) {
+	for _, e := range s.WaitLetters(6) {
 		known[e.EventID]++
 	}
 	plain, err := event.ParseWire(single, time.Now())
@@ -107,7 +108,7 @@ func TestTheDayOfTheKeyWithLetters(t *testing.T) {
 	if _, err := owner.Exec(t.Context(), "ALTER TABLE log_events DROP CONSTRAINT none"); err != nil {
 		t.Fatal(err)
 	}
-	key := event.NewKey(s.config(config.ForLetters).Service.IdentityKeyBytes())
+	key := event.NewKey(s.Config(config.ForLetters).Service.IdentityKeyBytes())
 	for _, replay := range []struct {
 		opts    deadletter.ReplayOptions
 		letters int
@@ -115,55 +116,55 @@ func TestTheDayOfTheKeyWithLetters(t *testing.T) {
 		{deadletter.ReplayOptions{Key: key, ID: plain.ID.String()}, 2}, // as it was called before there was a key
 		{deadletter.ReplayOptions{Key: key, Reason: deadletter.ReasonRefused}, 4},
 	} {
-		if n := len(s.replay(replay.opts)); n != replay.letters {
+		if n := len(s.Replay(replay.opts)); n != replay.letters {
 			t.Errorf("%d replayed, want %d", n, replay.letters)
 		}
 	}
-	eventually(t, "all is through", func() bool {
-		return s.rows("")+int(metric(t, consumer, "trailpost_events_duplicate_total")) >= 6
+	pipeline.Eventually(t, "all is through", func() bool {
+		return s.Rows("")+int(pipeline.Metric(t, consumer, "trailpost_events_duplicate_total")) >= 6
 	})
-	if n := s.rows(""); n != 3 {
+	if n := s.Rows(""); n != 3 {
 		t.Errorf("%d rows, want 3", n)
 	}
-	s.waitLetters(0)
+	s.WaitLetters(0)
 }
 
 // The day that an installation gets its key: what was stored before and comes again, redelivered or as a raw letter, is no
 // second row.
 func TestTheDayOfTheKey(t *testing.T) {
-	s := newStack(t)
+	s := pipeline.New(t)
 	bodies := python(4)
-	log := s.logged()
-	old := s.consumer()
+	log := s.Logged()
+	old := s.Consumer()
 	for _, body := range bodies[:2] {
-		s.publish(amqp.Publishing{ContentType: "application/json", Body: body})
+		s.Publish(amqp.Publishing{ContentType: "application/json", Body: body})
 	}
-	s.waitRows(2)
+	s.WaitRows(2)
 	if !strings.Contains(log.String(), "IDENTITY_KEY is not set") {
 		t.Error("nobody is told that there is no key")
 	}
-	if err := old.stop(); err != nil {
+	if err := old.Stop(); err != nil {
 		t.Fatal(err)
 	}
 
-	s.environ = append(s.environ, identitySetting)
-	consumer := s.consumer()
+	s.Environ = append(s.Environ, identitySetting)
+	consumer := s.Consumer()
 	if !strings.Contains(log.String(), "derived under the identity key") || strings.Contains(log.String(), "00112233") {
 		t.Errorf("the log:\n%s", log.String())
 	}
-	s.bury(broker.Message{ContentType: "application/json", Body: bodies[0]}, broker.Message{ContentType: "application/json", Body: bodies[2]})
-	if n := len(s.replay(deadletter.ReplayOptions{})); n != 2 {
+	bury(s, broker.Message{ContentType: "application/json", Body: bodies[0]}, broker.Message{ContentType: "application/json", Body: bodies[2]})
+	if n := len(s.Replay(deadletter.ReplayOptions{})); n != 2 {
 		t.Errorf("%d replayed", n)
 	}
-	s.waitRows(3)
-	eventually(t, "the one from before is a duplicate", func() bool { return metric(t, consumer, "trailpost_events_duplicate_total") == 1 })
-	s.publish(amqp.Publishing{ContentType: "application/json", Body: bodies[3]})
-	s.waitRows(4)
+	s.WaitRows(3)
+	pipeline.Eventually(t, "the one from before is a duplicate", func() bool { return pipeline.Metric(t, consumer, "trailpost_events_duplicate_total") == 1 })
+	s.Publish(amqp.Publishing{ContentType: "application/json", Body: bodies[3]})
+	s.WaitRows(4)
 	plain, err := event.ParseWire(bodies[3], time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := s.rows("event_id = $1", plain.ID); n != 0 {
+	if n := s.Rows("event_id = $1", plain.ID); n != 0 {
 		t.Error("a new one is stored under the plain id")
 	}
 }

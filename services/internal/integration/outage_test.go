@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/testbed"
+	"github.com/trailpost/trailpost/services/internal/testbed/pipeline"
 )
 
 // outage is how long PostgreSQL is away.
@@ -18,31 +19,31 @@ const outage = time.Minute
 func TestOutages(t *testing.T) {
 	t.Parallel()
 	servers := testbed.PrivateServers(t)
-	s := stackOn(t, servers.Database(t), servers.Vhost(t))
-	producer, consumer := s.producer(), s.consumer()
+	s := pipeline.On(t, servers.Database(t), servers.Vhost(t))
+	producer, consumer := s.Producer(), s.Consumer()
 
 	t.Run("PostgreSQL", func(t *testing.T) {
 		stop := make(chan struct{})
-		accepted, refused := load(t, producer.url, 2, 50*time.Millisecond, stop) // a minute at full speed costs other tests as much
-		eventually(t, "there is load", func() bool { return metric(t, consumer, "trailpost_events_stored_total") > 100 })
-		if err := s.reader.Close(t.Context()); err != nil {
+		accepted, refused := load(t, producer.URL, 2, 50*time.Millisecond, stop) // a minute at full speed costs other tests as much
+		pipeline.Eventually(t, "there is load", func() bool { return pipeline.Metric(t, consumer, "trailpost_events_stored_total") > 100 })
+		if err := s.Reader.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if err := servers.Postgres.Stop(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "readiness goes off", func() bool {
-			code, _ := get(t, consumer.url+"/readyz")
+		pipeline.Eventually(t, "readiness goes off", func() bool {
+			code, _ := pipeline.Get(t, consumer.URL+"/readyz")
 			return code == 503
 		})
 		time.Sleep(outage) // what is asked for
-		if code, body := get(t, consumer.url+"/livez"); code != 200 {
+		if code, body := pipeline.Get(t, consumer.URL+"/livez"); code != 200 {
 			t.Errorf("liveness asked the database: %d %s", code, body)
 		}
-		if code, body := get(t, consumer.url+"/readyz"); code != 503 || !strings.Contains(body, "not ready") {
+		if code, body := pipeline.Get(t, consumer.URL+"/readyz"); code != 503 || !strings.Contains(body, "not ready") {
 			t.Errorf("%d %s", code, body)
 		}
-		if up, age := metric(t, consumer, "trailpost_database_up"), metric(t, consumer, "trailpost_oldest_event_in_hand_seconds"); up != 0 || age < outage.Seconds()/2 {
+		if up, age := pipeline.Metric(t, consumer, "trailpost_database_up"), pipeline.Metric(t, consumer, "trailpost_oldest_event_in_hand_seconds"); up != 0 || age < outage.Seconds()/2 {
 			t.Errorf("the metrics say that the database is up (%v), and of events in hand that they came %v s ago", up, age)
 		}
 		close(stop)
@@ -53,23 +54,23 @@ func TestOutages(t *testing.T) {
 		if err := servers.Postgres.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		s.reader = s.db.Connect(s.t, s.db.Reader)
-		s.waitRows(len(ids))
-		eventually(t, "readiness comes back", func() bool {
-			code, _ := get(t, consumer.url+"/readyz")
-			return code == 200 && metric(t, consumer, "trailpost_database_up") == 1
+		s.Reader = s.DB.Connect(s.T, s.DB.Reader)
+		s.WaitRows(len(ids))
+		pipeline.Eventually(t, "readiness comes back", func() bool {
+			code, _ := pipeline.Get(t, consumer.URL+"/readyz")
+			return code == 200 && pipeline.Metric(t, consumer, "trailpost_database_up") == 1
 		})
-		s.waitLetters(0)
+		s.WaitLetters(0)
 		t.Logf("%d events were accepted", len(ids))
 	})
 
 	t.Run("RabbitMQ", func(t *testing.T) {
-		before := s.rows("")
+		before := s.Rows("")
 		var clients sync.WaitGroup
 		const count, each = 8, 50
 		half := make(chan struct{}, count)
 		for c := range count {
-			clients.Go(func() { insist(t, producer.url, c, each, half) })
+			clients.Go(func() { insist(t, producer.URL, c, each, half) })
 		}
 		for range count {
 			<-half
@@ -77,27 +78,27 @@ func TestOutages(t *testing.T) {
 		if err := servers.Rabbit.Stop(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		var refusal answer
-		eventually(t, "requests are refused", func() bool {
-			refusal = post(t, producer.url+"/log", "application/json", `{"session_id":1,"event_type":""}`) // invalid, should it be let in
+		var refusal pipeline.Answer
+		pipeline.Eventually(t, "requests are refused", func() bool {
+			refusal = pipeline.Post(t, producer.URL+"/log", "application/json", `{"session_id":1,"event_type":""}`) // invalid, should it be let in
 			if refusal.Code == 422 {
-				refusal = post(t, producer.url+"/log", "application/json", fmt.Sprintf(`{"session_id":1,"event_type":"probe","event_id":"%s"}`, newID()))
+				refusal = pipeline.Post(t, producer.URL+"/log", "application/json", fmt.Sprintf(`{"session_id":1,"event_type":"probe","event_id":"%s"}`, newID()))
 			}
 			return refusal.Code == 503
 		})
 		if seconds, err := strconv.Atoi(refusal.Header.Get("Retry-After")); err != nil || seconds < 1 {
 			t.Errorf("Retry-After %q", refusal.Header.Get("Retry-After"))
 		}
-		for _, url := range []string{producer.url, consumer.url} {
-			eventually(t, "readiness goes off", func() bool {
-				code, _ := get(t, url+"/readyz")
-				return code == 503 && metric(t, &service{url: url}, "trailpost_broker_up") == 0
+		for _, url := range []string{producer.URL, consumer.URL} {
+			pipeline.Eventually(t, "readiness goes off", func() bool {
+				code, _ := pipeline.Get(t, url+"/readyz")
+				return code == 503 && pipeline.Metric(t, &pipeline.Service{URL: url}, "trailpost_broker_up") == 0
 			})
 		}
-		if exported(t, consumer, "trailpost_oldest_event_in_hand_seconds") {
+		if pipeline.Exported(t, consumer, "trailpost_oldest_event_in_hand_seconds") {
 			t.Error("a consumer without a broker says how old the oldest event is")
 		}
-		if code, body := get(t, producer.url+"/health"); code != 503 || !strings.Contains(body, `"unhealthy"`) {
+		if code, body := pipeline.Get(t, producer.URL+"/health"); code != 503 || !strings.Contains(body, `"unhealthy"`) {
 			t.Errorf("%d %s", code, body)
 		}
 		if err := servers.Rabbit.Start(t.Context()); err != nil {
@@ -105,15 +106,15 @@ func TestOutages(t *testing.T) {
 		}
 		clients.Wait()
 		// Each was told 202 once, whatever it was told before; a probe may have been stored too.
-		eventually(t, "everything accepted is stored", func() bool { return s.rows("event_type = 'insisted'") == count*each })
-		for _, url := range []string{producer.url, consumer.url} {
-			eventually(t, "readiness comes back", func() bool {
-				code, _ := get(t, url+"/readyz")
-				return code == 200 && metric(t, &service{url: url}, "trailpost_broker_up") == 1
+		pipeline.Eventually(t, "everything accepted is stored", func() bool { return s.Rows("event_type = 'insisted'") == count*each })
+		for _, url := range []string{producer.URL, consumer.URL} {
+			pipeline.Eventually(t, "readiness comes back", func() bool {
+				code, _ := pipeline.Get(t, url+"/readyz")
+				return code == 200 && pipeline.Metric(t, &pipeline.Service{URL: url}, "trailpost_broker_up") == 1
 			})
 		}
-		s.waitLetters(0)
-		t.Logf("%d rows, then %d", before, s.rows(""))
+		s.WaitLetters(0)
+		t.Logf("%d rows, then %d", before, s.Rows(""))
 	})
 
 	t.Run("max_message_size", func(t *testing.T) {
@@ -122,20 +123,20 @@ func TestOutages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		producer := s.producer() // 3.10 gives it to new channels
-		before := s.rows("")
-		confirmed := metric(t, producer, "trailpost_events_confirmed_total")
+		producer := s.Producer() // 3.10 gives it to new channels
+		before := s.Rows("")
+		confirmed := pipeline.Metric(t, producer, "trailpost_events_confirmed_total")
 		stop := make(chan struct{})
-		accepted, refused := load(t, producer.url, 8, time.Millisecond, stop)
-		eventually(t, "there is load", func() bool { return metric(t, producer, "trailpost_events_confirmed_total") > confirmed+200 })
+		accepted, refused := load(t, producer.URL, 8, time.Millisecond, stop)
+		pipeline.Eventually(t, "there is load", func() bool { return pipeline.Metric(t, producer, "trailpost_events_confirmed_total") > confirmed+200 })
 		large := fmt.Sprintf(`{"session_id":1,"event_type":"user_action","payload":{"text":"%s"}}`, strings.Repeat("x", 100_000))
 		for range 5 {
-			a := post(t, producer.url+"/log", "application/json", large)
+			a := pipeline.Post(t, producer.URL+"/log", "application/json", large)
 			if a.Code != 413 || !strings.Contains(a.Body, "at most 65536 in a message") {
 				t.Errorf("too large for RabbitMQ: %d %s", a.Code, a.Body)
 			}
 		}
-		a := post(t, producer.url+"/log/batch", "application/json", `[{"session_id":1,"event_type":"user_action"},`+large+`]`)
+		a := pipeline.Post(t, producer.URL+"/log/batch", "application/json", `[{"session_id":1,"event_type":"user_action"},`+large+`]`)
 		if a.Code != 413 || !strings.Contains(a.Body, `"index":1`) {
 			t.Errorf("too large for RabbitMQ, in a batch: %d %s", a.Code, a.Body)
 		}
@@ -144,8 +145,8 @@ func TestOutages(t *testing.T) {
 		if n := refused.Load(); n > 0 {
 			t.Errorf("%d of %d other requests were refused", n, n+int64(len(ids)))
 		}
-		s.waitRows(before + len(ids))
-		s.waitLetters(0)
+		s.WaitRows(before + len(ids))
+		s.WaitLetters(0)
 	})
 }
 
@@ -158,9 +159,9 @@ func insist(t *testing.T, url string, session, n int, half chan<- struct{}) {
 			half <- struct{}{}
 		}
 		id := newID()
-		deadline := time.Now().Add(2 * patience)
+		deadline := time.Now().Add(2 * pipeline.Patience)
 		for {
-			a, err := tryPost(url+"/log", "application/json",
+			a, err := pipeline.TryPost(url+"/log", "application/json",
 				fmt.Sprintf(`{"session_id":%d,"event_type":"insisted","event_id":"%s"}`, session+1, id))
 			if err == nil && a.Code == 202 {
 				break

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/trailpost/trailpost/services/internal/testbed/pipeline"
 )
 
 // A contract's deadline of 10 s, and its slack.
@@ -27,7 +29,7 @@ func load(t *testing.T, url string, clients int, pause time.Duration, stop <-cha
 					return
 				default:
 				}
-				a, err := tryPost(url+"/log", "application/json", fmt.Sprintf(`{"session_id":%d,"event_type":"user_action","payload":{"n":%d}}`, c+1, n))
+				a, err := pipeline.TryPost(url+"/log", "application/json", fmt.Sprintf(`{"session_id":%d,"event_type":"user_action","payload":{"n":%d}}`, c+1, n))
 				if err != nil || a.Code != 202 {
 					refused.Add(1)
 					time.Sleep(10 * time.Millisecond) // as a client would
@@ -47,42 +49,42 @@ func load(t *testing.T, url string, clients int, pause time.Duration, stop <-cha
 }
 
 func TestTheProducerStopsUnderLoad(t *testing.T) {
-	s := newStack(t)
-	p := s.spawn("producer")
-	eventually(t, "the producer is ready", p.ready)
+	s := pipeline.New(t)
+	p := s.Spawn("producer")
+	pipeline.Eventually(t, "the producer is ready", p.Ready)
 	stop := make(chan struct{})
-	accepted, refused := load(t, p.url, 20, 0, stop)
-	eventually(t, "there is load", func() bool { return metric(t, &p.service, "trailpost_events_confirmed_total") > 1000 })
-	if took := p.terminate(); took > stopWithin {
+	accepted, refused := load(t, p.URL, 20, 0, stop)
+	pipeline.Eventually(t, "there is load", func() bool { return pipeline.Metric(t, &p.Service, "trailpost_events_confirmed_total") > 1000 })
+	if took := p.Terminate(); took > stopWithin {
 		t.Errorf("it took %s to stop", took)
 	}
-	eventually(t, "clients notice", func() bool { return refused.Load() > 0 })
+	pipeline.Eventually(t, "clients notice", func() bool { return refused.Load() > 0 })
 	close(stop)
 	ids := accepted()
-	s.consumer()
-	eventually(t, "everything accepted is stored", func() bool { return s.rows("event_id = ANY($1)", ids) == len(ids) })
+	s.Consumer()
+	pipeline.Eventually(t, "everything accepted is stored", func() bool { return s.Rows("event_id = ANY($1)", ids) == len(ids) })
 	t.Logf("%d accepted", len(ids))
 }
 
 func TestTheConsumerStopsUnderLoad(t *testing.T) {
-	s := newStack(t)
-	producer := s.producer()
+	s := pipeline.New(t)
+	producer := s.Producer()
 	stop := make(chan struct{})
-	accepted, _ := load(t, producer.url, 20, 0, stop)
+	accepted, _ := load(t, producer.URL, 20, 0, stop)
 	for range 3 {
-		c := s.spawn("consumer")
-		before := s.rows("")
-		eventually(t, "it stores", func() bool { return s.rows("") > before+500 })
-		if took := c.terminate(); took > stopWithin {
+		c := s.Spawn("consumer")
+		before := s.Rows("")
+		pipeline.Eventually(t, "it stores", func() bool { return s.Rows("") > before+500 })
+		if took := c.Terminate(); took > stopWithin {
 			t.Errorf("it took %s to stop", took)
 		}
 	}
 	close(stop)
 	ids := accepted()
-	s.consumer()
-	s.waitRows(len(ids))
-	if n := s.rows("event_id = ANY($1)", ids); n != len(ids) {
+	s.Consumer()
+	s.WaitRows(len(ids))
+	if n := s.Rows("event_id = ANY($1)", ids); n != len(ids) {
 		t.Errorf("%d rows of %d ids", n, len(ids))
 	}
-	s.waitLetters(0)
+	s.WaitLetters(0)
 }

@@ -1,4 +1,4 @@
-package integration
+package operations
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/app"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/testbed"
+	"github.com/trailpost/trailpost/services/internal/testbed/pipeline"
 )
 
 func TestTenBadSettingsAreTenLines(t *testing.T) {
@@ -17,9 +18,9 @@ func TestTenBadSettingsAreTenLines(t *testing.T) {
 		"DATABASE_PORT=seven", "DATABASE_SSLMODE=maybe", "RABBITMQ_PORT=0", "RABBITMQ_QUEUE_NAME=amq.mine", "RABBITMQ_QUEUE_TYPE=stream",
 		"LOG_LEVEL=loud", "PRODUCER_PORT=70000", "CONSUMER_RETRY_ATTEMPTS=-1", "CONSUMER_RETRY_DELAY=soon", "CONSUMER_WORKERS=0",
 	}
-	s := newStack(t)
+	s := pipeline.New(t)
 	for _, role := range []string{"producer", "consumer"} {
-		code, output := s.exit(role, bad...)
+		code, output := s.Exit(role, bad...)
 		lines := strings.Split(strings.TrimSpace(output), "\n")
 		if code != 2 || len(lines) != len(bad) {
 			t.Errorf("%s: exit code %d, %d lines:\n%s", role, code, len(lines), output)
@@ -35,33 +36,33 @@ func TestTenBadSettingsAreTenLines(t *testing.T) {
 // The test's own logins have every character that a URL, a shell or a file
 // could trip over.
 func TestNoPasswordIsLogged(t *testing.T) {
-	s := newStack(t)
-	log := s.logged("LOG_LEVEL=DEBUG")
-	for _, password := range []string{s.db.Writer.Password, s.vhost.Password} {
+	s := pipeline.New(t)
+	log := s.Logged("LOG_LEVEL=DEBUG")
+	for _, password := range []string{s.DB.Writer.Password, s.Vhost.Password} {
 		if !strings.ContainsAny(password, `@:/?#%&"'`) {
 			t.Fatalf("the test's password is too plain")
 		}
 	}
-	producer, consumer := s.producer(), s.consumer()
-	if a := post(t, producer.url+"/log", "application/json", originalExample); a.Code != 202 {
+	producer, consumer := s.Producer(), s.Consumer()
+	if a := pipeline.Post(t, producer.URL+"/log", "application/json", pipeline.Example); a.Code != 202 {
 		t.Fatalf("%d %s", a.Code, a.Body)
 	}
-	s.waitRows(1)
-	if err := producer.stop(); err != nil {
+	s.WaitRows(1)
+	if err := producer.Stop(); err != nil {
 		t.Error(err)
 	}
-	if err := consumer.stop(); err != nil {
+	if err := consumer.Stop(); err != nil {
 		t.Error(err)
 	}
 	// And where they are refused, in what the operator is told.
 	output := log.String()
-	for _, change := range []string{"DATABASE_USER=" + s.db.Reader.Name, "RABBITMQ_USER=nobody", "DATABASE_HOST=127.0.0.2", "RABBITMQ_VHOST=elsewhere"} {
-		p := s.spawn("consumer", change, "LOG_LEVEL=DEBUG")
-		eventually(t, "the refusal is logged", func() bool { return strings.Contains(p.log.String(), "trying again") })
-		output += p.log.String()
-		p.kill()
+	for _, change := range []string{"DATABASE_USER=" + s.DB.Reader.Name, "RABBITMQ_USER=nobody", "DATABASE_HOST=127.0.0.2", "RABBITMQ_VHOST=elsewhere"} {
+		p := s.Spawn("consumer", change, "LOG_LEVEL=DEBUG")
+		pipeline.Eventually(t, "the refusal is logged", func() bool { return strings.Contains(p.Log.String(), "trying again") })
+		output += p.Log.String()
+		p.Kill()
 	}
-	for _, password := range []string{s.db.Writer.Password, s.vhost.Password} {
+	for _, password := range []string{s.DB.Writer.Password, s.Vhost.Password} {
 		if strings.Contains(output, password) || strings.Contains(output, password[:8]) {
 			t.Errorf("a password is in the log")
 		}
@@ -72,25 +73,25 @@ func TestNoPasswordIsLogged(t *testing.T) {
 }
 
 func TestTheConsumerRefusesWhatItMustNotRunOn(t *testing.T) {
-	s := newStack(t)
+	s := pipeline.New(t)
 	t.Run("the owner's role", func(t *testing.T) {
-		code, output := s.exit("consumer", "DATABASE_USER="+s.db.Owner.Name, "DATABASE_PASSWORD="+s.db.Owner.Password)
+		code, output := s.Exit("consumer", "DATABASE_USER="+s.DB.Owner.Name, "DATABASE_PASSWORD="+s.DB.Owner.Password)
 		if code != 1 || !strings.Contains(output, "ALLOW_OWNER_ROLE") {
 			t.Errorf("%d %s", code, output)
 		}
 	})
 	t.Run("a schema that is too old", func(t *testing.T) {
 		empty := testbed.EmptyPostgres(t)
-		code, output := s.exit("consumer", "DATABASE_NAME="+empty.Name)
+		code, output := s.Exit("consumer", "DATABASE_NAME="+empty.Name)
 		if code != 1 || !strings.Contains(output, "version 0") || !strings.Contains(output, "migrate up") {
 			t.Errorf("%d %s", code, output)
 		}
 	})
 	t.Run("a queue of another kind", func(t *testing.T) {
-		other := stackOn(t, s.db, testbed.Rabbit(t), "RABBITMQ_QUEUE_TYPE=classic")
-		other.producer()
+		other := pipeline.On(t, s.DB, testbed.Rabbit(t), "RABBITMQ_QUEUE_TYPE=classic")
+		other.Producer()
 		for _, role := range []string{"producer", "consumer"} {
-			code, output := other.exit(role, "RABBITMQ_QUEUE_TYPE=quorum")
+			code, output := other.Exit(role, "RABBITMQ_QUEUE_TYPE=quorum")
 			if code != 1 || !strings.Contains(output, "RABBITMQ_QUEUE_TYPE") {
 				t.Errorf("%s: %d %s", role, code, output)
 			}
@@ -101,10 +102,10 @@ func TestTheConsumerRefusesWhatItMustNotRunOn(t *testing.T) {
 // A client certificate that was renewed is the one of the next connection.
 func TestTheBrokersClientCertificateIsReadAgain(t *testing.T) {
 	certificate, key := selfSigned(t)
-	s := &stack{t: t, environ: []string{
+	s := &pipeline.Pipeline{T: t, Environ: []string{
 		"RABBITMQ_TLS=true", "RABBITMQ_CERTFILE=" + certificate, "RABBITMQ_KEYFILE=" + key, "RABBITMQ_CACERTFILE=" + certificate,
 	}}
-	cfg, err := app.Broker(s.config(config.ForProducer), "test", slog.New(slog.DiscardHandler))
+	cfg, err := app.Broker(s.Config(config.ForProducer), "test", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package integration
+package operations
 
 import (
 	"bytes"
@@ -25,6 +25,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/devservers"
 	"github.com/trailpost/trailpost/services/internal/devservers/statedir"
 	"github.com/trailpost/trailpost/services/internal/testbed"
+	"github.com/trailpost/trailpost/services/internal/testbed/pipeline"
 	"github.com/trailpost/trailpost/test/authority"
 )
 
@@ -69,10 +70,10 @@ func (s *secured) write(name string, content []byte) string {
 }
 
 // stack is a stack with TLS on all three hops.
-func (s *secured) stack(t *testing.T, settings ...string) *stack {
+func (s *secured) stack(t *testing.T, settings ...string) *pipeline.Pipeline {
 	t.Helper()
 	file := func(name string) string { return filepath.Join(s.dir, name) }
-	return stackOn(t, s.servers.Database(t), s.servers.Vhost(t), append([]string{
+	return pipeline.On(t, s.servers.Database(t), s.servers.Vhost(t), append([]string{
 		"PRODUCER_TLS_CERT_FILE=" + file("tls.crt"), "PRODUCER_TLS_KEY_FILE=" + file("tls.key"),
 		"RABBITMQ_TLS=true", "RABBITMQ_CACERTFILE=" + file("broker-ca.crt"),
 		"RABBITMQ_CERTFILE=" + file("client.crt"), "RABBITMQ_KEYFILE=" + file("client.key"),
@@ -111,20 +112,20 @@ func (s *secured) testCapture(t *testing.T) {
 	for name, c := range map[string]struct {
 		scheme string
 		client *http.Client
-		stack  func(t *testing.T) *stack
+		stack  func(t *testing.T) *pipeline.Pipeline
 		plain  bool
 	}{
-		"plain": {"http", http.DefaultClient, func(t *testing.T) *stack { return newStack(t, "DATABASE_SSLMODE=disable") }, true},
-		"tls":   {"https", httpsClient(t, s.ca), func(t *testing.T) *stack { return s.stack(t) }, false},
+		"plain": {"http", http.DefaultClient, func(t *testing.T) *pipeline.Pipeline { return pipeline.New(t, "DATABASE_SSLMODE=disable") }, true},
+		"tls":   {"https", httpsClient(t, s.ca), func(t *testing.T) *pipeline.Pipeline { return s.stack(t) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			st := c.stack(t)
-			broker := newTap(t, st.vhost.Host, st.vhost.Port)
-			database := newTap(t, st.db.Host, int(st.db.Port))
-			st.environ = append(st.environ, "RABBITMQ_PORT="+broker.port(), "DATABASE_PORT="+database.port())
-			p, err := producer.New(st.config(config.ForProducer), st.log)
-			st.start(p, err)
-			st.consumer()
+			broker := newTap(t, st.Vhost.Host, st.Vhost.Port)
+			database := newTap(t, st.DB.Host, int(st.DB.Port))
+			st.Environ = append(st.Environ, "RABBITMQ_PORT="+broker.port(), "DATABASE_PORT="+database.port())
+			p, err := producer.New(st.Config(config.ForProducer), st.Log)
+			st.Start(p, err)
+			st.Consumer()
 			door := newTap(t, "127.0.0.1", p.Addr().(*net.TCPAddr).Port)
 
 			const secret = "nobody on the way may read this"
@@ -137,7 +138,7 @@ func (s *secured) testCapture(t *testing.T) {
 			if answer.StatusCode != http.StatusAccepted {
 				t.Fatalf("%s", answer.Status)
 			}
-			st.waitRows(1)
+			st.WaitRows(1)
 			for hop, relay := range map[string]*tap{"HTTP": door, "AMQP": broker, "PostgreSQL": database} {
 				seen, size := relay.saw(secret)
 				if seen != c.plain {
@@ -158,7 +159,7 @@ func (s *secured) testFaults(t *testing.T) {
 	stranger := other.Client(t, "stranger")
 	otherCA := s.write("other-ca.crt", other.PEM())
 	strangerCert, strangerKey := s.write("stranger.crt", stranger.Certificate), s.write("stranger.key", stranger.Key)
-	plain := newStack(t)
+	plain := pipeline.New(t)
 	brokerTLS := []string{"RABBITMQ_TLS", "RABBITMQ_CACERTFILE", "RABBITMQ_CERTFILE", "RABBITMQ_KEYFILE"}
 	databaseTLS := []string{"DATABASE_SSLMODE", "DATABASE_SSLROOTCERT", "DATABASE_SSLCERT", "DATABASE_SSLKEY"}
 	for name, c := range map[string]struct {
@@ -170,14 +171,14 @@ func (s *secured) testFaults(t *testing.T) {
 		"broker: another authority":        {true, nil, []string{"RABBITMQ_CACERTFILE=" + otherCA}, "no authority in RABBITMQ_CACERTFILE"},
 		"broker: another name":             {true, nil, []string{"RABBITMQ_SERVER_NAME=broker.example"}, "or RABBITMQ_SERVER_NAME, to a name in the broker's certificate"},
 		"broker: no TLS here":              {true, brokerTLS, nil, "set RABBITMQ_TLS=true"},
-		"broker: no TLS there":             {true, nil, []string{"RABBITMQ_PORT=" + strconv.Itoa(plain.vhost.Port)}, "is RABBITMQ_PORT right?"},
+		"broker: no TLS there":             {true, nil, []string{"RABBITMQ_PORT=" + strconv.Itoa(plain.Vhost.Port)}, "is RABBITMQ_PORT right?"},
 		"broker: no client certificate":    {true, brokerTLS[2:], nil, "RABBITMQ_CERTFILE"},
 		"broker: a stranger's certificate": {true, nil, []string{"RABBITMQ_CERTFILE=" + strangerCert, "RABBITMQ_KEYFILE=" + strangerKey}, "RABBITMQ_CERTFILE"},
 
 		"database: another authority":        {false, nil, []string{"DATABASE_SSLROOTCERT=" + otherCA}, "no authority in DATABASE_SSLROOTCERT"},
 		"database: another name":             {false, nil, []string{"DATABASE_HOST=localhost"}, "wants DATABASE_HOST to be a name in the server's certificate"},
 		"database: no TLS here":              {false, databaseTLS, []string{"DATABASE_SSLMODE=disable"}, "ask for TLS (DATABASE_SSLMODE)"},
-		"database: no TLS there":             {false, nil, []string{"DATABASE_PORT=" + strconv.Itoa(int(plain.db.Port))}, "DATABASE_SSLMODE insists on it"},
+		"database: no TLS there":             {false, nil, []string{"DATABASE_PORT=" + strconv.Itoa(int(plain.DB.Port))}, "DATABASE_SSLMODE insists on it"},
 		"database: no client certificate":    {false, databaseTLS[2:], nil, "client certificate (DATABASE_SSLCERT"},
 		"database: a stranger's certificate": {false, nil, []string{"DATABASE_SSLCERT=" + strangerCert, "DATABASE_SSLKEY=" + strangerKey}, "client certificate (DATABASE_SSLCERT"},
 	} {
@@ -188,16 +189,16 @@ func (s *secured) testFaults(t *testing.T) {
 		for _, role := range roles {
 			t.Run(name+": "+role, func(t *testing.T) {
 				one := *st
-				one.t, one.environ = t, append(without(st.environ, c.leave...), c.set...)
-				p := one.spawn(role)
+				one.T, one.Environ = t, append(without(st.Environ, c.leave...), c.set...)
+				p := one.Spawn(role)
 				if role == "producer" {
-					p.url = "https" + strings.TrimPrefix(p.url, "http")
+					p.URL = "https" + strings.TrimPrefix(p.URL, "http")
 				}
-				eventually(t, c.names+" is named", func() bool { return strings.Contains(p.log.String(), c.names) })
-				if p.ready() {
+				pipeline.Eventually(t, c.names+" is named", func() bool { return strings.Contains(p.Log.String(), c.names) })
+				if p.Ready() {
 					t.Error("it says that it is ready")
 				}
-				p.terminate()
+				p.Terminate()
 			})
 		}
 	}
@@ -205,13 +206,13 @@ func (s *secured) testFaults(t *testing.T) {
 
 func (s *secured) testMigrate(t *testing.T) {
 	st := s.stack(t)
-	st.environ = append(st.environ, "MIGRATE_DATABASE_USER="+st.db.Owner.Name, "MIGRATE_DATABASE_PASSWORD="+st.db.Owner.Password)
-	if code, output := st.command("migrate", []string{"up"}); code != 0 {
+	st.Environ = append(st.Environ, "MIGRATE_DATABASE_USER="+st.DB.Owner.Name, "MIGRATE_DATABASE_PASSWORD="+st.DB.Owner.Password)
+	if code, output := st.Command("migrate", []string{"up"}); code != 0 {
 		t.Errorf("migrate up: exit code %d: %s", code, output)
 	}
 	otherCA := s.write("other-ca.crt", authority.New(t, "somebody else's").PEM())
 	for _, args := range [][]string{{"up", "--wait=1m"}, {"version"}} {
-		code, output := st.command("migrate", args, "DATABASE_SSLROOTCERT="+otherCA)
+		code, output := st.Command("migrate", args, "DATABASE_SSLROOTCERT="+otherCA)
 		if code != 1 || !strings.Contains(output, "no authority in DATABASE_SSLROOTCERT") {
 			t.Errorf("migrate %v, by another authority: exit code %d: %s", args, code, output)
 		}
@@ -222,11 +223,11 @@ func (s *secured) testMigrate(t *testing.T) {
 // is waited for; what a file can is mended by the file alone, with the processes running on.
 func (s *secured) testRenewal(t *testing.T) {
 	st := s.stack(t, "CONSUMER_RETRY_DELAY=100ms")
-	log := st.logged()
-	p, err := producer.New(st.config(config.ForProducer), st.log)
-	st.start(p, err)
-	c, err := app.NewConsumer(st.config(config.ForConsumer), st.log)
-	st.start(c, err)
+	log := st.Logged()
+	p, err := producer.New(st.Config(config.ForProducer), st.Log)
+	st.Start(p, err)
+	c, err := app.NewConsumer(st.Config(config.ForConsumer), st.Log)
+	st.Start(c, err)
 	url := "https://" + p.Addr().String() + "/log"
 	client := httpsClient(t, s.ca)
 	sent := 0
@@ -242,7 +243,7 @@ func (s *secured) testRenewal(t *testing.T) {
 					t.Log(last)
 				}
 			}()
-			eventually(t, fmt.Sprintf("the answer is %d", want), func() bool {
+			pipeline.Eventually(t, fmt.Sprintf("the answer is %d", want), func() bool {
 				answer, err := client.Post(url, "application/json", strings.NewReader(body))
 				if err != nil {
 					last = err.Error()
@@ -258,11 +259,11 @@ func (s *secured) testRenewal(t *testing.T) {
 		return again
 	}
 	send(202)
-	st.waitRows(1)
+	st.WaitRows(1)
 
 	logged := func(text string) {
 		t.Helper()
-		eventually(t, fmt.Sprintf("the log says %q", text), func() bool { return strings.Contains(log.String(), text) })
+		pipeline.Eventually(t, fmt.Sprintf("the log says %q", text), func() bool { return strings.Contains(log.String(), text) })
 	}
 	// The database's. RabbitMQ shows the same certificates, but its connections are open, and stay.
 	successor := authority.New(t, "the successor's")
@@ -273,7 +274,7 @@ func (s *secured) testRenewal(t *testing.T) {
 	s.recertify(st, successor.Server(t, "127.0.0.1"))
 	logged("no authority in DATABASE_SSLROOTCERT")
 	s.write("database-ca.crt", successor.PEM())
-	st.waitRows(sent)
+	st.WaitRows(sent)
 
 	// The broker's. Now it is the database whose connections stay.
 	s.recertify(st, successor.Expired(t, "127.0.0.1"))
@@ -284,8 +285,8 @@ func (s *secured) testRenewal(t *testing.T) {
 	logged("no authority in RABBITMQ_CACERTFILE")
 	s.write("broker-ca.crt", successor.PEM())
 	again(202)
-	eventually(t, "both are ready", func() bool { return p.Ready() == nil && c.Ready() == nil })
-	st.waitRows(sent)
+	pipeline.Eventually(t, "both are ready", func() bool { return p.Ready() == nil && c.Ready() == nil })
+	st.WaitRows(sent)
 
 	// The producer's own.
 	s.certify(successor.Server(t, "127.0.0.1"))
@@ -297,14 +298,14 @@ func (s *secured) testRenewal(t *testing.T) {
 		answer.Body.Close()
 		t.Error("who trusts the former authority alone still takes the producer's certificate")
 	}
-	st.waitRows(sent)
-	if letters := st.letters(); len(letters) > 0 {
+	st.WaitRows(sent)
+	if letters := st.Letters(); len(letters) > 0 {
 		t.Errorf("dead letters: %+v", letters)
 	}
 }
 
 // recertify returns when both servers show the certificate.
-func (s *secured) recertify(st *stack, pair authority.Pair) {
+func (s *secured) recertify(st *pipeline.Pipeline, pair authority.Pair) {
 	s.t.Helper()
 	if err := s.servers.Recertify(context.Background(), pair.Certificate, pair.Key); err != nil {
 		s.t.Fatal(err)
@@ -313,13 +314,13 @@ func (s *secured) recertify(st *stack, pair authority.Pair) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for name, shown := range map[string]func(st *stack) []byte{"PostgreSQL": s.databaseShows, "RabbitMQ": s.brokerShows} {
-		eventually(s.t, name+" shows its new certificate", func() bool { return bytes.Equal(shown(st), want.Certificate[0]) })
+	for name, shown := range map[string]func(st *pipeline.Pipeline) []byte{"PostgreSQL": s.databaseShows, "RabbitMQ": s.brokerShows} {
+		pipeline.Eventually(s.t, name+" shows its new certificate", func() bool { return bytes.Equal(shown(st), want.Certificate[0]) })
 	}
 }
 
-func (s *secured) databaseShows(st *stack) (leaf []byte) {
-	cc := st.db.ConnConfig(st.db.Admin)
+func (s *secured) databaseShows(st *pipeline.Pipeline) (leaf []byte) {
+	cc := st.DB.ConnConfig(st.DB.Admin)
 	cc.TLSConfig.VerifyPeerCertificate = func(raw [][]byte, _ [][]*x509.Certificate) error {
 		leaf = raw[0]
 		return nil
@@ -330,22 +331,22 @@ func (s *secured) databaseShows(st *stack) (leaf []byte) {
 	return leaf
 }
 
-func (s *secured) brokerShows(st *stack) (leaf []byte) {
+func (s *secured) brokerShows(st *pipeline.Pipeline) (leaf []byte) {
 	look := &tls.Config{InsecureSkipVerify: true, VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error { // it is looked at, not trusted
 		leaf = raw[0]
 		return nil
 	}}
-	conn, err := tls.Dial("tcp", net.JoinHostPort(st.vhost.Host, strconv.Itoa(st.vhost.Port)), look)
+	conn, err := tls.Dial("tcp", net.JoinHostPort(st.Vhost.Host, strconv.Itoa(st.Vhost.Port)), look)
 	if err == nil {
 		_ = conn.Close()
 	}
 	return leaf
 }
 
-func (s *secured) cutDatabase(st *stack) {
+func (s *secured) cutDatabase(st *pipeline.Pipeline) {
 	s.t.Helper()
 	err := s.servers.Postgres.Exec(context.Background(), "postgres",
-		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND usename = $2", st.db.Name, st.db.Writer.Name)
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND usename = $2", st.DB.Name, st.DB.Writer.Name)
 	if err != nil {
 		s.t.Fatal(err)
 	}

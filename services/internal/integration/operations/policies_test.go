@@ -1,4 +1,4 @@
-package integration
+package operations
 
 import (
 	"context"
@@ -24,6 +24,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/policy"
 	"github.com/trailpost/trailpost/services/internal/testbed"
+	"github.com/trailpost/trailpost/services/internal/testbed/pipeline"
 )
 
 // managed is a broker with its management API, whose owner sets policies of his own.
@@ -52,7 +53,7 @@ func (m managed) as(t *testing.T, user, password, method, path string, body any)
 	}
 	request.SetBasicAuth(user, password)
 	request.Header.Set("Content-Type", "application/json")
-	response, err := client.Do(request)
+	response, err := pipeline.Client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,16 +68,16 @@ func (m managed) as(t *testing.T, user, password, method, path string, body any)
 type definition map[string]any
 
 // set sets a policy; kind is policies or operator-policies.
-func (m managed) set(t *testing.T, s *stack, kind, pattern string, d definition) (unset func()) {
+func (m managed) set(t *testing.T, s *pipeline.Pipeline, kind, pattern string, d definition) (unset func()) {
 	t.Helper()
-	path := kind + "/" + url.PathEscape(s.vhost.Name) + "/theirs"
+	path := kind + "/" + url.PathEscape(s.Vhost.Name) + "/theirs"
 	m.owner(t, http.MethodPut, path, map[string]any{"pattern": pattern, "definition": d, "priority": 100, "apply-to": "queues"})
 	return func() { m.owner(t, http.MethodDelete, path, nil) }
 }
 
-func (m managed) stack(t *testing.T, settings ...string) *stack {
+func (m managed) stack(t *testing.T, settings ...string) *pipeline.Pipeline {
 	t.Helper()
-	return stackOn(t, m.Database(t), m.Vhost(t), append(settings, "RABBITMQ_MANAGEMENT_URL="+m.Rabbit.ManagementURL())...)
+	return pipeline.On(t, m.Database(t), m.Vhost(t), append(settings, "RABBITMQ_MANAGEMENT_URL="+m.Rabbit.ManagementURL())...)
 }
 
 // Policies of others, each of which loses what RabbitMQ has confirmed where nobody looks.
@@ -114,19 +115,19 @@ func (m managed) testPage(t *testing.T) {
 	operator := m.set(t, s, "operator-policies", ".*", definition{"max-length": 1_000_000})
 	defer operator()
 	script := "rabbitmqctl() { " + m.Rabbit.Tool("rabbitmqctl") + "; }\n" +
-		strings.ReplaceAll(string(commands[1]), "set_policy ", "set_policy -p "+s.vhost.Name+" ")
+		strings.ReplaceAll(string(commands[1]), "set_policy ", "set_policy -p "+s.Vhost.Name+" ")
 	shell := exec.CommandContext(t.Context(), "sh", "-e", "-c", script)
 	shell.Env = append(os.Environ(), m.Rabbit.Environment()...)
 	if out, err := shell.CombinedOutput(); err != nil {
 		t.Fatalf("%s\n%v\n%s", script, err, out)
 	}
-	outlet := broker.NewOutlet(s.broker()) // declares the queues
+	outlet := broker.NewOutlet(s.Broker()) // declares the queues
 	defer outlet.Close()
 	if err := outlet.Publish(t.Context(), "log_queue", []broker.Message{{ContentType: broker.ContentEvent, Body: poison(0).Body}}); err != nil {
 		t.Fatal(err)
 	}
-	w := app.Policies(s.config(config.ForProducer), slog.New(slog.DiscardHandler))
-	eventually(t, "policies are known", func() bool { return w.Read(t.Context()) == nil })
+	w := app.Policies(s.Config(config.ForProducer), slog.New(slog.DiscardHandler))
+	pipeline.Eventually(t, "policies are known", func() bool { return w.Read(t.Context()) == nil })
 	for _, f := range w.Findings() {
 		if f.Effect != policy.Refuses { // a dead-letter queue with a limit, which the operator policy gives it
 			t.Errorf("found %+v", f)
@@ -137,11 +138,11 @@ func (m managed) testPage(t *testing.T) {
 const anEvent = `{"session_id":1,"event_type":"user_action"}`
 
 // refuses waits until the producer answers 503 for a policy.
-func refuses(t *testing.T, p *service, reason string) answer {
+func refuses(t *testing.T, p *pipeline.Service, reason string) pipeline.Answer {
 	t.Helper()
-	var got answer
-	eventually(t, "events are refused for "+reason, func() bool {
-		got = post(t, p.url+"/log", "application/json", anEvent)
+	var got pipeline.Answer
+	pipeline.Eventually(t, "events are refused for "+reason, func() bool {
+		got = pipeline.Post(t, p.URL+"/log", "application/json", anEvent)
 		return got.Code == http.StatusServiceUnavailable
 	})
 	if !strings.Contains(got.Body, "urn:trailpost:problem:lossy-policy") || !strings.Contains(got.Detail, reason) || got.Header.Get("Retry-After") == "" {
@@ -157,23 +158,23 @@ func finding(queue, key, effect string) string {
 func (m managed) testEvents(t *testing.T) {
 	t.Parallel()
 	s := m.stack(t)
-	log := s.logged()
-	p := s.producer()
-	if got := post(t, p.url+"/log", "application/json", anEvent); got.Code != http.StatusAccepted {
+	log := s.Logged()
+	p := s.Producer()
+	if got := pipeline.Post(t, p.URL+"/log", "application/json", anEvent); got.Code != http.StatusAccepted {
 		t.Fatalf("without a policy: %s", got.Body)
 	}
 	unset := m.set(t, s, "policies", ".*", definition{"max-length": 5, "overflow": "drop-head"})
 	refuses(t, p, `"log_queue" drops its oldest events beyond 5 messages, although it confirmed them: overflow is drop-head (max-length, by policy theirs)`)
-	if got := post(t, p.url+"/log/batch", "application/json", "["+anEvent+"]"); got.Code != http.StatusServiceUnavailable {
+	if got := pipeline.Post(t, p.URL+"/log/batch", "application/json", "["+anEvent+"]"); got.Code != http.StatusServiceUnavailable {
 		t.Errorf("a batch: %s", got.Body)
 	}
-	if code, body := get(t, p.url+"/health"); code != http.StatusServiceUnavailable || !strings.Contains(body, "by policy theirs") {
+	if code, body := pipeline.Get(t, p.URL+"/health"); code != http.StatusServiceUnavailable || !strings.Contains(body, "by policy theirs") {
 		t.Errorf("/health: %d %s", code, body)
 	}
-	if code, body := get(t, p.url+"/readyz"); code != http.StatusOK {
+	if code, body := pipeline.Get(t, p.URL+"/readyz"); code != http.StatusOK {
 		t.Errorf("/readyz: %d %s", code, body)
 	}
-	if metric(t, p, finding("log_queue", "max-length", "drops")) != 1 {
+	if pipeline.Metric(t, p, finding("log_queue", "max-length", "drops")) != 1 {
 		t.Error("no metric tells of it")
 	}
 	if !strings.Contains(log.String(), "a policy of the broker does harm") {
@@ -181,18 +182,18 @@ func (m managed) testEvents(t *testing.T) {
 	}
 
 	daring := *s
-	daring.environ = append(daring.environ, "RABBITMQ_ALLOW_LOSSY_POLICIES=true")
-	accepting := daring.producer()
-	eventually(t, "the other knows", func() bool { return metric(t, accepting, finding("log_queue", "max-length", "drops")) == 1 })
-	if got := post(t, accepting.url+"/log", "application/json", anEvent); got.Code != http.StatusAccepted {
+	daring.Environ = append(daring.Environ, "RABBITMQ_ALLOW_LOSSY_POLICIES=true")
+	accepting := daring.Producer()
+	pipeline.Eventually(t, "the other knows", func() bool { return pipeline.Metric(t, accepting, finding("log_queue", "max-length", "drops")) == 1 })
+	if got := pipeline.Post(t, accepting.URL+"/log", "application/json", anEvent); got.Code != http.StatusAccepted {
 		t.Errorf("with RABBITMQ_ALLOW_LOSSY_POLICIES: %s", got.Body)
 	}
 
 	unset()
-	eventually(t, "events are accepted again", func() bool {
-		return post(t, p.url+"/log", "application/json", anEvent).Code == http.StatusAccepted
+	pipeline.Eventually(t, "events are accepted again", func() bool {
+		return pipeline.Post(t, p.URL+"/log", "application/json", anEvent).Code == http.StatusAccepted
 	})
-	if metric(t, p, finding("log_queue", "max-length", "drops")) != 0 {
+	if pipeline.Metric(t, p, finding("log_queue", "max-length", "drops")) != 0 {
 		t.Error("the metric tells of what is over")
 	}
 	m.set(t, s, "operator-policies", "^log_queue$", definition{"message-ttl": 60_000})
@@ -203,18 +204,18 @@ func (m managed) testEvents(t *testing.T) {
 func (m managed) testClassicEvents(t *testing.T) {
 	t.Parallel()
 	s := m.stack(t, "RABBITMQ_QUEUE_TYPE=classic")
-	p := s.producer()
-	eventually(t, "policies are known", func() bool {
-		return exported(t, p, "trailpost_policy_age_seconds") && m.knows(t, s)
+	p := s.Producer()
+	pipeline.Eventually(t, "policies are known", func() bool {
+		return pipeline.Exported(t, p, "trailpost_policy_age_seconds") && m.knows(t, s)
 	})
 	m.set(t, s, "policies", ".*", definition{"max-length": 5})
-	eventually(t, "the producer knows", func() bool { return metric(t, p, finding("log_queue", "max-length", "drops")) == 1 })
+	pipeline.Eventually(t, "the producer knows", func() bool { return pipeline.Metric(t, p, finding("log_queue", "max-length", "drops")) == 1 })
 	refuses(t, p, "overflow is drop-head")
 }
 
 // knows reports whether the API has anything of the queue's policies.
-func (m managed) knows(t *testing.T, s *stack) bool {
-	return strings.Contains(m.owner(t, http.MethodGet, "queues/"+url.PathEscape(s.vhost.Name)+"/log_queue", nil), "effective_policy_definition")
+func (m managed) knows(t *testing.T, s *pipeline.Pipeline) bool {
+	return strings.Contains(m.owner(t, http.MethodGet, "queues/"+url.PathEscape(s.Vhost.Name)+"/log_queue", nil), "effective_policy_definition")
 }
 
 // poison is what can't be stored.
@@ -226,28 +227,28 @@ func poison(n int) amqp.Publishing {
 func (m managed) testLetters(t *testing.T) {
 	t.Parallel()
 	s := m.stack(t)
-	c := s.consumer()
+	c := s.Consumer()
 	unset := m.set(t, s, "policies", `^log_queue\.dead$`, definition{"max-length": 2})
-	eventually(t, "the consumer knows", func() bool { return metric(t, c, finding("log_queue.dead", "max-length", "drops")) == 1 })
+	pipeline.Eventually(t, "the consumer knows", func() bool { return pipeline.Metric(t, c, finding("log_queue.dead", "max-length", "drops")) == 1 })
 	for i := range 5 {
-		s.publish(poison(i))
+		s.Publish(poison(i))
 	}
 	var reason string
-	eventually(t, "the consumer is not ready", func() bool {
-		code, body := get(t, c.url+"/readyz")
+	pipeline.Eventually(t, "the consumer is not ready", func() bool {
+		code, body := pipeline.Get(t, c.URL+"/readyz")
 		reason = body
 		return code == http.StatusServiceUnavailable
 	})
 	if !strings.Contains(reason, `drops its oldest dead letters beyond 2 messages`) {
 		t.Errorf("it is not ready for %s", reason)
 	}
-	if letters := s.letters(); len(letters) > 0 {
+	if letters := s.Letters(); len(letters) > 0 {
 		t.Errorf("letters where they would be lost: %+v", letters)
 	}
 	unset()
-	s.waitLetters(5)
-	eventually(t, "the consumer is ready", func() bool {
-		code, _ := get(t, c.url+"/readyz")
+	s.WaitLetters(5)
+	pipeline.Eventually(t, "the consumer is ready", func() bool {
+		code, _ := pipeline.Get(t, c.URL+"/readyz")
 		return code == http.StatusOK
 	})
 }
@@ -258,12 +259,12 @@ func (m managed) testLetters(t *testing.T) {
 func (m managed) testBrokersLetters(t *testing.T) {
 	t.Parallel()
 	s := m.stack(t)
-	p := s.producer()
+	p := s.Producer()
 	m.set(t, s, "policies", `^log_queue$`, definition{"delivery-limit": 1000})
 	m.set(t, s, "operator-policies", `^log_queue\.dead$`, definition{"max-length": 2})
-	eventually(t, "the producer knows", func() bool { return metric(t, p, finding("log_queue.dead", "max-length", "drops")) == 1 })
-	eventually(t, "events are accepted with a dead-letter queue that drops", func() bool {
-		return post(t, p.url+"/log", "application/json", anEvent).Code == http.StatusAccepted
+	pipeline.Eventually(t, "the producer knows", func() bool { return pipeline.Metric(t, p, finding("log_queue.dead", "max-length", "drops")) == 1 })
+	pipeline.Eventually(t, "events are accepted with a dead-letter queue that drops", func() bool {
+		return pipeline.Post(t, p.URL+"/log", "application/json", anEvent).Code == http.StatusAccepted
 	})
 	m.set(t, s, "policies", `^log_queue$`, definition{"delivery-limit": 3})
 	refuses(t, p, `came back 3 times`)
@@ -274,7 +275,7 @@ func (m managed) testBrokersLetters(t *testing.T) {
 func (m managed) testFirstAnswer(t *testing.T) {
 	t.Parallel()
 	s := m.stack(t)
-	outlet := broker.NewOutlet(s.broker()) // declares the queues
+	outlet := broker.NewOutlet(s.Broker()) // declares the queues
 	defer outlet.Close()
 	m.set(t, s, "policies", `^log_queue\.dead$`, definition{"max-length": 2})
 	var letters []broker.Message
@@ -295,18 +296,18 @@ func (m managed) testFirstAnswer(t *testing.T) {
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(slow.Close)
-	s.environ = append(s.environ, "RABBITMQ_MANAGEMENT_URL="+slow.URL)
-	log := s.logged()
-	c := s.consumer()
+	s.Environ = append(s.Environ, "RABBITMQ_MANAGEMENT_URL="+slow.URL)
+	log := s.Logged()
+	c := s.Consumer()
 	if err := outlet.Publish(t.Context(), "log_queue", letters); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the consumer holds the letters", func() bool {
+	pipeline.Eventually(t, "the consumer holds the letters", func() bool {
 		return strings.Contains(log.String(), "the policies of RabbitMQ are not known yet")
 	})
 	open.Store(true)
-	eventually(t, "the consumer knows", func() bool { return metric(t, c, finding("log_queue.dead", "max-length", "drops")) == 1 })
-	if got := s.letters(); len(got) > 0 {
+	pipeline.Eventually(t, "the consumer knows", func() bool { return pipeline.Metric(t, c, finding("log_queue.dead", "max-length", "drops")) == 1 })
+	if got := s.Letters(); len(got) > 0 {
 		t.Errorf("letters where they are lost: %+v", got)
 	}
 }
@@ -315,7 +316,7 @@ func (m managed) testFirstAnswer(t *testing.T) {
 func (m managed) testLists(t *testing.T) {
 	t.Parallel()
 	s := m.stack(t)
-	outlet := broker.NewOutlet(s.broker())
+	outlet := broker.NewOutlet(s.Broker())
 	defer outlet.Close()
 	letters := make([]broker.Message, 5)
 	for i := range letters {
@@ -327,12 +328,12 @@ func (m managed) testLists(t *testing.T) {
 	m.set(t, s, "operator-policies", ".*", definition{"delivery-limit": 20})
 	check := func(use app.LetterUse, settings ...string) (notes string, err error) {
 		one := *s
-		one.environ = append(one.environ, settings...)
+		one.Environ = append(one.Environ, settings...)
 		var b strings.Builder
-		err = app.CheckLetterPolicies(t.Context(), one.config(config.ForLetters), use, &b)
+		err = app.CheckLetterPolicies(t.Context(), one.Config(config.ForLetters), use, &b)
 		return b.String(), err
 	}
-	eventually(t, "a list is refused", func() bool {
+	pipeline.Eventually(t, "a list is refused", func() bool {
 		_, err := check(app.ListLetters)
 		return err != nil && strings.Contains(err.Error(), `drops a dead letter that was given back 20 times`)
 	})
@@ -350,7 +351,7 @@ func (m managed) testLists(t *testing.T) {
 			t.Errorf("%s: %v, notes %q", accepted, err, notes)
 		}
 	}
-	if got := s.letters(); len(got) != 5 {
+	if got := s.Letters(); len(got) != 5 {
 		t.Errorf("%d letters, want 5", len(got))
 	}
 }
@@ -359,18 +360,18 @@ func (m managed) testUntagged(t *testing.T) {
 	t.Parallel()
 	s := m.stack(t)
 	m.owner(t, http.MethodPut, "users/plain", map[string]any{"password": "plain", "tags": ""})
-	m.owner(t, http.MethodPut, "permissions/"+url.PathEscape(s.vhost.Name)+"/plain", map[string]any{"configure": ".*", "write": ".*", "read": ".*"})
-	s.environ = append(s.environ, "RABBITMQ_USER=plain", "RABBITMQ_PASSWORD=plain")
-	log := s.logged()
-	p := s.producer() // ready, although nobody knows the policies
-	eventually(t, "the log says what to do", func() bool {
+	m.owner(t, http.MethodPut, "permissions/"+url.PathEscape(s.Vhost.Name)+"/plain", map[string]any{"configure": ".*", "write": ".*", "read": ".*"})
+	s.Environ = append(s.Environ, "RABBITMQ_USER=plain", "RABBITMQ_PASSWORD=plain")
+	log := s.Logged()
+	p := s.Producer() // ready, although nobody knows the policies
+	pipeline.Eventually(t, "the log says what to do", func() bool {
 		return strings.Contains(log.String(), "it needs the tag management: rabbitmqctl set_user_tags 'plain' management")
 	})
-	if got := post(t, p.url+"/log", "application/json", anEvent); got.Code != http.StatusAccepted {
+	if got := pipeline.Post(t, p.URL+"/log", "application/json", anEvent); got.Code != http.StatusAccepted {
 		t.Errorf("%s", got.Body)
 	}
 	m.owner(t, http.MethodPut, "users/plain", map[string]any{"password": "plain", "tags": "management"})
-	eventually(t, "policies are read", func() bool { return strings.Contains(log.String(), "policies of the broker are read") })
+	pipeline.Eventually(t, "policies are read", func() bool { return strings.Contains(log.String(), "policies of the broker are read") })
 }
 
 // testTagged: users with the tags and rights of the manifests read their queues' policies, and by HTTP can do no more than by
@@ -378,7 +379,7 @@ func (m managed) testUntagged(t *testing.T) {
 func (m managed) testTagged(t *testing.T) {
 	t.Parallel()
 	s := m.stack(t)
-	text, err := os.ReadFile("../../../k8s/base/rabbitmq/definitions.json")
+	text, err := os.ReadFile("../../../../k8s/base/rabbitmq/definitions.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -392,7 +393,7 @@ func (m managed) testTagged(t *testing.T) {
 	if err := json.Unmarshal(text, &manifests); err != nil {
 		t.Fatal(err)
 	}
-	outlet := broker.NewOutlet(s.broker()) // declares the queues
+	outlet := broker.NewOutlet(s.Broker()) // declares the queues
 	defer outlet.Close()
 	if err := outlet.Publish(t.Context(), "log_queue", []broker.Message{{ContentType: broker.ContentEvent, Body: poison(0).Body}}); err != nil {
 		t.Fatal(err)
@@ -402,7 +403,7 @@ func (m managed) testTagged(t *testing.T) {
 			m.owner(t, http.MethodPut, "users/"+u.Name, map[string]any{"password": u.Name, "tags": strings.Join(u.Tags, ",")})
 		}
 	}
-	vhost := url.PathEscape(s.vhost.Name)
+	vhost := url.PathEscape(s.Vhost.Name)
 	for _, p := range manifests.Permissions {
 		if p.User == "producer" || p.User == "consumer" {
 			m.owner(t, http.MethodPut, "permissions/"+vhost+"/"+p.User, map[string]any{"configure": p.Configure, "write": p.Write, "read": p.Read})
@@ -446,14 +447,14 @@ func (m managed) testTagged(t *testing.T) {
 // testLastAnswer: what was known holds while the API is away, and its age grows.
 func (m managed) testLastAnswer(t *testing.T) {
 	s := m.stack(t)
-	outlet := broker.NewOutlet(s.broker()) // declares the queues
+	outlet := broker.NewOutlet(s.Broker()) // declares the queues
 	defer outlet.Close()
 	if err := outlet.Publish(t.Context(), "log_queue", []broker.Message{{ContentType: broker.ContentEvent, Body: poison(0).Body}}); err != nil {
 		t.Fatal(err)
 	}
 	m.set(t, s, "policies", ".*", definition{"expires": 3_600_000})
-	w := app.Policies(s.config(config.ForProducer), slog.New(slog.DiscardHandler))
-	eventually(t, "the policy is known", func() bool { return w.Read(t.Context()) == nil && w.Events() != nil && w.Letters() != nil })
+	w := app.Policies(s.Config(config.ForProducer), slog.New(slog.DiscardHandler))
+	pipeline.Eventually(t, "the policy is known", func() bool { return w.Read(t.Context()) == nil && w.Events() != nil && w.Letters() != nil })
 	if err := m.Rabbit.Kill(); err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package integration
+package operations
 
 import (
 	"encoding/hex"
@@ -13,6 +13,8 @@ import (
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/trailpost/trailpost/services/internal/testbed/pipeline"
 )
 
 // collector is where traces can be looked at: it takes OTLP/HTTP as any collector
@@ -126,7 +128,7 @@ func (c *collector) wait(n int, name string) []span {
 			}
 		}
 	}()
-	within(c.t, 15*time.Second, name, func() bool {
+	pipeline.Within(c.t, 15*time.Second, name, func() bool {
 		found = c.all(named(name))
 		return len(found) >= n
 	})

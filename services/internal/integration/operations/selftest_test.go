@@ -1,4 +1,4 @@
-package integration
+package operations
 
 import (
 	"context"
@@ -15,29 +15,30 @@ import (
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/schema"
 	"github.com/trailpost/trailpost/services/internal/testbed"
+	"github.com/trailpost/trailpost/services/internal/testbed/pipeline"
 )
 
 func TestSelfTest(t *testing.T) {
-	s := newStack(t, "PRODUCER_API_KEYS_FILE="+keysFile(t))
-	producer := s.producer()
-	cfg := s.config(config.ForConsumer)
+	s := pipeline.New(t, "PRODUCER_API_KEYS_FILE="+keysFile(t))
+	producer := s.Producer()
+	cfg := s.Config(config.ForConsumer)
 
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
-	if _, err := app.SelfTest(ctx, cfg, producer.url, testKey); err == nil || !strings.Contains(err.Error(), "no row yet") {
+	if _, err := app.SelfTest(ctx, cfg, producer.URL, pipeline.TestKey); err == nil || !strings.Contains(err.Error(), "no row yet") {
 		t.Errorf("without a consumer: %v", err)
 	}
-	if _, err := app.SelfTest(t.Context(), cfg, producer.url, "tp_wrong"); err == nil || !strings.Contains(err.Error(), "401") {
+	if _, err := app.SelfTest(t.Context(), cfg, producer.URL, "tp_wrong"); err == nil || !strings.Contains(err.Error(), "401") {
 		t.Errorf("with a wrong key: %v", err)
 	}
-	s.consumer()
-	id, err := app.SelfTest(t.Context(), cfg, producer.url, testKey)
-	if err != nil || s.rows("event_id = $1", id.String()) != 1 {
+	s.Consumer()
+	id, err := app.SelfTest(t.Context(), cfg, producer.URL, pipeline.TestKey)
+	if err != nil || s.Rows("event_id = $1", id.String()) != 1 {
 		t.Error(id, err)
 	}
-	proxy := moodyProxy(t, producer.url)
-	id, err = app.SelfTest(t.Context(), cfg, proxy, testKey)
-	if err != nil || s.rows("event_id = $1", id.String()) != 1 {
+	proxy := moodyProxy(t, producer.URL)
+	id, err = app.SelfTest(t.Context(), cfg, proxy, pipeline.TestKey)
+	if err != nil || s.Rows("event_id = $1", id.String()) != 1 {
 		t.Errorf("behind a proxy that has its moments: %s, %v", id, err)
 	}
 }
@@ -73,12 +74,12 @@ func moodyProxy(t *testing.T, producer string) (url string) {
 
 func TestWaitForSchema(t *testing.T) {
 	db := testbed.EmptyPostgres(t)
-	s := stackOn(t, db, testbed.Rabbit(t))
-	cfg := s.config(config.ForConsumer)
+	s := pipeline.On(t, db, testbed.Rabbit(t))
+	cfg := s.Config(config.ForConsumer)
 	done := make(chan error, 1)
-	log := s.logged()
-	go func() { done <- app.WaitForSchema(t.Context(), cfg, s.log) }()
-	eventually(t, "it says what it waits for", func() bool { return strings.Contains(log.String(), "schema") })
+	log := s.Logged()
+	go func() { done <- app.WaitForSchema(t.Context(), cfg, s.Log) }()
+	pipeline.Eventually(t, "it says what it waits for", func() bool { return strings.Contains(log.String(), "schema") })
 	select {
 	case err := <-done:
 		t.Fatalf("it did not wait: %v", err)

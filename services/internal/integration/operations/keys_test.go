@@ -1,4 +1,4 @@
-package integration
+package operations
 
 import (
 	"crypto/sha256"
@@ -15,12 +15,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/trailpost/trailpost/services/internal/devservers"
+	"github.com/trailpost/trailpost/services/internal/testbed/pipeline"
 )
 
-// testKey is what these tests' clients show.
-const testKey = "tp_of-the-tests"
-
-// keysFile makes a file that has testKey, by the name tests, and other lines.
+// keysFile makes a file with the key of the client, by the name tests, and other lines.
 func keysFile(t *testing.T, lines ...string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "keys")
@@ -28,9 +26,9 @@ func keysFile(t *testing.T, lines ...string) (path string) {
 	return path
 }
 
-// testLine gives testKey a name.
+// testLine gives the key of the client a name.
 func testLine(name string) string {
-	return fmt.Sprintf("%s sha256:%x", name, sha256.Sum256([]byte(testKey)))
+	return fmt.Sprintf("%s sha256:%x", name, sha256.Sum256([]byte(pipeline.TestKey)))
 }
 
 // writeKeys replaces a file at once, as an editor should.
@@ -45,16 +43,16 @@ func writeKeys(t *testing.T, path string, lines ...string) {
 }
 
 // statusWith posts an event with a key, "" for none.
-func statusWith(t *testing.T, producer *service, key string) int {
+func statusWith(t *testing.T, producer *pipeline.Service, key string) int {
 	t.Helper()
-	request, err := http.NewRequest(http.MethodPost, producer.url+"/log", strings.NewReader(`{"session_id":1,"event_type":"user_action"}`))
+	request, err := http.NewRequest(http.MethodPost, producer.URL+"/log", strings.NewReader(`{"session_id":1,"event_type":"user_action"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if key != "" {
 		request.Header.Set("Authorization", "Bearer "+key)
 	}
-	response, err := client.Do(request)
+	response, err := pipeline.Client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,31 +89,31 @@ func TestKeysFromMakingToRevoking(t *testing.T) {
 	key, line := newKey("billing")
 	next, nextLine := newKey("billing")
 	path := keysFile(t, line)
-	s := newStack(t, "PRODUCER_API_KEYS_FILE="+path)
-	log := s.logged()
-	producer := s.producer()
-	s.consumer()
-	for k, want := range map[string]int{key: 202, testKey: 202, "": 401, next: 401, key + "x": 401} {
+	s := pipeline.New(t, "PRODUCER_API_KEYS_FILE="+path)
+	log := s.Logged()
+	producer := s.Producer()
+	s.Consumer()
+	for k, want := range map[string]int{key: 202, pipeline.TestKey: 202, "": 401, next: 401, key + "x": 401} {
 		if got := statusWith(t, producer, k); got != want {
 			t.Errorf("key %q: %d, want %d", k, got, want)
 		}
 	}
-	if a := post(t, producer.url+"/log/batch", "application/json", `[{"session_id":1,"event_type":"user_action"},{"session_id":1,"event_type":"user_action"}]`); a.Code != 202 {
+	if a := pipeline.Post(t, producer.URL+"/log/batch", "application/json", `[{"session_id":1,"event_type":"user_action"},{"session_id":1,"event_type":"user_action"}]`); a.Code != 202 {
 		t.Fatalf("%d %s", a.Code, a.Body)
 	}
-	s.waitRows(4)
-	if n, m := s.rows("received_from = 'billing'"), s.rows("received_from = 'tests'"); n != 1 || m != 3 {
+	s.WaitRows(4)
+	if n, m := s.Rows("received_from = 'billing'"), s.Rows("received_from = 'tests'"); n != 1 || m != 3 {
 		t.Errorf("%d events from billing, %d from tests; want 1 and 3", n, m)
 	}
 
 	// A client that changes its key sends all the time, and is never turned away.
 	writeKeys(t, path, line, nextLine)
-	eventually(t, "the next key is taken", func() bool { return statusWith(t, producer, next) == 202 })
+	pipeline.Eventually(t, "the next key is taken", func() bool { return statusWith(t, producer, next) == 202 })
 	if got := statusWith(t, producer, key); got != 202 {
 		t.Errorf("the old key beside the next: %d", got)
 	}
 	writeKeys(t, path, nextLine)
-	within(t, 10*time.Second, "the revoked key is refused", func() bool { return statusWith(t, producer, key) == 401 })
+	pipeline.Within(t, 10*time.Second, "the revoked key is refused", func() bool { return statusWith(t, producer, key) == 401 })
 	if got := statusWith(t, producer, next); got != 202 {
 		t.Errorf("the next key: %d", got)
 	}
@@ -127,27 +125,27 @@ func TestKeysFromMakingToRevoking(t *testing.T) {
 // A second attempt with another key is the same event, and the first one's.
 func TestRetryWithAnotherKey(t *testing.T) {
 	path := keysFile(t)
-	s := newStack(t, "PRODUCER_API_KEYS_FILE="+path)
-	log := s.logged()
-	producer := s.producer()
-	s.consumer()
+	s := pipeline.New(t, "PRODUCER_API_KEYS_FILE="+path)
+	log := s.Logged()
+	producer := s.Producer()
+	s.Consumer()
 	body := fmt.Sprintf(`{"session_id":1,"event_type":"user_action","event_id":%q}`, uuid.Must(uuid.NewV7()))
-	if a := post(t, producer.url+"/log", "application/json", body); a.Code != 202 {
+	if a := pipeline.Post(t, producer.URL+"/log", "application/json", body); a.Code != 202 {
 		t.Fatalf("%d %s", a.Code, a.Body)
 	}
-	s.waitRows(1)
+	s.WaitRows(1)
 	writeKeys(t, path, testLine("second"))
-	eventually(t, "the key has another name", func() bool { return strings.Contains(log.String(), "API keys have changed") })
+	pipeline.Eventually(t, "the key has another name", func() bool { return strings.Contains(log.String(), "API keys have changed") })
 	for _, again := range []string{body, `{"session_id":1,"event_type":"user_action"}`} {
-		if a := post(t, producer.url+"/log", "application/json", again); a.Code != 202 {
+		if a := pipeline.Post(t, producer.URL+"/log", "application/json", again); a.Code != 202 {
 			t.Fatalf("%d %s", a.Code, a.Body)
 		}
 	}
-	s.waitRows(2)
-	if first, second := s.rows("received_from = 'tests'"), s.rows("received_from = 'second'"); first != 1 || second != 1 {
+	s.WaitRows(2)
+	if first, second := s.Rows("received_from = 'tests'"), s.Rows("received_from = 'second'"); first != 1 || second != 1 {
 		t.Errorf("%d rows of the first name, %d of the second; want one each", first, second)
 	}
-	if letters := s.letters(); len(letters) > 0 {
+	if letters := s.Letters(); len(letters) > 0 {
 		t.Errorf("%+v", letters)
 	}
 }
@@ -160,27 +158,27 @@ func TestMetricsOnAPortOfTheirOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newStack(t, "PRODUCER_TLS_CERT_FILE="+certificate, "PRODUCER_TLS_KEY_FILE="+key, "PRODUCER_API_KEYS_FILE="+keysFile(t),
+	s := pipeline.New(t, "PRODUCER_TLS_CERT_FILE="+certificate, "PRODUCER_TLS_KEY_FILE="+key, "PRODUCER_API_KEYS_FILE="+keysFile(t),
 		fmt.Sprintf("PRODUCER_METRICS_PORT=%d", port))
-	producer := s.producer()
-	producer.url = strings.Replace(producer.url, "http:", "https:", 1)
-	probes := &service{url: "http://" + net.JoinHostPort("127.0.0.1", fmt.Sprint(port))}
-	s.accept(producer, 10)
-	if got := metric(t, probes, "trailpost_events_accepted_total"); got != 10 {
+	producer := s.Producer()
+	producer.URL = strings.Replace(producer.URL, "http:", "https:", 1)
+	probes := &pipeline.Service{URL: "http://" + net.JoinHostPort("127.0.0.1", fmt.Sprint(port))}
+	s.Accept(producer, 10)
+	if got := pipeline.Metric(t, probes, "trailpost_events_accepted_total"); got != 10 {
 		t.Errorf("%v events accepted, by the metrics", got)
 	}
 	for url, want := range map[string]int{
-		probes.url + "/livez": 200, probes.url + "/readyz": 200, probes.url + "/log": 404, probes.url + "/docs": 404,
-		producer.url + "/metrics": 404, producer.url + "/readyz": 200,
+		probes.URL + "/livez": 200, probes.URL + "/readyz": 200, probes.URL + "/log": 404, probes.URL + "/docs": 404,
+		producer.URL + "/metrics": 404, producer.URL + "/readyz": 200,
 	} {
-		if code, body := get(t, url); code != want {
+		if code, body := pipeline.Get(t, url); code != want {
 			t.Errorf("%s: %d %s, want %d", url, code, body, want)
 		}
 	}
-	if err := producer.stop(); err != nil {
+	if err := producer.Stop(); err != nil {
 		t.Error(err)
 	}
-	if response, err := client.Get(probes.url + "/livez"); err == nil {
+	if response, err := pipeline.Client.Get(probes.URL + "/livez"); err == nil {
 		_ = response.Body.Close()
 		t.Error("probes are answered after the end")
 	}

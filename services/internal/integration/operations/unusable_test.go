@@ -1,4 +1,4 @@
-package integration
+package operations
 
 import (
 	"context"
@@ -12,13 +12,14 @@ import (
 	"github.com/trailpost/trailpost/services/internal/app"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/testbed"
+	"github.com/trailpost/trailpost/services/internal/testbed/pipeline"
 )
 
 // Where no waiting helps, the consumer and its wait end, and say why.
 func TestNobodyWaitsForWhatWaitingCantMend(t *testing.T) {
-	s := newStack(t)
-	latin1 := pgx.Identifier{s.db.Name + "_latin1"}.Sanitize()
-	admin := s.db.Connect(t, s.db.Admin)
+	s := pipeline.New(t)
+	latin1 := pgx.Identifier{s.DB.Name + "_latin1"}.Sanitize()
+	admin := s.DB.Connect(t, s.DB.Admin)
 	for _, statement := range []string{
 		"CREATE DATABASE %s TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'", "GRANT CONNECT ON DATABASE %s TO PUBLIC",
 	} {
@@ -31,20 +32,20 @@ func TestNobodyWaitsForWhatWaitingCantMend(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	pooler := testbed.PgBouncer(t, s.db, s.db.Writer, "transaction")
+	pooler := testbed.PgBouncer(t, s.DB, s.DB.Writer, "transaction")
 	for name, tc := range map[string]struct{ setting, says string }{
-		"encoding": {"DATABASE_NAME=" + s.db.Name + "_latin1", "the database is not UTF-8"},
+		"encoding": {"DATABASE_NAME=" + s.DB.Name + "_latin1", "the database is not UTF-8"},
 		"pooler":   {fmt.Sprintf("DATABASE_PORT=%d", pooler), "pool_mode=session"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			one := *s
-			one.t, one.environ = t, append(without(s.environ, strings.Split(tc.setting, "=")[0]), tc.setting)
-			if code, output := one.exit("consumer"); code != 1 || !strings.Contains(output, tc.says) || strings.Contains(output, "trying again") {
+			one.T, one.Environ = t, append(without(s.Environ, strings.Split(tc.setting, "=")[0]), tc.setting)
+			if code, output := one.Exit("consumer"); code != 1 || !strings.Contains(output, tc.says) || strings.Contains(output, "trying again") {
 				t.Errorf("the consumer: exit code %d: %s", code, output)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			err := app.WaitForSchema(ctx, one.config(config.ForConsumer), s.log)
+			err := app.WaitForSchema(ctx, one.Config(config.ForConsumer), s.Log)
 			if err == nil || !strings.Contains(err.Error(), tc.says) || config.ExitCode(err) != 1 {
 				t.Errorf("wait: %v", err)
 			}

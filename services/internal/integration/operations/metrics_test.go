@@ -1,4 +1,4 @@
-package integration
+package operations
 
 import (
 	"crypto/ecdsa"
@@ -20,66 +20,60 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/deadletter"
+	"github.com/trailpost/trailpost/services/internal/testbed/pipeline"
 	"github.com/trailpost/trailpost/test/golden"
 )
 
-// exported reports whether a service's /metrics has a sample, whatever its value.
-func exported(t *testing.T, s *service, sample string) bool {
-	t.Helper()
-	_, body := get(t, s.url+"/metrics")
-	return strings.Contains(body, "\n"+sample+" ")
-}
-
 // The producer shows the queue while all consumers are stopped.
 func TestTheProducerShowsTheQueue(t *testing.T) {
-	s := newStack(t)
-	producer := s.producer()
+	s := pipeline.New(t)
+	producer := s.Producer()
 	for name, want := range map[string]float64{"trailpost_broker_up": 1, "trailpost_broker_blocked": 0} {
-		if !exported(t, producer, name) || metric(t, producer, name) != want {
+		if !pipeline.Exported(t, producer, name) || pipeline.Metric(t, producer, name) != want {
 			t.Errorf("%s is not %v", name, want)
 		}
 	}
-	s.accept(producer, 640)
-	eventually(t, "the producer shows what waits", func() bool {
-		return metric(t, producer, `trailpost_queue_messages{queue="log_queue",state="ready"}`) >= 10 &&
-			exported(t, producer, `trailpost_queue_consumers{queue="log_queue"}`) &&
-			metric(t, producer, `trailpost_queue_consumers{queue="log_queue"}`) == 0 &&
-			exported(t, producer, `trailpost_dead_letter_messages{queue="log_queue.dead"}`)
+	s.Accept(producer, 640)
+	pipeline.Eventually(t, "the producer shows what waits", func() bool {
+		return pipeline.Metric(t, producer, `trailpost_queue_messages{queue="log_queue",state="ready"}`) >= 10 &&
+			pipeline.Exported(t, producer, `trailpost_queue_consumers{queue="log_queue"}`) &&
+			pipeline.Metric(t, producer, `trailpost_queue_consumers{queue="log_queue"}`) == 0 &&
+			pipeline.Exported(t, producer, `trailpost_dead_letter_messages{queue="log_queue.dead"}`)
 	})
-	if exported(t, producer, "trailpost_broker_sessions_total") {
+	if pipeline.Exported(t, producer, "trailpost_broker_sessions_total") {
 		t.Error("the producer exports a consumer's metric")
 	}
 
-	consumer := s.consumer()
-	if exported(t, consumer, "trailpost_events_published_total") {
+	consumer := s.Consumer()
+	if pipeline.Exported(t, consumer, "trailpost_events_published_total") {
 		t.Error("the consumer exports a producer's metric")
 	}
-	s.waitRows(640)
-	eventually(t, "nothing waits", func() bool {
-		return metric(t, producer, `trailpost_queue_messages{queue="log_queue",state="ready"}`) == 0 &&
-			metric(t, producer, `trailpost_queue_consumers{queue="log_queue"}`) == 2
+	s.WaitRows(640)
+	pipeline.Eventually(t, "nothing waits", func() bool {
+		return pipeline.Metric(t, producer, `trailpost_queue_messages{queue="log_queue",state="ready"}`) == 0 &&
+			pipeline.Metric(t, producer, `trailpost_queue_consumers{queue="log_queue"}`) == 2
 	})
 	now := float64(time.Now().Unix())
-	eventually(t, "the consumer knows the database", func() bool {
-		return metric(t, consumer, "trailpost_database_up") == 1 &&
-			metric(t, consumer, "trailpost_database_size_bytes") > 1<<20 &&
-			metric(t, consumer, "trailpost_partitions_end_timestamp_seconds") > now+60*86400 &&
-			exported(t, consumer, "trailpost_default_partition_rows") &&
-			metric(t, consumer, "trailpost_horizon_noted_timestamp_seconds") > now-600
+	pipeline.Eventually(t, "the consumer knows the database", func() bool {
+		return pipeline.Metric(t, consumer, "trailpost_database_up") == 1 &&
+			pipeline.Metric(t, consumer, "trailpost_database_size_bytes") > 1<<20 &&
+			pipeline.Metric(t, consumer, "trailpost_partitions_end_timestamp_seconds") > now+60*86400 &&
+			pipeline.Exported(t, consumer, "trailpost_default_partition_rows") &&
+			pipeline.Metric(t, consumer, "trailpost_horizon_noted_timestamp_seconds") > now-600
 	})
 	for sample, want := range map[string]float64{
 		"trailpost_broker_up":                                         1,
 		"trailpost_oldest_event_in_hand_seconds":                      0,
 		`trailpost_queue_messages{queue="log_queue",state="unacked"}`: 0,
 	} {
-		if !exported(t, consumer, sample) || metric(t, consumer, sample) != want {
+		if !pipeline.Exported(t, consumer, sample) || pipeline.Metric(t, consumer, sample) != want {
 			t.Errorf("%s is not %v", sample, want)
 		}
 	}
 }
 
 const (
-	metricsHint  = "go test ./services/internal/integration -run TestMetricsAreDocumented -update"
+	metricsHint  = "go test ./services/internal/integration/operations -run TestMetricsAreDocumented -update"
 	metricsBegin = "<!-- metrics: made by `" + metricsHint + "` -->\n"
 )
 
@@ -87,27 +81,27 @@ const (
 // lists them.
 func TestMetricsAreDocumented(t *testing.T) {
 	certificate, key := selfSigned(t)
-	s := newStack(t, "PRODUCER_TLS_CERT_FILE="+certificate, "PRODUCER_TLS_KEY_FILE="+key, "PRODUCER_API_KEYS_FILE="+keysFile(t),
+	s := pipeline.New(t, "PRODUCER_TLS_CERT_FILE="+certificate, "PRODUCER_TLS_KEY_FILE="+key, "PRODUCER_API_KEYS_FILE="+keysFile(t),
 		"DATABASE_SSLMODE=disable", "DATABASE_SSLROOTCERT="+certificate, "RABBITMQ_MANAGEMENT_URL=http://127.0.0.1:1", "RABBITMQ_ALLOW_LOSSY_POLICIES=true")
-	producer, consumer := s.producer(), s.consumer()
-	producer.url = strings.Replace(producer.url, "http:", "https:", 1)
-	ids := s.accept(producer, 64)
+	producer, consumer := s.Producer(), s.Consumer()
+	producer.URL = strings.Replace(producer.URL, "http:", "https:", 1)
+	ids := s.Accept(producer, 64)
 	reused := `{"session_id":1,"event_type":"other","event_id":"` + ids[0] + `"}`
 	for _, body := range []string{reused, `{"session_id":0}`, `{`} {
-		post(t, producer.url+"/log", "application/json", body)
+		pipeline.Post(t, producer.URL+"/log", "application/json", body)
 	}
-	if letters := s.waitLetters(1); letters[0].Reason != deadletter.ReasonIDReused {
+	if letters := s.WaitLetters(1); letters[0].Reason != deadletter.ReasonIDReused {
 		t.Errorf("%+v", letters)
 	}
-	eventually(t, "the queue's depth and the database are known", func() bool {
-		return exported(t, producer, `trailpost_queue_consumers{queue="log_queue"}`) &&
-			exported(t, consumer, `trailpost_queue_consumers{queue="log_queue"}`) &&
-			exported(t, consumer, "trailpost_database_size_bytes") && exported(t, consumer, "trailpost_default_partition_rows") &&
-			exported(t, consumer, "trailpost_horizon_noted_timestamp_seconds")
+	pipeline.Eventually(t, "the queue's depth and the database are known", func() bool {
+		return pipeline.Exported(t, producer, `trailpost_queue_consumers{queue="log_queue"}`) &&
+			pipeline.Exported(t, consumer, `trailpost_queue_consumers{queue="log_queue"}`) &&
+			pipeline.Exported(t, consumer, "trailpost_database_size_bytes") && pipeline.Exported(t, consumer, "trailpost_default_partition_rows") &&
+			pipeline.Exported(t, consumer, "trailpost_horizon_noted_timestamp_seconds")
 	})
 	var all documented
-	for name, service := range map[string]*service{"producer": producer, "consumer": consumer} {
-		_, body := get(t, service.url+"/metrics")
+	for name, service := range map[string]*pipeline.Service{"producer": producer, "consumer": consumer} {
+		_, body := pipeline.Get(t, service.URL+"/metrics")
 		check := exec.Command("promtool", "check", "metrics")
 		check.Stdin = strings.NewReader(body)
 		if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {

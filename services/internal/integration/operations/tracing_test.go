@@ -1,4 +1,4 @@
-package integration
+package operations
 
 import (
 	"crypto/tls"
@@ -20,6 +20,8 @@ import (
 
 	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/trailpost/trailpost/services/internal/testbed/pipeline"
 )
 
 const (
@@ -28,10 +30,10 @@ const (
 )
 
 // tracedStack is a stack whose services send their traces to a collector.
-func tracedStack(t *testing.T, settings ...string) (*stack, *collector) {
+func tracedStack(t *testing.T, settings ...string) (*pipeline.Pipeline, *collector) {
 	t.Helper()
 	c := newCollector(t)
-	s := newStack(t, append([]string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + c.server.URL, "CONSUMER_WORKERS=1"}, settings...)...)
+	s := pipeline.New(t, append([]string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + c.server.URL, "CONSUMER_WORKERS=1"}, settings...)...)
 	return s, c
 }
 
@@ -49,7 +51,7 @@ func call(t *testing.T, url, traceparent, body string) {
 	if traceparent != "" {
 		request.Header.Set("Traceparent", traceparent)
 	}
-	response, err := client.Do(request)
+	response, err := pipeline.Client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,11 +89,11 @@ func linked(t *testing.T, s, to span) {
 // One event, alone: one trace from the client's span to the commit.
 func TestOneTraceFromTheRequestToTheCommit(t *testing.T) {
 	s, c := tracedStack(t)
-	producer := s.producer()
-	s.consumer()
+	producer := s.Producer()
+	s.Consumer()
 	id := uuid.Must(uuid.NewV7()).String()
-	call(t, producer.url+"/log", "00-"+clientTrace+"-"+clientSpan+"-01", `{"session_id":1,"event_type":"user_action","event_id":"`+id+`"}`)
-	s.waitRows(1)
+	call(t, producer.URL+"/log", "00-"+clientTrace+"-"+clientSpan+"-01", `{"session_id":1,"event_type":"user_action","event_id":"`+id+`"}`)
+	s.WaitRows(1)
 
 	request := c.one("POST /log")
 	child(t, request, span{name: "client", trace: clientTrace, id: clientSpan}, "SERVER", map[string]any{
@@ -101,7 +103,7 @@ func TestOneTraceFromTheRequestToTheCommit(t *testing.T) {
 	send := c.one("send log_queue")
 	queue := map[string]any{
 		"messaging.system": "rabbitmq", "messaging.destination.name": "log_queue", "messaging.rabbitmq.destination.routing_key": "log_queue",
-		"server.address": s.vhost.Host, "server.port": int64(s.vhost.Port),
+		"server.address": s.Vhost.Host, "server.port": int64(s.Vhost.Port),
 	}
 	child(t, send, request, "PRODUCER", queue)
 	has(t, send, map[string]any{"messaging.operation.type": "send", "messaging.operation.name": "send", "messaging.message.id": id})
@@ -112,7 +114,7 @@ func TestOneTraceFromTheRequestToTheCommit(t *testing.T) {
 	child(t, process, send, "CONSUMER", queue)
 	linked(t, process, send)
 	has(t, process, map[string]any{"messaging.operation.type": "process", "messaging.message.id": id, "trailpost.stored": int64(1)})
-	database := map[string]any{"db.system.name": "postgresql", "db.namespace": s.db.Name}
+	database := map[string]any{"db.system.name": "postgresql", "db.namespace": s.DB.Name}
 	store := c.one("COPY log_events")
 	child(t, store, process, "CLIENT", database)
 	has(t, store, map[string]any{"db.operation.name": "COPY", "db.collection.name": "log_events", "db.operation.batch.size": int64(1)})
@@ -138,10 +140,10 @@ func TestOneTraceFromTheRequestToTheCommit(t *testing.T) {
 // A request with many events is one trace, too.
 func TestTheTraceOfABatch(t *testing.T) {
 	s, c := tracedStack(t, "CONSUMER_LINGER=1s")
-	producer := s.producer()
-	call(t, producer.url+"/log/batch", "", lines(100, `{"session_id":1,"event_type":"user_action","payload":{"n":%d}}`))
-	s.consumer()
-	s.waitRows(100)
+	producer := s.Producer()
+	call(t, producer.URL+"/log/batch", "", pipeline.Lines(100, `{"session_id":1,"event_type":"user_action","payload":{"n":%d}}`))
+	s.Consumer()
+	s.WaitRows(100)
 
 	request := c.one("POST /log/batch")
 	if request.parent != "" {
@@ -168,22 +170,22 @@ func TestTheTraceOfABatch(t *testing.T) {
 func TestTracesThatShareABatch(t *testing.T) {
 	const requests, bound = 150, 128
 	s, c := tracedStack(t, "CONSUMER_LINGER=1s")
-	producer := s.producer()
+	producer := s.Producer()
 	var wg sync.WaitGroup
 	for n := range requests {
 		wg.Go(func() {
-			call(t, producer.url+"/log", fmt.Sprintf("00-%032x-%016x-01", n+1, n+1), `{"session_id":1,"event_type":"user_action"}`)
+			call(t, producer.URL+"/log", fmt.Sprintf("00-%032x-%016x-01", n+1, n+1), `{"session_id":1,"event_type":"user_action"}`)
 		})
 	}
 	wg.Wait()
-	s.consumer()
-	s.waitRows(requests)
+	s.Consumer()
+	s.WaitRows(requests)
 
 	sends := map[string]span{}
 	for _, send := range c.wait(requests, "send log_queue") {
 		sends[send.context()] = send
 	}
-	within(t, patience, "all messages' spans", func() bool { return sum(c.all(named("publish log_queue"))) == requests })
+	pipeline.Within(t, pipeline.Patience, "all messages' spans", func() bool { return sum(c.all(named("publish log_queue"))) == requests })
 	grouped := 0
 	for _, publish := range c.all(named("publish log_queue")) {
 		parent, ok := sends[publish.trace+"-"+publish.parent]
@@ -231,20 +233,20 @@ func sum(spans []span) (events int64) {
 // A dead letter fails the trace of its event, and of no other.
 func TestTheTraceOfADeadLetter(t *testing.T) {
 	s, c := tracedStack(t)
-	producer := s.producer()
-	s.consumer()
+	producer := s.Producer()
+	s.Consumer()
 	id := uuid.Must(uuid.NewV7()).String()
 	body := `{"session_id":1,"event_type":"user_action","event_id":"` + id + `","payload":{"n":%d}}`
-	call(t, producer.url+"/log", "", fmt.Sprintf(body, 1))
-	s.waitRows(1)
+	call(t, producer.URL+"/log", "", fmt.Sprintf(body, 1))
+	s.WaitRows(1)
 	first := c.one("process log_queue")
 	if first.failed {
 		t.Error("the trace of a stored event has failed")
 	}
-	call(t, producer.url+"/log", "00-"+clientTrace+"-"+clientSpan+"-01", fmt.Sprintf(body, 2))
+	call(t, producer.URL+"/log", "00-"+clientTrace+"-"+clientSpan+"-01", fmt.Sprintf(body, 2))
 	dead := c.one("publish log_queue.dead")
 	var process span
-	within(t, patience, "the batch's span", func() bool {
+	pipeline.Within(t, pipeline.Patience, "the batch's span", func() bool {
 		found := c.all(func(s span) bool { return s.name == "process log_queue" && s.trace == clientTrace })
 		if len(found) == 1 {
 			process = found[0]
@@ -256,14 +258,14 @@ func TestTheTraceOfADeadLetter(t *testing.T) {
 	if !process.failed {
 		t.Error("the trace of a dead letter has not failed")
 	}
-	s.waitLetters(1)
+	s.WaitLetters(1)
 }
 
 // What the broker does not take fails the trace, all the way up.
 func TestTheTraceOfARefusal(t *testing.T) {
 	s, c := tracedStack(t)
-	producer := s.producer()
-	conn, err := amqp.Dial(s.vhost.URL())
+	producer := s.Producer()
+	conn, err := amqp.Dial(s.Vhost.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +277,7 @@ func TestTheTraceOfARefusal(t *testing.T) {
 	if _, err := ch.QueueDelete("log_queue", false, false, false); err != nil {
 		t.Fatal(err)
 	}
-	if a := post(t, producer.url+"/log", "application/json", `{"session_id":1,"event_type":"user_action"}`); a.Code != http.StatusServiceUnavailable {
+	if a := pipeline.Post(t, producer.URL+"/log", "application/json", `{"session_id":1,"event_type":"user_action"}`); a.Code != http.StatusServiceUnavailable {
 		t.Fatalf("%d %s", a.Code, a.Body)
 	}
 	for name, errorType := range map[string]string{"POST /log": "503", "send log_queue": "not_confirmed", "publish log_queue": "returned"} {
@@ -290,19 +292,19 @@ func TestTheTraceOfARefusal(t *testing.T) {
 // The client decides whether its trace is recorded; probes never are.
 func TestWhatIsNotTraced(t *testing.T) {
 	s, c := tracedStack(t, "CONSUMER_LINGER=1s")
-	producer := s.producer()
+	producer := s.Producer()
 	for _, trace := range []string{clientTrace, strings.Repeat("1", 32)} {
-		call(t, producer.url+"/log", "00-"+trace+"-"+clientSpan+"-00", `{"session_id":1,"event_type":"user_action"}`)
+		call(t, producer.URL+"/log", "00-"+trace+"-"+clientSpan+"-00", `{"session_id":1,"event_type":"user_action"}`)
 	}
 	for _, path := range []string{"/livez", "/readyz", "/health", "/metrics"} {
-		get(t, producer.url+path)
+		pipeline.Get(t, producer.URL+path)
 	}
-	s.consumer()
-	s.waitRows(2) // of one batch, which is in none of its traces
+	s.Consumer()
+	s.WaitRows(2) // of one batch, which is in none of its traces
 	// Spans are sent in the order in which they end: these are the last.
-	call(t, producer.url+"/log", "", `{"session_id":1,"event_type":"user_action"}`)
+	call(t, producer.URL+"/log", "", `{"session_id":1,"event_type":"user_action"}`)
 	last := c.one("POST /log")
-	within(t, patience, "the last batch's span", func() bool {
+	pipeline.Within(t, pipeline.Patience, "the last batch's span", func() bool {
 		return len(c.all(func(s span) bool { return s.name == "process log_queue" && s.trace == last.trace })) == 1
 	})
 	if others := c.all(func(s span) bool { return s.trace != last.trace }); len(others) > 0 {
@@ -311,12 +313,12 @@ func TestWhatIsNotTraced(t *testing.T) {
 }
 
 func TestTracingIsOffWithoutACollector(t *testing.T) {
-	s := newStack(t, "OTEL_TRACES_SAMPLER=always_on")
-	producer := s.producer()
-	s.consumer()
+	s := pipeline.New(t, "OTEL_TRACES_SAMPLER=always_on")
+	producer := s.Producer()
+	s.Consumer()
 	traceparent := "00-" + clientTrace + "-" + clientSpan + "-01"
-	call(t, producer.url+"/log", traceparent, `{"session_id":1,"event_type":"user_action"}`)
-	s.waitRows(1)
+	call(t, producer.URL+"/log", traceparent, `{"session_id":1,"event_type":"user_action"}`)
+	s.WaitRows(1)
 	buf := make([]byte, 4<<20)
 	stacks := string(buf[:runtime.Stack(buf, true)])
 	if strings.Contains(stacks, "go.opentelemetry.io/") {
@@ -339,16 +341,16 @@ func TestACollectorThatIsAway(t *testing.T) {
 	for name, address := range map[string]string{"silent": silent.Addr().String(), "gone": gone.Addr().String()} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
-			s := newStack(t, "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+address, "OTEL_EXPORTER_OTLP_TIMEOUT=600000")
-			log := s.logged()
-			producer, consumer := s.producer(), s.consumer()
+			s := pipeline.New(t, "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+address, "OTEL_EXPORTER_OTLP_TIMEOUT=600000")
+			log := s.Logged()
+			producer, consumer := s.Producer(), s.Consumer()
 			for range 20 {
-				call(t, producer.url+"/log", "", `{"session_id":1,"event_type":"user_action"}`)
+				call(t, producer.URL+"/log", "", `{"session_id":1,"event_type":"user_action"}`)
 			}
-			s.waitRows(20)
-			for _, service := range []*service{producer, consumer} {
+			s.WaitRows(20)
+			for _, service := range []*pipeline.Service{producer, consumer} {
 				start := time.Now()
-				if err := service.stop(); err != nil {
+				if err := service.Stop(); err != nil {
 					t.Error(err)
 				}
 				if took := time.Since(start); took > 15*time.Second { // 3 s for spans, with five-fold slack
@@ -365,8 +367,8 @@ func TestACollectorThatIsAway(t *testing.T) {
 // What a client sends can't cost others their spans.
 func TestHostileRequestsAreTraced(t *testing.T) {
 	s, c := tracedStack(t)
-	producer := s.producer()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(producer.url, "http://"))
+	producer := s.Producer()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(producer.URL, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -380,30 +382,30 @@ func TestHostileRequestsAreTraced(t *testing.T) {
 	if path, _ := odd.attributes["url.path"].(string); len(path) > 1000 || strings.Contains(path, "secret") {
 		t.Errorf("the path is %q", path)
 	}
-	call(t, producer.url+"/log", "", `{"session_id":1,"event_type":"user_action"}`)
+	call(t, producer.URL+"/log", "", `{"session_id":1,"event_type":"user_action"}`)
 	c.one("POST /log")
 }
 
 // A file that can't be used ends the start, and is named. Values that nobody knows do not (config's TestTracingWarns): they are told.
 func TestWrongTracingSettings(t *testing.T) {
-	s := newStack(t)
+	s := pipeline.New(t)
 	for _, role := range []string{"producer", "consumer"} {
 		for setting, want := range map[string]int{
 			"OTEL_EXPORTER_OTLP_CERTIFICATE=/does/not/exist": 2,
 			"OTEL_EXPORTER_OTLP_CERTIFICATE=/dev/null":       1, // a file without a certificate
 		} {
-			code, output := s.exit(role, "OTEL_EXPORTER_OTLP_ENDPOINT=https://collector:4318", setting)
+			code, output := s.Exit(role, "OTEL_EXPORTER_OTLP_ENDPOINT=https://collector:4318", setting)
 			if name, _, _ := strings.Cut(setting, "="); code != want || !strings.Contains(output, name) {
 				t.Errorf("%s, %s: exit code %d: %s", role, setting, code, output)
 			}
 		}
-		p := s.spawn(role, "OTEL_EXPORTER_OTLP_ENDPOINT=https://collector:4318", "OTEL_TRACES_SAMPLER=xray", "OTEL_TRACES_EXPORTER=zipkin")
-		eventually(t, "the "+role+" is ready", func() bool {
-			code, _ := get(t, p.url+"/readyz")
+		p := s.Spawn(role, "OTEL_EXPORTER_OTLP_ENDPOINT=https://collector:4318", "OTEL_TRACES_SAMPLER=xray", "OTEL_TRACES_EXPORTER=zipkin")
+		pipeline.Eventually(t, "the "+role+" is ready", func() bool {
+			code, _ := pipeline.Get(t, p.URL+"/readyz")
 			return code == 200
 		})
 		for _, name := range []string{"OTEL_TRACES_SAMPLER", "OTEL_TRACES_EXPORTER"} {
-			if !strings.Contains(p.log.String(), `level=WARN`) || !strings.Contains(p.log.String(), "setting="+name) {
+			if !strings.Contains(p.Log.String(), `level=WARN`) || !strings.Contains(p.Log.String(), "setting="+name) {
 				t.Errorf("%s: the log says nothing of %s", role, name)
 			}
 		}
@@ -442,10 +444,10 @@ func TestACollectorOverTLS(t *testing.T) {
 	if err := os.WriteFile(headers, []byte("authorization=Basic%20a%2Cb\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := newStack(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+c.server.URL, "OTEL_EXPORTER_OTLP_HEADERS_FILE="+headers,
+	s := pipeline.New(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+c.server.URL, "OTEL_EXPORTER_OTLP_HEADERS_FILE="+headers,
 		"OTEL_EXPORTER_OTLP_CERTIFICATE="+certificate,
 		"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE="+certificate, "OTEL_EXPORTER_OTLP_CLIENT_KEY="+file("tls.key", "PRIVATE KEY", key))
-	call(t, s.producer().url+"/log", "", `{"session_id":1,"event_type":"user_action"}`)
+	call(t, s.Producer().URL+"/log", "", `{"session_id":1,"event_type":"user_action"}`)
 	c.one("POST /log")
 	if !called.Load() {
 		t.Error("nobody looked at who called")
