@@ -32,7 +32,8 @@ and look at the trail, and at the queue:
 `, data, api, p.consumer, p.databaseURL(p.Reader), p.amqpURL, shellWord(filepath.Join(home, "env")))
 }
 
-// dataOf says in words where the data are: in the home, unless the servers' users can't work there, or the servers run in docker.
+// dataOf says in words where the data are: in the home, unless the servers' users can't work there,
+// or the servers run in docker.
 func dataOf(home string, pair *devservers.Pair) string {
 	switch folder := pair.Folder(); {
 	case pair.Kind() == devservers.Docker:

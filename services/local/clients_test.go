@@ -58,7 +58,8 @@ var transient = [][]mood{{
 	{status: 503, retryAfter: "1", body: strings.Repeat("a long page ", 20_000), least: 1},
 }}
 
-// final are answers that no retry helps. A page of a proxy's is no acceptance, and neither is what a redirect leads to.
+// final are answers that no retry helps. A page of a proxy's is no acceptance, and neither is what
+// a redirect leads to.
 var final = []mood{
 	{status: 400}, {status: 401}, {status: 413}, {status: 422},
 	{status: 200}, {status: 200, body: `{"status":"maintenance"}`}, {status: 302}, {status: 307},
@@ -76,7 +77,7 @@ type proxy struct {
 	ids   []string // event ids of the requests, in their order
 }
 
-// expect begins anew, with these moods.
+// expect begins again, with these moods.
 func (p *proxy) expect(moods []mood) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

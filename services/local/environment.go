@@ -111,7 +111,8 @@ func loadLogins(name string) (*environment, error) {
 	return p, statedir.WriteFile(name, append(b, '\n'), 0o600)
 }
 
-// keepIdentityKey returns the file of the home's identity key, which is made once: the ids in the trail are derived under it.
+// keepIdentityKey returns the file of the home's identity key, which is made once: the ids in the
+// trail are derived under it.
 func keepIdentityKey(home string) (string, error) {
 	name := filepath.Join(home, "identity-key")
 	if _, err := os.Stat(name); !os.IsNotExist(err) {
@@ -122,8 +123,8 @@ func keepIdentityKey(home string) (string, error) {
 	return name, statedir.WriteFile(name, []byte(hex.EncodeToString(key)+"\n"), 0o600)
 }
 
-// about are the settings that say where servers are, how to reach them, as
-// whom, and what belongs to the data: with or without values of ours, the environment's are not for us.
+// about are the settings that say where servers are, how to reach them, as whom, and what belongs
+// to the data: with or without values of ours, the environment's are not for us.
 var about = []string{
 	"DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_USER", "DATABASE_PASSWORD",
 	"RABBITMQ_HOST", "RABBITMQ_PORT", "RABBITMQ_VHOST", "RABBITMQ_USER", "RABBITMQ_PASSWORD",

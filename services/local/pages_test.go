@@ -14,7 +14,8 @@ import (
 // block is a piece of a page's code.
 type block struct{ page, code string }
 
-// toRun are a page's commands with "run" above them. (Package test/docs holds that all others say who runs them.)
+// toRun are a page's commands with "run" above them. (Package test/docs holds that all others say
+// who runs them.)
 var toRun = regexp.MustCompile("(?s)<!-- run -->\n```bash\n(.*?)```\n")
 
 func blocks(t *testing.T, page string) (all []block) {
@@ -32,7 +33,8 @@ func blocks(t *testing.T, page string) (all []block) {
 	return all
 }
 
-// Everything that the pages show works, in this order, against what `make run` starts, and so do the clients.
+// Everything that the pages show works, in this order, against what `make run` starts, and so do
+// the clients.
 func TestPages(t *testing.T) {
 	home, err := os.MkdirTemp("", "trailpost-local-")
 	if err != nil {

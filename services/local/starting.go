@@ -13,8 +13,9 @@ import (
 // tellEvery is how long a start may be silent.
 const tellEvery = 10 * time.Second
 
-// startAll starts servers at once and returns when all are ready or have failed. On a busy machine that may take minutes: now and then
-// it says which are still to come, so that nobody takes it for one that hangs.
+// startAll starts servers at once and returns when all are ready or have failed. On a busy machine
+// that may take minutes: now and then it says which are still to come, so that nobody takes it for
+// one that hangs.
 func (l *local) startAll(ctx context.Context, every time.Duration, starts map[string]func(context.Context) error) error {
 	type result struct {
 		name string

@@ -25,7 +25,8 @@ type Options struct {
 	BrokerMetrics bool
 	// BrokerManagement has RabbitMQ answer its management API, at [Rabbit.ManagementURL].
 	BrokerManagement bool
-	// TLS, if not nil, has both servers speak TLS alone, with [Pair.Recertify] to change the certificate.
+	// TLS, if not nil, has both servers speak TLS alone, with [Pair.Recertify] to change the
+	// certificate.
 	TLS *TLS
 	// Progress, if set, is told in a sentence what takes its time.
 	Progress func(string)

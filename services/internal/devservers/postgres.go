@@ -38,8 +38,8 @@ type Postgres struct {
 	beside       *beside // nil: one of a pair
 }
 
-// DataFolder is where a server from packages keeps its cluster: while it is stopped, it can be copied and put back. "" for
-// one in a container.
+// DataFolder is where a server from packages keeps its cluster: while it is stopped, it can be
+// copied and put back. "" for one in a container.
 func (p *Postgres) DataFolder() string { return p.data }
 
 // postgresSettings keep the server small. What costs durability is not among them.
@@ -49,7 +49,7 @@ var postgresSettings = []string{
 	"max_wal_senders=6", // base backups and standbys; see standby.go
 	"wal_level=replica", // what production writes, so that it costs what it costs there
 	"jit=off",
-	"dynamic_shared_memory_type=mmap", // files in the data folder: a killed server leaves those of /dev/shm behind for good
+	"dynamic_shared_memory_type=mmap", // files in the data folder: a killed server never removes those of /dev/shm
 	"log_line_prefix=%m [%p] %q%a %u@%d ",
 	"log_checkpoints=off",
 	"timezone=UTC",
@@ -170,8 +170,8 @@ func initCluster(ctx context.Context, proc *process.Process, bin, data string, s
 	return os.Rename(fresh, data)
 }
 
-// DSN is the URL of a database for a login; any character may be in the password. It leaves TLS out: where the server
-// insists on it, use ConnConfig.
+// DSN is the URL of a database for a login; any character may be in the password. It leaves TLS
+// out: where the server insists on it, use ConnConfig.
 func (p *Postgres) DSN(database string, l Login) string {
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(l.Name, l.Password),

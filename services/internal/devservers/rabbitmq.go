@@ -42,7 +42,8 @@ func newRabbit(s *state) *Rabbit {
 
 // rabbitProcess makes a RabbitMQ of the system's packages.
 func rabbitProcess(s *state, temporary string, lock *os.File) (*Rabbit, error) {
-	// It looks at its disk by a line of shell in which it quotes the path by itself, and stands still in its start (3.10).
+	// It looks at its disk by a line of shell in which it quotes the path by itself, and stands
+	// still in its start (3.10).
 	if strings.Contains(s.Data, "'") {
 		return nil, fmt.Errorf("RabbitMQ can't start in a folder with an apostrophe in its path (%s): set TRAILPOST_HOME to another (TMPDIR for tests), or use docker", s.Data)
 	}

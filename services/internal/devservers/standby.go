@@ -19,10 +19,11 @@ import (
 // ErrNotBeside answers [Postgres.Beside] where the servers are containers, or another process's.
 var ErrNotBeside = errors.New("only a process's own server of the system's packages has others beside it")
 
-// Beside prepares another server of the same programs, in a folder and on a port of its own. It has no data before
-// [Postgres.Restore] or [Postgres.StandBy]. Its name is the application_name under which it stands by, which is what
-// synchronous_standby_names names. The settings, such as "wal_log_hints = on", are added to its postgresql.conf whenever
-// it gets its data. The caller ends it with [Postgres.Discard], before the pair is closed.
+// Beside prepares another server of the same programs, in a folder and on a port of its own. It has
+// no data before [Postgres.Restore] or [Postgres.StandBy]. Its name is the application_name under
+// which it stands by, which is what synchronous_standby_names names. The settings, such as
+// "wal_log_hints = on", are added to its postgresql.conf whenever it gets its data. The caller ends
+// it with [Postgres.Discard], before the pair is closed.
 func (p *Postgres) Beside(name string, settings ...string) (*Postgres, error) {
 	here, ok := p.engine.(*process.Process)
 	if !ok || p.attached {
@@ -69,7 +70,8 @@ func (p *Postgres) follow(of *Postgres, address string) error {
 		return err
 	}
 	source += " password='" + confEscape.Replace(of.Superuser.Password) + "'"
-	// In this file, which the server itself writes, and for lines that are behind those of the data's origin.
+	// In this file, which the server itself writes, and for lines that are behind those of the
+	// data's origin.
 	setting := "primary_conninfo = '" + confEscape.Replace(source) + "'"
 	signal := filepath.Join(p.data, "standby.signal")
 	return errors.Join(appendLines(filepath.Join(p.data, "postgresql.auto.conf"), setting), statedir.WriteFile(signal, nil, 0o600), p.beside.Account.Own(signal))
@@ -104,14 +106,14 @@ func source(of *Postgres, address, name string) (string, error) {
 // Address is host:port.
 func (p *Postgres) Address() string { return net.JoinHostPort(p.Host, strconv.Itoa(int(p.Port))) }
 
-// Restore replaces p's data by a base backup of another server. Started then, p is a server of its own, with what the
-// other one had at the backup's end. p must not run.
+// Restore replaces p's data by a base backup of another server. Started then, p is a server of its
+// own, with what the other one had at the backup's end. p must not run.
 func (p *Postgres) Restore(ctx context.Context, of *Postgres) error {
 	return p.backup(ctx, of, of.Address())
 }
 
-// StandBy is Restore, and has p be a standby of that server when it is started, which it reaches by the address: its own,
-// or a proxy's.
+// StandBy is Restore, and has p be a standby of that server when it is started, which it reaches by
+// the address: its own, or a proxy's.
 func (p *Postgres) StandBy(ctx context.Context, of *Postgres, address string) error {
 	if err := p.backup(ctx, of, address); err != nil {
 		return err
@@ -123,8 +125,8 @@ func (p *Postgres) backup(ctx context.Context, of *Postgres, address string) err
 	if p.Running() {
 		return fmt.Errorf("%s runs", p.name)
 	}
-	// Not by the standby's name: under that one, pg_basebackup is itself the synchronous standby that commits wait for, as
-	// long as it runs (seen with 15.18).
+	// Not by the standby's name: under that one, pg_basebackup is itself the synchronous standby
+	// that commits wait for, as long as it runs (seen with 15.18).
 	source, err := source(of, address, "backup")
 	if err != nil {
 		return err
@@ -140,10 +142,11 @@ func (p *Postgres) backup(ctx context.Context, of *Postgres, address string) err
 	return p.configure()
 }
 
-// Rewind has p, whose server was that one's primary or standby until the two parted, be its standby when it is started:
-// pg_rewind takes back what p has and the other has not. p must not run. It needs wal_log_hints on both, and p's own WAL
-// back to before they parted: of a server that was killed, its own crash recovery removes that unless wal_keep_size keeps
-// it (seen with 15.18: "could not find previous WAL record").
+// Rewind has p, whose server was that one's primary or standby until the two parted, be its standby
+// when it is started: pg_rewind takes back what p has and the other has not. p must not run. It
+// needs wal_log_hints on both, and p's own WAL back to before they parted: of a server that was
+// killed, its own crash recovery removes that unless wal_keep_size keeps it (seen with 15.18:
+// "could not find previous WAL record").
 func (p *Postgres) Rewind(ctx context.Context, of *Postgres, address string) error {
 	if p.Running() {
 		return fmt.Errorf("%s runs", p.name)
@@ -152,8 +155,8 @@ func (p *Postgres) Rewind(ctx context.Context, of *Postgres, address string) err
 	if err != nil {
 		return err
 	}
-	// Before 16, pg_rewind reads the new timeline from the control file, where a promotion puts it only with its first
-	// checkpoint (see its documentation of 15, Notes).
+	// Before 16, pg_rewind reads the new timeline from the control file, where a promotion puts it
+	// only with its first checkpoint (see its documentation of 15, Notes).
 	if err := of.Exec(ctx, "postgres", "CHECKPOINT"); err != nil {
 		return err
 	}
@@ -185,7 +188,8 @@ func (p *Postgres) Promote(ctx context.Context) error {
 	return nil
 }
 
-// AwaitSync waits until p's commits wait for the standby of that name: it has all that was committed before.
+// AwaitSync waits until p's commits wait for the standby of that name: it has all that was
+// committed before.
 func (p *Postgres) AwaitSync(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("%s is no synchronous standby after %s", name, startTimeout))
 	defer cancel()

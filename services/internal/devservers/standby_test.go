@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A copy of a server is one of its own, has a standby whose commits it waits for, fails over to it and comes back as its
-// standby, with nothing that it alone had.
+// A copy of a server is one of its own, has a standby whose commits it waits for, fails over to it
+// and comes back as its standby, with nothing that it alone had.
 func TestStandby(t *testing.T) {
 	t.Parallel()
 	p := openPair(t, "")

@@ -16,8 +16,8 @@ type TLS struct {
 	Certificate, Key []byte // the servers'
 	ClientCA         []byte // signs the clients' certificates
 
-	// RequireClient refuses clients without a certificate. ClientCertificate and ClientKey are the one with which the
-	// pair itself looks after its servers.
+	// RequireClient refuses clients without a certificate. ClientCertificate and ClientKey are the
+	// one with which the pair itself looks after its servers.
 	RequireClient                bool
 	ClientCertificate, ClientKey []byte
 }
@@ -36,7 +36,8 @@ func (t *TLS) files() map[string][]byte {
 	return map[string][]byte{tlsCertificate: t.Certificate, tlsKey: t.Key, tlsAuthority: t.ClientCA}
 }
 
-// postgresHBA lets nobody in over the network without TLS. (The image sets its database up over the socket.)
+// postgresHBA lets nobody in over the network without TLS. (The image sets its database up over the
+// socket.)
 func (t *TLS) postgresHBA() []byte {
 	certificate := ""
 	if t.RequireClient {
@@ -101,7 +102,8 @@ func inContainer(files map[string][]byte) map[string]string {
 	return there
 }
 
-// ownConfig is how the pair itself reaches its servers. It takes any certificate, since a test may have them bear bad ones.
+// ownConfig is how the pair itself reaches its servers. It takes any certificate, since a test may
+// have them bear bad ones.
 func (t *TLS) ownConfig() (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true} //nolint:gosec // on the loopback, in tests
 	if t.ClientCertificate != nil {
@@ -117,8 +119,8 @@ func (t *TLS) ownConfig() (*tls.Config, error) {
 // writeSecrets writes secret files where a running server finds them.
 type writeSecrets func(ctx context.Context, files map[string][]byte) error
 
-// Recertify gives both servers another certificate, as a renewal does: it is that of the connections to come, and those
-// that are open stay.
+// Recertify gives both servers another certificate, as a renewal does: it is that of the
+// connections to come, and those that are open stay.
 func (p *Pair) Recertify(ctx context.Context, certificate, key []byte) error {
 	if p.state.TLS == nil {
 		return errors.New("these servers speak no TLS")

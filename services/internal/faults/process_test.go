@@ -42,7 +42,7 @@ func paused(w *world, r *rand.Rand) (func() error, error) {
 	return func() error { return c.signal(syscall.SIGCONT) }, c.signal(syscall.SIGSTOP)
 }
 
-// pausedTooLong pauses a consumer with messages in hand until the broker has ended its
+// pausedTooLong pauses a consumer with unacked messages until the broker has ended its
 // channels. When it wakes, it stores what it holds, and so did the other.
 func pausedTooLong(w *world, r *rand.Rand) (func() error, error) {
 	mend := func() error { return errors.Join(w.setTimeout(usualTimeout, usualTick), w.restartConsumers()) }

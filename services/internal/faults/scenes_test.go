@@ -34,7 +34,7 @@ func (w *world) send(events, batch int) (end func() error) {
 	}
 }
 
-// The consumers are killed when they have all events in hand, and could commit none.
+// The consumers are killed when all events are unacked, and they could commit none.
 var killedBeforeCommit = scene{false, "consumers that wait for the database are killed", func(w *world) error {
 	unlock, err := lockTrail(w, rand.New(rand.NewPCG(0, 0)))
 	if err != nil {
@@ -137,7 +137,7 @@ func (w *world) failOverAfter(happen ...func(*world) error) error {
 	return joinEnd(err, mend)
 }
 
-// allAcked: the queue holds nothing, and nobody has a message of it in hand. The queue's
+// allAcked: the queue holds nothing, and no message of it is unacked. The queue's
 // own process is asked: what rabbitmqctl lists is seconds old.
 func (w *world) allAcked() bool {
 	if !w.servers.Local() {

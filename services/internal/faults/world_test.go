@@ -360,7 +360,8 @@ func (w *world) onQueue() (waiting, consumers int, err error) {
 	return waiting, consumers, err
 }
 
-// onChannel asks the broker for something on a connection of its own: rabbitmqctl takes a second of a core.
+// onChannel asks the broker for something on a connection of its own: rabbitmqctl takes a second of
+// a core.
 func (w *world) onChannel(ask func(*amqp.Channel) error) error {
 	conn, err := amqp.Dial(w.vhost.URL())
 	if err != nil {

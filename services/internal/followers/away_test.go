@@ -10,8 +10,9 @@ import (
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-// TestAwayForTenMinutesAndTwoEpochs: a follower that misses ten notes of the horizon and two epochs goes back to the first of
-// them that it has not seen, not to the last; one that comes from an epoch that the trail never had begins anew.
+// TestAwayForTenMinutesAndTwoEpochs: a follower that misses ten notes of the horizon and two epochs
+// goes back to the first of them that it has not seen, not to the last; one that comes from an
+// epoch that the trail never had begins again.
 func TestAwayForTenMinutesAndTwoEpochs(t *testing.T) {
 	w := &world{t: t, rand: rand.New(rand.NewPCG(1, 1)), servers: []*testbed.Servers{testbed.PrivatePostgres(t)}}
 	w.use(0, w.servers[0].Database(t))
@@ -36,8 +37,8 @@ func TestAwayForTenMinutesAndTwoEpochs(t *testing.T) {
 	f.caughtUp(w.db)
 	ahead := f.copied()
 
-	// The first epoch it misses: the server as it was at the mark, whose next transactions have the ids of those that the
-	// follower has.
+	// The first epoch it misses: the server as it was at the mark, whose next transactions have the
+	// ids of those that the follower has.
 	if local {
 		w.restore(true)
 	} else {
@@ -78,7 +79,8 @@ func TestAwayForTenMinutesAndTwoEpochs(t *testing.T) {
 	}
 }
 
-// TestFewAtATime: a batch whose events have one tx is read whole, each event once, by pages that are smaller than it.
+// TestFewAtATime: a batch whose events have one tx is read whole, each event once, by pages that
+// are smaller than it.
 func TestFewAtATime(t *testing.T) {
 	w := &world{t: t, rand: rand.New(rand.NewPCG(1, 1))}
 	w.use(0, testbed.Postgres(t))

@@ -120,7 +120,8 @@ func trail(t *testing.T, db testbed.DB) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// caughtUp follows until the copy equals the trail, which nobody adds to meanwhile. // A transaction of PostgreSQL's own, an ANALYZE, say, may hold the horizon back for a moment.
+// caughtUp follows until the copy equals the trail, which nobody adds to meanwhile. // A
+// transaction of PostgreSQL's own, an ANALYZE, say, may hold the horizon back for a moment.
 func (f *follower) caughtUp(db testbed.DB) {
 	f.t.Helper()
 	want := trail(f.t, db)

@@ -14,14 +14,16 @@ import (
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-// fill makes events of some months, as consumers store them: 500 a transaction, in the order of their ids but for a few.
+// fill makes events of some months, as consumers store them: 500 a transaction, in the order of
+// their ids but for a few.
 const fill = `INSERT INTO log_events (event_id, session_id, event_type, "timestamp", received_at, payload, tx)
 	SELECT (left(event_id_floor($3::timestamptz + (n + CASE WHEN n % 1000 = 0 THEN -300 ELSE 0 END) * ((make_interval(months => $5) - interval '3 days') / $4::float8))::text, 14)
 		|| '7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 1, 'user_action', $3, $3, jsonb_build_object('n', n, 'text', repeat('x', 100)), 1000 + n / 500
 	FROM generate_series($1::bigint, $2::bigint - 1) n`
 
-// TestPagesAreBounded: what a page reads does not grow with the trail. The index on tx finds it, in the beginning, the middle
-// and at the end; by the row comparison alone PostgreSQL would read everything.
+// TestPagesAreBounded: what a page reads does not grow with the trail. The index on tx finds it, in
+// the beginning, the middle and at the end; by the row comparison alone PostgreSQL would read
+// everything.
 //
 //	go test ./services/internal/followers -run TestPagesAreBounded -v -followers.rows=10000000 -followers.o=…
 func TestPagesAreBounded(t *testing.T) {
@@ -53,8 +55,9 @@ func TestPagesAreBounded(t *testing.T) {
 
 	reader := db.Connect(t, db.Reader)
 	last := int64(1000 + (*rows-1)/500)
-	// Two pages of an index with 128 pages a range for each month: where it begins, and its last range, which VACUUM leaves
-	// to the next one until it is full. And a range or two where the rows are.
+	// Two pages of an index with 128 pages a range for each month: where it begins, and its last
+	// range, which VACUUM leaves to the next one until it is full. And a range or two where the
+	// rows are.
 	bound := 2*128 + partitions*(128+8)
 	if bound > whole/2 {
 		t.Fatalf("a bound of %d pages of %d proves nothing", bound, whole)

@@ -9,8 +9,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-// TestPromotion: a standby that lacks the last events takes over. Its epoch is another one at once, though it was not
-// restarted, and the follower drops what is lost.
+// TestPromotion: a standby that lacks the last events takes over. Its epoch is another one at once,
+// though it was not restarted, and the follower drops what is lost.
 func TestPromotion(t *testing.T) {
 	w := &world{t: t, rand: rand.New(rand.NewPCG(1, 1)), servers: []*testbed.Servers{testbed.PrivatePostgres(t)}}
 	if !w.servers[0].Local() {

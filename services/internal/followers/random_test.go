@@ -10,8 +10,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-// TestFollower: a follower by docs/following.md, through crashes and restores of all kinds in any order. After each of them,
-// and after what was stored then, its copy equals the trail.
+// TestFollower: a follower by docs/following.md, through crashes and restores of all kinds in any
+// order. After each of them, and after what was stored then, its copy equals the trail.
 func TestFollower(t *testing.T) {
 	first := *seed
 	if first == 0 {

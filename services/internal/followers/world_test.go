@@ -181,8 +181,8 @@ func (w *world) some(f *follower) {
 	}
 }
 
-// faults are what can happen to a server, each with whether a follower must be told of a new epoch. Those that need the
-// server's own files are nil for one in a container.
+// faults are what can happen to a server, each with whether a follower must be told of a new epoch.
+// Those that need the server's own files are nil for one in a container.
 func (w *world) faults() map[string]func() bool {
 	server := w.servers[w.at]
 	faults := map[string]func() bool{
@@ -232,8 +232,8 @@ func (w *world) awaitPrimary() {
 	}
 }
 
-// killBackend ends one process as the kernel does when memory runs out: the others are ended by the postmaster, which
-// recovers, and stays.
+// killBackend ends one process as the kernel does when memory runs out: the others are ended by the
+// postmaster, which recovers, and stays.
 func (w *world) killBackend() {
 	w.t.Helper()
 	var conns [2]*pgx.Conn
@@ -278,7 +278,8 @@ func (w *world) startArchiving() {
 	w.start()
 }
 
-// backUp copies the data folder, of the stopped or of the running server (PostgreSQL documentation, 26.3.3).
+// backUp copies the data folder, of the stopped or of the running server (PostgreSQL documentation,
+// 26.3.3).
 func (w *world) backUp(cold bool) {
 	w.t.Helper()
 	server := w.servers[w.at].Postgres
@@ -359,8 +360,9 @@ func (w *world) archived() {
 	}
 }
 
-// restore puts the backup in the place of the cluster. From the archive it then reads the WAL up to the restore point, on to
-// a new timeline; without, it has what is in its own folder, the moment of the backup, and goes on on the same timeline.
+// restore puts the backup in the place of the cluster. From the archive it then reads the WAL up to
+// the restore point, on to a new timeline; without, it has what is in its own folder, the moment of
+// the backup, and goes on on the same timeline.
 func (w *world) restore(toPoint bool) {
 	w.t.Helper()
 	server := w.servers[w.at].Postgres
@@ -407,8 +409,8 @@ func (w *world) tool(s *testbed.Servers, name string, stdin, stdout *os.File, ar
 	}
 }
 
-// dump restores a dump of the trail as another database, of this cluster or the other one, and goes on there. Before, it may
-// have gone on here for a while: the follower is ahead of the dump then.
+// dump restores a dump of the trail as another database, of this cluster or the other one, and goes
+// on there. Before, it may have gone on here for a while: the follower is ahead of the dump then.
 func (w *world) dump(to int) {
 	w.t.Helper()
 	file, err := os.Create(filepath.Join(w.t.TempDir(), "dump"))

@@ -66,8 +66,9 @@ func TestSixtyReplayedTwiceAreSixtyRows(t *testing.T) {
 	s.WaitLetters(0)
 }
 
-// What died before there was a key, and again after it, was one event and becomes one row. The letters of an event without an
-// id are that event as it came, so that their ids are derived when they are replayed.
+// What died before there was a key, and again after it, was one event and becomes one row. The
+// letters of an event without an id are that event as it came, so that their ids are derived when
+// they are replayed.
 func TestTheDayOfTheKeyWithLetters(t *testing.T) {
 	s := pipeline.New(t)
 	owner := s.DB.Connect(t, s.DB.Owner)
@@ -129,8 +130,8 @@ func TestTheDayOfTheKeyWithLetters(t *testing.T) {
 	s.WaitLetters(0)
 }
 
-// The day that an installation gets its key: what was stored before and comes again, redelivered or as a raw letter, is no
-// second row.
+// The day that an installation gets its key: what was stored before and comes again, redelivered or
+// as a raw letter, is no second row.
 func TestTheDayOfTheKey(t *testing.T) {
 	s := pipeline.New(t)
 	bodies := python(4)

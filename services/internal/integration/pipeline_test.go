@@ -180,7 +180,7 @@ func TestAGroupWithEveryFault(t *testing.T) {
 	if l := byReason[event.ReasonInvalidJSON]; l.EventID != "" || l.Detail == "" {
 		t.Errorf("unreadable: %+v", l)
 	}
-	// One message, one ack: nothing is left, in the queue or in hand.
+	// One message, one ack: nothing is left, ready or unacked.
 	pipeline.Eventually(t, "all is acked", func() bool {
 		return pipeline.Metric(t, consumer, `trailpost_queue_messages{queue="log_queue",state="unacked"}`) == 0
 	})

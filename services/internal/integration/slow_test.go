@@ -10,7 +10,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/testbed/pipeline"
 )
 
-// One event that waits for somebody's lock holds nobody else up: its batch is taken apart.
+// One event that waits for somebody's lock holds nobody else up: its batch is halved.
 func TestABatchThatTakesTooLongIsHalved(t *testing.T) {
 	s := pipeline.New(t, "CONSUMER_WORKERS=1")
 	producer, before := s.Producer(), s.Consumer()

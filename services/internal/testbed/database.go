@@ -102,7 +102,8 @@ func (s *Servers) Database(t testing.TB) DB {
 		t.Fatal(err)
 	}
 	s.dropAtEnd(t, db)
-	// a clone has the template's tables and not its grants on the database itself, and the trail belongs to the template
+	// a clone has the template's tables and not its grants on the database itself, and the trail
+	// belongs to the template
 	if err := s.roles(context.Background(), db.Name); err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/devservers"
 )
 
-// PgBouncer runs Debian's before a database until the end of the test, for one login, with more lines of settings, and returns its port.
+// PgBouncer runs Debian's before a database until the end of the test, for one login, with more
+// lines of settings, and returns its port.
 func PgBouncer(t testing.TB, db DB, l Login, mode string, more ...string) uint16 {
 	t.Helper()
 	program, err := exec.LookPath("pgbouncer")

@@ -116,7 +116,8 @@ func privateServers(t testing.TB, options devservers.Options) *Servers {
 	return s
 }
 
-// Beside makes a PostgreSQL beside another; see [devservers.Postgres.Beside]. It is gone at the end of the test.
+// Beside makes a PostgreSQL beside another; see [devservers.Postgres.Beside]. It is gone at the end
+// of the test.
 func Beside(t testing.TB, of *PostgresServer, name string, settings ...string) *PostgresServer {
 	t.Helper()
 	p, err := of.Beside(name, settings...)

@@ -8,7 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// AwaitStandby makes every commit on a private server wait for a standby that nobody is. It returns when that is so.
+// AwaitStandby makes every commit on a private server wait for a standby that nobody is. It returns
+// when that is so.
 func (s *Servers) AwaitStandby(t testing.TB) {
 	t.Helper()
 	s.setStandby(t, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'", true)
@@ -20,7 +21,8 @@ func (s *Servers) ForgetStandby(t testing.TB) {
 	s.setStandby(t, "ALTER SYSTEM RESET synchronous_standby_names", false)
 }
 
-// setStandby changes the setting, and waits until commits mind it: it is the checkpointer that tells them.
+// setStandby changes the setting, and waits until commits mind it: it is the checkpointer that
+// tells them.
 func (s *Servers) setStandby(t testing.TB, statement string, waits bool) {
 	t.Helper()
 	for _, statement := range []string{statement, "SELECT pg_reload_conf()"} {

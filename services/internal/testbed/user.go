@@ -10,8 +10,8 @@ import (
 // Rights are what a user may do in a vhost, each a regular expression of names.
 type Rights struct{ Configure, Write, Read string }
 
-// Users makes users of the vhost, one for each name and its rights, and returns the vhost as each of them sees it. They are
-// deleted after the test.
+// Users makes users of the vhost, one for each name and its rights, and returns the vhost as each
+// of them sees it. They are deleted after the test.
 func (v Vhost) Users(t testing.TB, rights map[string]Rights) map[string]Vhost {
 	t.Helper()
 	type user struct {

@@ -253,9 +253,9 @@ func (m managed) testLetters(t *testing.T) {
 	})
 }
 
-// By a small delivery limit the broker itself moves events to a dead-letter queue that drops: no consumer can hold those,
-// so no event is taken. Either policy alone loses nothing, where log_queue has a limit that is large enough: RabbitMQ's default
-// since 4.0 is not.
+// By a small delivery limit the broker itself moves events to a dead-letter queue that drops: no
+// consumer can hold those, so no event is taken. Either policy alone loses nothing, where log_queue
+// has a limit that is large enough: RabbitMQ's default since 4.0 is not.
 func (m managed) testBrokersLetters(t *testing.T) {
 	t.Parallel()
 	s := m.stack(t)
@@ -271,7 +271,8 @@ func (m managed) testBrokersLetters(t *testing.T) {
 	refuses(t, p, `drops its oldest dead letters beyond 2 messages`)
 }
 
-// A consumer that starts while the API does not answer yet holds its letters until it knows where they go.
+// A consumer that starts while the API does not answer yet holds its letters until it knows where
+// they go.
 func (m managed) testFirstAnswer(t *testing.T) {
 	t.Parallel()
 	s := m.stack(t)
@@ -312,7 +313,8 @@ func (m managed) testFirstAnswer(t *testing.T) {
 	}
 }
 
-// A smaller delivery limit than the dead-letter queue's own holds, and 25 lists would be more than it allows.
+// A smaller delivery limit than the dead-letter queue's own holds, and 25 lists would be more than
+// it allows.
 func (m managed) testLists(t *testing.T) {
 	t.Parallel()
 	s := m.stack(t)
@@ -374,8 +376,8 @@ func (m managed) testUntagged(t *testing.T) {
 	pipeline.Eventually(t, "policies are read", func() bool { return strings.Contains(log.String(), "policies of the broker are read") })
 }
 
-// testTagged: users with the tags and rights of the manifests read their queues' policies, and by HTTP can do no more than by
-// AMQP. SECURITY.md says the same.
+// testTagged: users with the tags and rights of the manifests read their queues' policies, and by
+// HTTP can do no more than by AMQP. SECURITY.md says the same.
 func (m managed) testTagged(t *testing.T) {
 	t.Parallel()
 	s := m.stack(t)

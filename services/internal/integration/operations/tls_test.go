@@ -29,7 +29,8 @@ import (
 	"github.com/trailpost/trailpost/test/authority"
 )
 
-// secured are servers that speak TLS alone and take no client without a certificate, and the files of their clients.
+// secured are servers that speak TLS alone and take no client without a certificate, and the files
+// of their clients.
 type secured struct {
 	t       *testing.T
 	servers *testbed.Servers
@@ -106,8 +107,8 @@ func TestTLS(t *testing.T) {
 	t.Run("certificates are renewed under load", s.testRenewal)
 }
 
-// The same events pass the same relays with TLS and without it: without, the relays read them, or the test could see
-// nothing at all.
+// The same events pass the same relays with TLS and without it: without, the relays read them, or
+// the test could see nothing at all.
 func (s *secured) testCapture(t *testing.T) {
 	for name, c := range map[string]struct {
 		scheme string
@@ -152,7 +153,8 @@ func (s *secured) testCapture(t *testing.T) {
 	}
 }
 
-// Each mistake is told in words that name the setting to change, and is no reason to end: somebody may mend the server.
+// Each mistake is told in words that name the setting to change, and is no reason to end: somebody
+// may mend the server.
 func (s *secured) testFaults(t *testing.T) {
 	st := s.stack(t)
 	other := authority.New(t, "somebody else's")
@@ -219,8 +221,9 @@ func (s *secured) testMigrate(t *testing.T) {
 	}
 }
 
-// While events come in, the servers' certificates expire, and are renewed by another authority. What no file can mend
-// is waited for; what a file can is mended by the file alone, with the processes running on.
+// While events come in, the servers' certificates expire, and are renewed by another authority.
+// What no file can mend is waited for; what a file can is fixed by the file alone, with the
+// processes running on.
 func (s *secured) testRenewal(t *testing.T) {
 	st := s.stack(t, "CONSUMER_RETRY_DELAY=100ms")
 	log := st.Logged()

@@ -386,7 +386,8 @@ func TestHostileRequestsAreTraced(t *testing.T) {
 	c.one("POST /log")
 }
 
-// A file that can't be used ends the start, and is named. Values that nobody knows do not (config's TestTracingWarns): they are told.
+// A file that can't be used ends the start, and is named. Values that nobody knows do not (config's
+// TestTracingWarns): they are told.
 func TestWrongTracingSettings(t *testing.T) {
 	s := pipeline.New(t)
 	for _, role := range []string{"producer", "consumer"} {

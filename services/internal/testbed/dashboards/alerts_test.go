@@ -24,8 +24,8 @@ import (
 
 const rules = "../../../../charts/trailpost/rules/trailpost.yaml"
 
-// Real faults make the alerts fire that are for them, in a Prometheus that has the chart's rules. How long
-// a fault must last is left out; promtool's tests of the rules have that.
+// Real faults make the alerts fire that are for them, in a Prometheus that has the chart's rules.
+// How long a fault must last is left out; promtool's tests of the rules have that.
 func TestAlertsFire(t *testing.T) {
 	s := testbed.MeasuredServers(t)
 	db, vhost := s.Database(t), s.Vhost(t)

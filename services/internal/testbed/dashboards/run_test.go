@@ -1,5 +1,5 @@
-// Package dashboards_test runs what test/dashboards asks, and the chart's alerts, against a run of the
-// services, which packages outside of services can't start.
+// Package dashboards_test runs what test/dashboards asks, and the chart's alerts, against a run of
+// the services, which packages outside of services can't start.
 package dashboards_test
 
 import (
@@ -194,7 +194,8 @@ func traffic(t *testing.T, url string) {
 	})
 }
 
-// startPrometheus scrapes the jobs' URLs, and evaluates the rules of files, every second until the test ends.
+// startPrometheus scrapes the jobs' URLs, and evaluates the rules of files, every second until the
+// test ends.
 func startPrometheus(t *testing.T, jobs map[string]string, ruleFiles ...string) dashboards.Prometheus {
 	t.Helper()
 	var file strings.Builder

@@ -6,7 +6,8 @@ import (
 	"sync"
 )
 
-// Buffer is a log that a test reads while it is written. The zero value is empty. It is safe for concurrent use.
+// Buffer is a log that a test reads while it is written. The zero value is empty. It is safe for
+// concurrent use.
 type Buffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
