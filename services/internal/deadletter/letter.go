@@ -23,7 +23,7 @@ const (
 // Reasons of the consumer's, beside package event's for what can't be read.
 const (
 	ReasonIDReused       = "event_id_reused"      // the id is stored with other content
-	ReasonRefused        = "rejected_by_database" // a data error: SQLSTATE 22, 23502, 23514, 54
+	ReasonRejected        = "rejected_by_database" // a data error: SQLSTATE 22, 23502, 23514, 54
 	ReasonGroupTooLarge  = "group_too_large"      // more lines or bytes than a group may have
 	ReasonGroupCount     = "group_count"          // the header events and the lines disagree; what can be read is stored
 	ReasonEmptyGroup     = "empty_group"          // a group without a line

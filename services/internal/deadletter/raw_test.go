@@ -20,7 +20,7 @@ func rawLetter(t *testing.T, n int, key event.Key) (broker.Message, event.Event)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := deadletter.Letter{ID: e.ID, Type: e.Type, ContentType: broker.ContentEvent, Body: body, Reason: deadletter.ReasonRefused}
+	l := deadletter.Letter{ID: e.ID, Type: e.Type, ContentType: broker.ContentEvent, Body: body, Reason: deadletter.ReasonRejected}
 	return l.Message(time.Now()), e
 }
 

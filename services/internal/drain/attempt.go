@@ -85,7 +85,7 @@ func (a *attempt) store(ctx context.Context, events []event.Event, redelivered b
 		}
 		return results, nil
 	}
-	if store.Classify(err) != store.Data && !errors.Is(err, errHalve) {
+	if store.Classify(err) != store.Rejected && !errors.Is(err, errHalve) {
 		return nil, err
 	}
 	if len(events) == 1 {
@@ -114,7 +114,7 @@ func (a *attempt) persist(ctx context.Context, events []event.Event, redelivered
 			return outcomes, nil
 		}
 		class := store.Classify(err)
-		if class == store.Data {
+		if class == store.Rejected {
 			retry.done()
 			return nil, err
 		}

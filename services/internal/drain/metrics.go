@@ -67,7 +67,7 @@ func NewMetrics(reg prometheus.Registerer, health *Health) *Metrics {
 		}),
 	}
 	for _, reason := range []string{
-		event.ReasonInvalidJSON, event.ReasonInvalidEvent, event.ReasonInvalidID, deadletter.ReasonIDReused, deadletter.ReasonRefused,
+		event.ReasonInvalidJSON, event.ReasonInvalidEvent, event.ReasonInvalidID, deadletter.ReasonIDReused, deadletter.ReasonRejected,
 		deadletter.ReasonGroupTooLarge, deadletter.ReasonGroupCount, deadletter.ReasonEmptyGroup,
 	} {
 		m.deadLettered.WithLabelValues(reason)

@@ -69,7 +69,7 @@ func (s modelStore) leave(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.storing = false
-	s.failed = err != nil && store.Classify(err) != store.Data
+	s.failed = err != nil && store.Classify(err) != store.Rejected
 }
 
 // commit stores all or, for one event's fault, none.

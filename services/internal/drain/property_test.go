@@ -155,7 +155,7 @@ func (g *generator) line() ([]byte, ending) {
 	case "poison":
 		e.Payload = []byte(poison)
 		line := event.AppendWire(nil, &e)
-		return line, ending{letter: letterKey(deadletter.ReasonRefused, line)}
+		return line, ending{letter: letterKey(deadletter.ReasonRejected, line)}
 	case "repeat", "reused id":
 		former := g.former[rapid.IntRange(0, len(g.former)-1).Draw(g.rt, "former")]
 		if kind == "repeat" {
@@ -180,7 +180,7 @@ func (g *generator) raw(poisoned bool) ([]byte, ending) {
 		g.rt.Fatal(err)
 	}
 	if poisoned {
-		return line, ending{letter: letterKey(deadletter.ReasonRefused, line)}
+		return line, ending{letter: letterKey(deadletter.ReasonRejected, line)}
 	}
 	return line, ending{id: e.ID, row: string(event.AppendWire(nil, &e))}
 }

@@ -22,7 +22,7 @@ func (b *batch) letters(results []result) []deadletter.Letter {
 		letter := deadletter.Letter{ID: e.ID, Type: e.Type, ContentType: broker.ContentEvent, Trace: e.TraceParent}
 		switch {
 		case r.poison != nil:
-			letter.Reason, letter.Detail, letter.SQLState = deadletter.ReasonRefused, r.poison.Error(), store.SQLState(r.poison)
+			letter.Reason, letter.Detail, letter.SQLState = deadletter.ReasonRejected, r.poison.Error(), store.SQLState(r.poison)
 		case r.outcome == store.Reused:
 			letter.Reason, letter.Detail = deadletter.ReasonIDReused, "the trail holds another event under this event_id"
 		default:

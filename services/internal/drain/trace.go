@@ -161,7 +161,7 @@ func (t *tally) count(r result) {
 	switch {
 	case r.poison != nil:
 		t.deadLettered++
-		t.reason = deadletter.ReasonRefused
+		t.reason = deadletter.ReasonRejected
 	case r.outcome == store.Reused:
 		t.deadLettered++
 		t.reason = deadletter.ReasonIDReused
