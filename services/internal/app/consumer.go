@@ -168,7 +168,7 @@ func (c *Consumer) drain(take, life context.Context) error {
 			},
 			Store:        around(observedWriter{store.NewWriter(c.database), c.dbMetrics}),
 			StoreTimeout: c.StoreTimeout,
-			Outlet:       outlet,
+			Publisher:    outlet,
 			DeadQueue:    c.broker.DeadQueue(),
 			IdentityKey:  c.identityKey,
 			HoldLetters:  c.policies.Letters,
