@@ -77,8 +77,8 @@ func (c *Consumer) readDatabaseStats(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, databaseStatsTimeout)
 	defer cancel()
 	stats, err := store.ReadDatabaseStats(ctx, c.database)
-	// A database that can only be read is not up: while a worker has something to store, its attempts
-	// decide.
+	// A database that can only be read is not up: while a worker has something to store, its
+	// attempts decide.
 	if age, _ := c.health.OldestAge(); err != nil || age == 0 {
 		c.dbMetrics.used(err)
 	}

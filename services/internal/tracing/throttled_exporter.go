@@ -9,35 +9,36 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// complaintInterval is between two log lines about a collector that takes nothing.
-const complaintInterval = time.Minute
+// warnInterval is the time between two log lines about a collector that takes no spans.
+const warnInterval = time.Minute
 
-// quiet keeps an exporter's trouble to a log line now and then: losing spans is
-// no reason to do anything else differently.
-type quiet struct {
+// throttledExporter logs the errors of an exporter, at most one per interval, and returns none:
+// losing spans is no reason to do anything else differently.
+type throttledExporter struct {
 	sdk.SpanExporter
 	log *slog.Logger
 
-	mu         sync.Mutex
-	lost       int // spans since it last worked
-	complained time.Time
+	mu     sync.Mutex
+	lost   int       // spans since it last worked
+	warned time.Time // last; zero if it has worked since
 }
 
-func (q *quiet) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
-	err := q.SpanExporter.ExportSpans(ctx, spans)
-	q.mu.Lock()
-	defer q.mu.Unlock()
+// ExportSpans implements sdk.SpanExporter.
+func (e *throttledExporter) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
+	err := e.SpanExporter.ExportSpans(ctx, spans)
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if err == nil {
-		if q.lost > 0 {
-			q.log.Info("traces are sent again", "spans_lost", q.lost)
-			q.lost, q.complained = 0, time.Time{}
+		if e.lost > 0 {
+			e.log.Info("traces are sent again", "spans_lost", e.lost)
+			e.lost, e.warned = 0, time.Time{}
 		}
 		return nil
 	}
-	q.lost += len(spans)
-	if time.Since(q.complained) >= complaintInterval {
-		q.complained = time.Now()
-		q.log.Warn("traces can't be sent; nothing else suffers", "error", err, "spans_lost", q.lost)
+	e.lost += len(spans)
+	if time.Since(e.warned) >= warnInterval {
+		e.warned = time.Now()
+		e.log.Warn("traces can't be sent; nothing else suffers", "error", err, "spans_lost", e.lost)
 	}
 	return nil
 }
