@@ -30,7 +30,7 @@ type Consumer struct {
 
 	brokerMetrics *broker.Metrics
 	drainMetrics  *drain.Metrics
-	vitals        *vitals
+	dbMetrics     *databaseMetrics
 	analyze       bool // a new month was made; of keepPartitions alone
 	health        *drain.Health
 	start         atomic.Pointer[error] // what keeps the workers from starting; nil when they run
@@ -60,7 +60,7 @@ func NewConsumer(cfg *config.Config, log *slog.Logger) (*Consumer, error) {
 		cfg: cfg, tracing: traces, identityKey: IdentityKey(cfg, log), broker: brokerConfig, database: Database(cfg), log: log,
 		brokerMetrics: broker.NewMetrics(registry, broker.Consuming),
 		health:        drain.NewHealth(),
-		vitals:        newVitals(registry),
+		dbMetrics:     newDatabaseMetrics(registry),
 	}
 	c.policies = Policies(cfg, log)
 	c.policies.Register(registry)
@@ -141,7 +141,7 @@ func (c *Consumer) drain(take, life context.Context) error {
 	next := c.lookAfterPartitions(take)
 	helpers.Go(func() { c.keepPartitions(life, next) })
 	helpers.Go(func() { c.keepHorizon(life) })
-	helpers.Go(func() { c.watchVitals(life) })
+	helpers.Go(func() { c.watchDatabase(life) })
 	helpers.Go(func() { c.policies.Run(life) })
 	helpers.Go(func() { broker.Watch(life, c.broker, DepthInterval, c.brokerMetrics) })
 	outlet := broker.NewOutlet(c.broker)
@@ -166,9 +166,9 @@ func (c *Consumer) drain(take, life context.Context) error {
 			Open: func(ctx context.Context, changed func(error)) (drain.Session, error) {
 				return source.Open(ctx, changed)
 			},
-			Store:        around(observed{store.NewWriter(c.database), c.vitals}),
+			Store:        around(observedWriter{store.NewWriter(c.database), c.dbMetrics}),
 			StoreTimeout: c.StoreTimeout,
-			Outlet:       outlet,
+			Publisher:    outlet,
 			DeadQueue:    c.broker.DeadQueue(),
 			IdentityKey:  c.identityKey,
 			HoldLetters:  c.policies.Letters,

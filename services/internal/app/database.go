@@ -24,7 +24,7 @@ func (c *Consumer) prepare(ctx context.Context) error {
 	var last string
 	for {
 		err := store.Check(ctx, c.database, c.cfg.Consumer.AllowOwnerRole)
-		c.vitals.used(err)
+		c.dbMetrics.used(err)
 		switch {
 		case err == nil:
 			return nil
@@ -83,14 +83,14 @@ func (c *Consumer) lookAfterPartitions(ctx context.Context) time.Duration {
 	if err == nil {
 		rows, err = store.DefaultRows(ctx, c.database)
 	}
-	c.vitals.used(err)
+	c.dbMetrics.used(err)
 	if err != nil {
 		if ctx.Err() == nil {
 			c.log.Warn("can't look after the partitions; trying again", "error", err, "sqlstate", store.SQLState(err))
 		}
 		return partitionRetry
 	}
-	c.vitals.defaultRows.WithLabelValues().Set(float64(rows))
+	c.dbMetrics.defaultRows.WithLabelValues().Set(float64(rows))
 	if rows > 0 {
 		c.log.Warn("the default partition is not empty", "rows", rows)
 	}

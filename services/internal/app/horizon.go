@@ -27,7 +27,7 @@ func (c *Consumer) noteHorizon(ctx context.Context) {
 	moved, err := store.NoteHorizon(attempt, c.database)
 	switch {
 	case err == nil && !moved.IsZero():
-		c.vitals.horizon.WithLabelValues().Set(float64(moved.Unix()))
+		c.dbMetrics.horizon.WithLabelValues().Set(float64(moved.Unix()))
 	case err != nil && ctx.Err() == nil:
 		c.log.Warn("can't note the horizon; trying again in a minute", "error", err, "sqlstate", store.SQLState(err))
 	}

@@ -35,7 +35,7 @@ func SelfTest(ctx context.Context, cfg *config.Config, producer, key string) (uu
 	}
 	database := Database(cfg)
 	for {
-		found, err := store.Holds(ctx, database, id)
+		found, err := store.HasEvent(ctx, database, id)
 		if err == nil && found {
 			return id, nil
 		}

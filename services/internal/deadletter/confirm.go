@@ -12,14 +12,15 @@ import (
 	"github.com/trailpost/trailpost/services/internal/broker"
 )
 
-// ErrUnproven says that letters were replayed and it could not be proven that they have left the
-// dead-letter queue. Another replay finds those that are there, and stores nothing twice.
+// ErrUnproven says that letters were replayed and that it could not be proven that they have left
+// the dead-letter queue. Another replay finds those that are still there, and stores nothing twice.
 var ErrUnproven = errors.New("replayed letters could not be confirmed to have left the dead-letter queue; run replay again")
 
-// confirmTimeout is how long [Replay] waits, without anything new, for the proof that its letters are gone.
+// confirmTimeout is how long [Replay] waits, without progress, for the proof that its letters are
+// gone.
 const confirmTimeout = time.Minute
 
-// fingerprint tells letters apart: what a letter is but for what the broker counts in its headers.
+// fingerprint identifies a letter: a hash of all of it but what the broker counts in its headers.
 type fingerprint [sha256.Size]byte
 
 func fingerprintOf(d *broker.Delivery) fingerprint {
@@ -40,13 +41,13 @@ func fingerprintOf(d *broker.Delivery) fingerprint {
 	return fingerprint(h.Sum(nil))
 }
 
-// confirm returns nil when none of the letters that a closed [broker.Browser] acked is left: see there for why acks alone prove
-// nothing. What came back is acked again, until a look finds none. Counts are no proof either: others dead-letter,
-// list and replay meanwhile.
+// confirm returns nil when no letter that a closed [broker.Browser] acked is left: see there for
+// why acks alone prove nothing. It acks again what came back, until a look finds nothing. Counts
+// are no proof either: others dead-letter, list and replay meanwhile.
 //
-// A letter that came back may be in somebody else's hands, a list's, say. So a look counts only when nobody else has any, before
-// it and after it; confirm waits for that, for timeout without progress. Two replays that confirm at the same time see each other,
-// and go at different times.
+// A letter that came back may be held by somebody else, by a list, say. So a look counts only when
+// nobody else holds a letter before it and after it; confirm waits for that, for timeout without
+// progress. Two replays that confirm at the same time see each other, and retry at different times.
 func confirm(ctx context.Context, cfg broker.Config, acked map[fingerprint]int, timeout time.Duration) error {
 	if len(acked) == 0 {
 		return nil
@@ -81,8 +82,8 @@ func confirm(ctx context.Context, cfg broker.Config, acked map[fingerprint]int, 
 	}
 }
 
-// look goes through the letters once, and acks those that came back. alone says that it saw all that there are: nobody else
-// had any.
+// look goes through the letters once, and acks those that came back. alone says that it saw all
+// letters: nobody else held one.
 func look(ctx context.Context, cfg broker.Config, acked map[fingerprint]int) (found int, alone bool, err error) {
 	b, err := broker.OpenBrowser(ctx, cfg, cfg.DeadQueue())
 	if err != nil {
@@ -93,7 +94,7 @@ func look(ctx context.Context, cfg broker.Config, acked map[fingerprint]int) (fo
 			err = closing
 		}
 	}()
-	// Until then the former channel's end may not have got to the queue yet.
+	// Alone waits: the end of the previous channel may not have reached the queue yet.
 	if alone, err := b.Alone(); err != nil || !alone {
 		return 0, false, err
 	}
@@ -115,8 +116,8 @@ func look(ctx context.Context, cfg broker.Config, acked map[fingerprint]int) (fo
 		found++
 		return true, b.Ack(d.Tag)
 	}
-	// What is ready now is all that can have come back; what somebody takes and returns meanwhile goes before what was
-	// never delivered.
+	// What can have come back is ready now; what somebody takes and returns meanwhile goes before
+	// what was never delivered.
 	for returned := true; n > 0 || returned; n-- {
 		if ctx.Err() != nil {
 			return found, false, ctx.Err()

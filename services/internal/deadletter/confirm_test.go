@@ -17,7 +17,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/event"
 )
 
-// settled is the number of ready messages once nobody has any in hand. (A quorum queue counts a consumer for each that is.)
+// settled is the number of ready messages once nobody has any in hand. (A quorum queue counts a
+// consumer for each that is.)
 func (f *fixture) settled(queue string) (ready int) {
 	f.Helper()
 	f.eventually("nobody has a letter in hand", func() bool {
@@ -31,8 +32,8 @@ func (f *fixture) settled(queue string) (ready int) {
 	return ready
 }
 
-// What is said to be replayed has left the dead-letter queue. A quorum queue forgets some of the acks that are under way when
-// their channel closes, of 3.10.8 and of 4.3.
+// What is said to be replayed has left the dead-letter queue. A quorum queue forgets some of the
+// acks that are under way when their channel closes, of 3.10.8 and of 4.3.
 func TestWhatIsReplayedIsGone(t *testing.T) {
 	f := setUp(t)
 	for _, n := range []int{40, 64, 100, 180, 400} {

@@ -310,7 +310,8 @@ func TestAGroupThatTheBrokerDeadLettered(t *testing.T) {
 		}
 	}
 
-	// A part: the chosen one is on the queue, alone, the others are dead still, for the same reason.
+	// A part: the chosen one is on the queue, alone, the others are dead still, for the same
+	// reason.
 	if replayed := f.replay(deadletter.ReplayOptions{ID: ids[2]}); len(replayed) != 1 {
 		t.Fatalf("%+v", replayed)
 	}
@@ -378,7 +379,8 @@ func TestReplayChoosesByReason(t *testing.T) {
 	f.eventually("the others are dead still", func() bool { return slices.Equal(idsOf(f.list()), firstIDs) })
 }
 
-// TestReplayOfALetterThatIsTooLarge: the broker takes less than it did when the letter was written. It stays, and keeps no other.
+// TestReplayOfALetterThatIsTooLarge: the broker takes less than it did when the letter was written.
+// It stays, and keeps no other.
 func TestReplayOfALetterThatIsTooLarge(t *testing.T) {
 	s := testbed.PrivateServers(t)
 	f := setUpOn(t, s.Vhost(t), broker.Quorum)

@@ -11,12 +11,11 @@ import (
 	"github.com/trailpost/trailpost/services/internal/event"
 )
 
-// Entry is one dead event: a letter, or a line of a group that the broker
-// dead-lettered as one.
+// Entry is one dead event: a letter, or a line of a group that the broker dead-lettered as a whole.
 type Entry struct {
-	EventID   string    `json:"event_id"` // "" where none could be read
+	EventID   string    `json:"event_id"` // "" where no id could be read
 	Reason    string    `json:"reason"`   // ours, or the broker's: delivery_limit, rejected, expired, maxlen
-	SQLState  string    `json:"sqlstate"` // "" unless PostgreSQL refused the event
+	SQLState  string    `json:"sqlstate"` // "" unless PostgreSQL rejected the event
 	FirstTime time.Time `json:"first_time"`
 	LastTime  time.Time `json:"last_time"`
 	EventType string    `json:"event_type"`
@@ -28,16 +27,17 @@ type Entry struct {
 	Group     int       `json:"group,omitempty"` // events of the message, if it is a group
 
 	line      []byte
-	plainID   string // the id that it would have without an identity key; "" where EventID is that
-	messageID string // the letter's, where a consumer wrote it: another, if its key was
+	plainID   string // its id without an identity key; "" where that is EventID
+	messageID string // of a letter by a consumer: another id, if that had another key
 }
 
-// goesBy reports whether id is the event's: under the key, without one, or as the consumer called it that wrote the letter.
-func (e *Entry) goesBy(id string) bool {
+// hasID reports whether id is one of the event's ids: under the key, without a key, or in the
+// letter.
+func (e *Entry) hasID(id string) bool {
 	return id == e.EventID || id == e.plainID || id == e.messageID
 }
 
-// entries takes a message of the dead-letter queue apart.
+// entries parses a message of the dead-letter queue.
 func entries(d *broker.Delivery, key event.Key, now time.Time) []Entry {
 	common := commonOf(d)
 	if lines, err := d.Lines(); d.IsGroup() && err == nil && len(lines) > 0 {
@@ -52,7 +52,7 @@ func entries(d *broker.Delivery, key event.Key, now time.Time) []Entry {
 	if !d.IsGroup() {
 		common.EventID = d.MessageID
 		common.EventType = d.Type
-		if d.Header(HeaderReason) != "" { // else it is the sender's, who may name any
+		if d.Header(HeaderReason) != "" { // otherwise the sender chose it, which may be any id
 			common.messageID = d.MessageID
 		}
 	}
@@ -72,14 +72,14 @@ func commonOf(d *broker.Delivery) Entry {
 	e.FirstTime, _ = time.Parse(time.RFC3339, d.Header(HeaderFirst))
 	e.LastTime, _ = time.Parse(time.RFC3339, d.Header(HeaderLast))
 	if e.Reason == "" {
-		e.byBroker(d)
+		e.readDeath(d)
 	}
 	return e
 }
 
-// byBroker reads what the broker writes into a message that it dead-letters
-// itself: https://www.rabbitmq.com/docs/dlx#effects
-func (e *Entry) byBroker(d *broker.Delivery) {
+// readDeath reads what the broker writes into a message that it dead-letters itself:
+// https://www.rabbitmq.com/docs/dlx#effects
+func (e *Entry) readDeath(d *broker.Delivery) {
 	e.Reason = "unknown"
 	deaths, _ := d.Headers["x-death"].([]any)
 	if len(deaths) == 0 {
@@ -98,7 +98,7 @@ func (e *Entry) byBroker(d *broker.Delivery) {
 	}
 }
 
-// read reads the event itself, as far as it can be read.
+// read parses the event itself, as far as it can be parsed.
 func (e *Entry) read(line []byte, key event.Key, now time.Time) {
 	e.line, e.Bytes = line, len(line)
 	read, err := key.ParseWire(line, now)

@@ -9,28 +9,35 @@ import (
 	"github.com/trailpost/trailpost/services/internal/broker"
 )
 
-// Headers of a dead letter. The body is the event as it came.
+// Headers of a dead letter. The body is the event as it was received.
 const (
 	HeaderReason   = "x-trailpost-reason"
 	HeaderDetail   = "x-trailpost-detail"
 	HeaderSQLState = "x-trailpost-sqlstate"
-	HeaderFirst    = "x-trailpost-first-time" // RFC 3339: when it first became a dead letter
-	HeaderLast     = "x-trailpost-last-time"  // RFC 3339: when it last did
+	HeaderFirst    = "x-trailpost-first-time" // when it first became a dead letter
+	HeaderLast     = "x-trailpost-last-time"  // when it last did
 	HeaderReplays  = "x-trailpost-replays"    // how often it was put back on the queue
 	HeaderFormerID = "x-trailpost-former-event-id"
 )
 
-// Reasons of the consumer's, beside package event's for what can't be read.
+// Reasons why the consumer makes a dead letter, beside those of package event for what can't be
+// read.
 const (
-	ReasonIDReused       = "event_id_reused"      // the id is stored with other content
-	ReasonRefused        = "rejected_by_database" // a data error: SQLSTATE 22, 23502, 23514, 54
-	ReasonGroupTooLarge  = "group_too_large"      // more lines or bytes than a group may have
-	ReasonGroupCount     = "group_count"          // the header events and the lines disagree; what can be read is stored
-	ReasonEmptyGroup     = "empty_group"          // a group without a line
-	maxDetail            = 1000                   // bytes of HeaderDetail
-	timeForm             = "2006-01-02T15:04:05.000000Z07:00"
-	contentTypeUndefined = "application/octet-stream"
+	ReasonIDReused      = "event_id_reused"      // the id is stored with other content
+	ReasonRejected      = "rejected_by_database" // store.Rejected: SQLSTATE 22, 23502, 23514, 54
+	ReasonGroupTooLarge = "group_too_large"      // more lines or bytes than a group may have
+	ReasonGroupCount    = "group_count"          // the header events and the lines disagree; what can be read is stored
+	ReasonEmptyGroup    = "empty_group"          // a group without a line
 )
+
+// maxDetail is how many bytes HeaderDetail may have.
+const maxDetail = 1000
+
+// timeLayout is the layout of the headers' times, RFC 3339 in microseconds.
+const timeLayout = "2006-01-02T15:04:05.000000Z07:00"
+
+// contentTypeUnknown is for a letter whose message had no content type.
+const contentTypeUnknown = "application/octet-stream"
 
 // Letter is an event, or a message, that can't be stored.
 type Letter struct {
@@ -41,16 +48,16 @@ type Letter struct {
 	Type        string    // event type, where known
 	Reason      string
 	Detail      string
-	SQLState    string // "" unless PostgreSQL refused it
+	SQLState    string // "" unless PostgreSQL rejected it
 	Trace       string // W3C traceparent, for the log
-	// Carried are the headers of the message that brought it: a letter
-	// that was replayed keeps its first time.
+	// Carried are the headers of the message that brought it: a letter that was replayed keeps its
+	// first time.
 	Carried map[string]any
 }
 
-// Message is the letter as it goes to the dead-letter queue.
+// Message returns the letter as a message for the dead-letter queue.
 func (l *Letter) Message(now time.Time) broker.Message {
-	stamp := now.UTC().Format(timeForm)
+	stamp := now.UTC().Format(timeLayout)
 	headers := map[string]any{
 		HeaderReason: l.Reason,
 		HeaderDetail: truncate(l.Detail, maxDetail),
@@ -60,8 +67,8 @@ func (l *Letter) Message(now time.Time) broker.Message {
 	if l.SQLState != "" {
 		headers[HeaderSQLState] = l.SQLState
 	}
-	for name, ours := range carriedForms {
-		if value, ok := l.Carried[name]; ok && ours(value) {
+	for name, isOurs := range carriedHeaders {
+		if value, ok := l.Carried[name]; ok && isOurs(value) {
 			headers[name] = value
 		}
 	}
@@ -70,18 +77,18 @@ func (l *Letter) Message(now time.Time) broker.Message {
 		m.MessageID = l.ID.String()
 	}
 	if m.ContentType == "" {
-		m.ContentType = contentTypeUndefined
+		m.ContentType = contentTypeUnknown
 	}
 	return m
 }
 
-// carriedForms are the headers that a replayed event brings back, and whether a value is
-// one that [Replay] wrote. Anybody who may publish can put anything there: headers that
-// fill a frame would make a letter that no client can read, nor what stands behind it.
-var carriedForms = map[string]func(any) bool{
+// carriedHeaders are the headers that a replayed event brings back. Each function reports whether a
+// value is one that [Replay] writes. Anybody who may publish can put anything there: headers that
+// fill a frame would make a letter that no client can read, nor the letters behind it.
+var carriedHeaders = map[string]func(any) bool{
 	HeaderFirst: func(value any) bool {
 		text, _ := value.(string)
-		_, err := time.Parse(timeForm, text)
+		_, err := time.Parse(timeLayout, text)
 		return err == nil
 	},
 	HeaderReplays: func(value any) bool {
@@ -100,7 +107,7 @@ func IsReplay(d *broker.Delivery) bool {
 	return ok && n > 0
 }
 
-// truncate shortens s to at most n bytes, at a character's edge.
+// truncate shortens s to at most n bytes, between two characters.
 func truncate(s string, n int) string {
 	if len(s) <= n {
 		return s

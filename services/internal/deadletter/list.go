@@ -8,9 +8,9 @@ import (
 	"github.com/trailpost/trailpost/services/internal/event"
 )
 
-// List calls show for every dead event that waits when it starts, and leaves all of them there. Where others hold letters,
-// which are not seen, it shows the rest and returns ErrOthers. The key is the consumers', for the ids of events that have
-// none.
+// List calls show for every dead event that waits when it starts, and leaves all of them there.
+// Where others hold letters, which it can't see, it shows the rest and returns ErrOthers. The key
+// is the identity key of the consumers, for the ids of events that came without one.
 func List(ctx context.Context, cfg broker.Config, key event.Key, show func(Entry) error) (err error) {
 	b, err := broker.OpenBrowser(ctx, cfg, cfg.DeadQueue())
 	if err != nil {

@@ -8,11 +8,11 @@ import (
 	"github.com/trailpost/trailpost/services/internal/broker"
 )
 
-// ErrOthers says that others held letters unacked, which were not looked at: another list or replay, or a consumer of the
-// dead-letter queue.
+// ErrOthers says that others held letters unacked, which were not looked at: another list or
+// replay, or a consumer of the dead-letter queue.
 var ErrOthers = errors.New("others hold letters of the dead-letter queue unacked (another list or replay, a consumer of it), and those were not looked at; run it again")
 
-// awaitAlone waits until nobody holds a letter, for at most timeout: then it returns ErrOthers.
+// awaitAlone waits until nobody else holds a letter, and returns ErrOthers after timeout.
 func awaitAlone(ctx context.Context, cfg broker.Config, timeout time.Duration) (err error) {
 	b, err := broker.OpenBrowser(ctx, cfg, cfg.DeadQueue())
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/event"
 )
 
-// Letters that others hold are not "0 left": a replay waits for them, and says so if they don't come back. A list says
-// what it can't show.
+// Letters that others hold are not "0 left": a replay waits for them, and says so if they don't
+// come back. A list says what it can't show.
 func TestLettersThatOthersHold(t *testing.T) {
 	for _, held := range []int{100, 60} {
 		f := setUp(t)

@@ -20,12 +20,12 @@ func rawLetter(t *testing.T, n int, key event.Key) (broker.Message, event.Event)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := deadletter.Letter{ID: e.ID, Type: e.Type, ContentType: broker.ContentEvent, Body: body, Reason: deadletter.ReasonRefused}
+	l := deadletter.Letter{ID: e.ID, Type: e.Type, ContentType: broker.ContentEvent, Body: body, Reason: deadletter.ReasonRejected}
 	return l.Message(time.Now()), e
 }
 
-// A letter of an event without an id is chosen by the id that the consumer's log named, and by those that it has under the key of
-// who replays it and without one. It goes back as it is.
+// A letter of an event without an id is chosen by the id that the consumer's log named, and by
+// those that it has under the key of who replays it and without one. It goes back as it is.
 func TestALetterWithoutAnIDIsFoundByItsIDs(t *testing.T) {
 	f := setUp(t)
 	former, key := event.NewKey([]byte(strings.Repeat("f", 32))), event.NewKey([]byte(strings.Repeat("k", 32)))
@@ -46,7 +46,8 @@ func TestALetterWithoutAnIDIsFoundByItsIDs(t *testing.T) {
 	}
 }
 
-// A message that the broker dead-lettered has the message_id of its sender, who may name another's event.
+// A message that the broker dead-lettered has the message_id of its sender, who may name another's
+// event.
 func TestAMessageIDOfTheSendersChoosesNothing(t *testing.T) {
 	f := setUp(t)
 	m, _ := rawLetter(t, 1, event.Key{})
@@ -57,7 +58,8 @@ func TestAMessageIDOfTheSendersChoosesNothing(t *testing.T) {
 	}
 }
 
-// A letter that has the derived id written in, as consumers wrote them once, and one that has not get one new id.
+// A letter that has the derived id written in, as consumers wrote them once, and one that has not
+// get one new id.
 func TestANewIDIsTheSameWhetherTheFormerOneIsWritten(t *testing.T) {
 	for _, key := range []event.Key{{}, event.NewKey([]byte(strings.Repeat("k", 32)))} {
 		f := setUp(t)

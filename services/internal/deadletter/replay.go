@@ -3,28 +3,28 @@ package deadletter
 import (
 	"context"
 	"errors"
-	"fmt"
-	"maps"
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/event"
 )
 
-// ReplayOptions choose the dead events to put back on the queue. Without ID
-// and Reason that is all of them.
+// ReplayOptions choose the dead events to put back on the queue. Without ID and Reason that is all
+// of them.
 type ReplayOptions struct {
 	ID     string // event_id
 	Reason string
-	// NewID gives each event another id, and keeps the former one in a
-	// header: for an event whose id was reused, or is none. The id is derived (see
-	// [event.Key.Renew]), so that a letter that is replayed twice is one event.
+	// NewID gives each event another id, and keeps the former one in a header: for an event whose
+	// id was reused, or is not valid. The id is derived (see [event.Key.Renew]), so that a letter
+	// that is replayed twice is one event.
 	NewID  bool
 	DryRun bool      // changes nothing
 	Key    event.Key // the consumers' identity key
-	// Looked, if not nil, hears at the end how many dead events there were to choose from.
+	// Looked, if not nil, is called at the end with the number of dead events that there were to
+	// choose from.
 	Looked func(events int)
-	// Progress, if not nil, hears now and then how many events' replays the broker holds for good.
+	// Progress, if not nil, is called now and then with the number of events whose replays the
+	// broker holds durably.
 	Progress func(events int)
 
 	confirmTimeout time.Duration // 0: confirmTimeout; tests have less time
@@ -34,32 +34,30 @@ type ReplayOptions struct {
 type Replayed struct {
 	Entry
 	NewID string // "" unless it got one
-	// Left says why it stayed in the dead-letter queue; nil if it was put
-	// back on the queue.
+	// Left says why it stayed in the dead-letter queue; nil if it was put back on the queue.
 	Left error
-	// Unproven says that it was put back on the queue, and its letter may be there still.
+	// Unproven says that it was put back on the queue, and that its letter may still be there.
 	Unproven bool
 }
 
-// replayWindow is how many messages are taken before their replays are
-// published and confirmed.
+// replayWindow is how many messages are taken before their replays are published and confirmed.
 const replayWindow = 100
 
-// Replay puts the chosen ones of the dead events that wait when it starts back
-// on the queue. A letter is removed only when the broker holds its replay for
-// good, so an end at any moment loses nothing; it may leave an event both dead
-// and replayed, which another replay does not store twice. report hears of every chosen event at the end, when it
-// is proven that the letter is gone; the error is ErrUnproven where it is not, and ErrOthers where others held letters
-// for so long that they were not looked at.
+// Replay puts the chosen dead events, of those that wait when it starts, back on the queue. A
+// letter is removed only when the broker holds its replay durably, so an end at any moment loses
+// nothing; it may leave an event both dead and replayed, which another replay does not store twice.
+// report is called for every chosen event at the end, when it is proven that the letters are gone;
+// the error is ErrUnproven where that is not proven, and ErrOthers where others held letters for so
+// long that they were not looked at.
 func Replay(ctx context.Context, cfg broker.Config, opts ReplayOptions, report func(Replayed) error) error {
 	if opts.confirmTimeout == 0 {
 		opts.confirmTimeout = confirmTimeout
 	}
 	r := replay{cfg: cfg, opts: opts, acked: map[fingerprint]int{}, stayed: map[fingerprint]int{}}
-	err := r.all(ctx)
+	err := r.takeAll(ctx)
 	unproven := confirm(ctx, cfg, r.acked, opts.confirmTimeout)
 	if r.missed && err == nil && unproven == nil {
-		if err = r.again(ctx); err == nil {
+		if err = r.takeReturned(ctx); err == nil {
 			unproven = confirm(ctx, cfg, r.acked, opts.confirmTimeout)
 		}
 	}
@@ -75,50 +73,32 @@ func Replay(ctx context.Context, cfg broker.Config, opts ReplayOptions, report f
 	return errors.Join(err, unproven)
 }
 
-// replay is a replay under way.
+// replay is a replay in progress.
 type replay struct {
 	cfg     broker.Config
 	opts    ReplayOptions
 	browser *broker.Browser
 	outlet  *broker.Outlet
 
-	letters []chosen // wait for flush
+	letters []chosenLetter // to be published by flush
 
 	looked int                 // events
-	done   []Replayed          // chosen ones that were flushed
-	acked  map[fingerprint]int // letters, of which some may come back
+	done   []Replayed          // chosen events that were flushed
+	acked  map[fingerprint]int // letters; some may come back
 	stayed map[fingerprint]int // letters that were looked at and given back
 
-	missed   bool // others held letters, or took some that were there
-	returned bool // only what others gave back is looked at
+	missed       bool // others held letters, or took some that were there
+	onlyReturned bool // only letters that others gave back are looked at
 }
 
-// chosen is a letter of which something is chosen.
-type chosen struct {
-	tag             uint64
-	letter          fingerprint
-	toQueue, toDead []broker.Message // which take its place; none: it stays as it is
-	events          []Replayed       // the chosen ones
-}
-
-// stay leaves the letter where it is.
-func (c *chosen) stay(reason error) {
-	c.toQueue, c.toDead = nil, nil
-	for i := range c.events {
-		if c.events[i].Left == nil {
-			c.events[i].Left = reason
-		}
-	}
-}
-
-// again waits until others have given back what they held, and goes through that. A letter that came meanwhile is not
-// among it: nobody has given that one back.
-func (r *replay) again(ctx context.Context) error {
+// takeReturned waits until others have given back the letters that they held, and goes through
+// those. A letter that came meanwhile is not one of them: nobody has given it back.
+func (r *replay) takeReturned(ctx context.Context) error {
 	if err := awaitAlone(ctx, r.cfg, r.opts.confirmTimeout); err != nil {
 		return err
 	}
-	r.missed, r.returned = false, true
-	if err := r.all(ctx); err != nil {
+	r.missed, r.onlyReturned = false, true
+	if err := r.takeAll(ctx); err != nil {
 		return err
 	}
 	if r.missed {
@@ -127,8 +107,8 @@ func (r *replay) again(ctx context.Context) error {
 	return nil
 }
 
-// all goes through the letters.
-func (r *replay) all(ctx context.Context) (err error) {
+// takeAll goes through the letters.
+func (r *replay) takeAll(ctx context.Context) (err error) {
 	r.browser, err = broker.OpenBrowser(ctx, r.cfg, r.cfg.DeadQueue())
 	if err != nil {
 		return err
@@ -161,10 +141,10 @@ func (r *replay) all(ctx context.Context) (err error) {
 			r.missed = true
 			break
 		}
-		if r.returned && !r.isReturned(&d) {
+		if r.onlyReturned && !r.isReturned(&d) {
 			continue
 		}
-		r.message(&d, time.Now())
+		r.choose(&d, time.Now())
 		if len(r.letters) >= replayWindow {
 			if err := r.flush(ctx); err != nil {
 				return err
@@ -184,56 +164,7 @@ func (r *replay) isReturned(d *broker.Delivery) bool {
 	return d.Redelivered
 }
 
-func (r *replay) wants(e *Entry) bool {
-	return (r.opts.ID == "" || e.goesBy(r.opts.ID)) && (r.opts.Reason == "" || r.opts.Reason == e.Reason)
-}
-
-// message decides about a letter. One of which nothing is chosen stays in
-// hand, unacked, until the end gives it back.
-func (r *replay) message(d *broker.Delivery, now time.Time) {
-	all := entries(d, r.opts.Key, now)
-	r.looked += len(all)
-	c := chosen{tag: d.Tag, letter: fingerprintOf(d)}
-	var leave, stay []Replayed
-	for _, e := range all {
-		one := Replayed{Entry: e}
-		if !r.wants(&e) {
-			stay = append(stay, one)
-			continue
-		}
-		if r.opts.NewID {
-			if err := one.renew(r.opts.Key, now); err != nil {
-				one.Left = err
-				stay = append(stay, one)
-				c.events = append(c.events, one)
-				continue
-			}
-		}
-		leave = append(leave, one)
-		c.events = append(c.events, one)
-	}
-	if len(c.events) == 0 {
-		r.stayed[c.letter]++
-		return
-	}
-	defer func() { r.letters = append(r.letters, c) }()
-	if len(leave) == 0 || r.opts.DryRun {
-		return
-	}
-	// A whole group goes back as one, unless the queue's readers can't read groups.
-	if len(stay) == 0 && !r.opts.NewID && r.cfg.QueueType != broker.Classic {
-		c.toQueue = append(c.toQueue, whole(d, all))
-		return
-	}
-	for _, one := range leave {
-		c.toQueue = append(c.toQueue, one.message(d))
-	}
-	for _, one := range stay {
-		c.toDead = append(c.toDead, one.letter(d))
-	}
-}
-
-// flush makes the replays safe, and asks for the removal of their letters.
+// flush publishes the replays and, once they are confirmed, acks their letters.
 func (r *replay) flush(ctx context.Context) error {
 	if err := r.publish(ctx); err != nil {
 		return err
@@ -260,8 +191,8 @@ func (r *replay) flush(ctx context.Context) error {
 	return nil
 }
 
-// publish puts on the queues what takes the letters' place. One with a message that is too large for the broker stays, and
-// keeps no other.
+// publish puts the messages that replace the letters on the queues. A letter with a message that is
+// too large for the broker stays, and does not keep others from being replayed.
 func (r *replay) publish(ctx context.Context) error {
 	for {
 		var toQueue, toDead []broker.Message
@@ -276,75 +207,11 @@ func (r *replay) publish(ctx context.Context) error {
 		if err == nil {
 			err = r.outlet.Publish(ctx, r.cfg.DeadQueue(), toDead)
 		}
-		// The first tells of the limit, and so does the first after the broker was started anew.
+		// The first error makes the limit known, and so does the first after a restart of the
+		// broker.
 		if tooLarge := new(broker.TooLargeError); errors.As(err, &tooLarge) && r.outlet.Fits(toQueue, toDead) != nil {
 			continue
 		}
 		return err
 	}
-}
-
-// renew gives the event another id. Its time stays what it was.
-func (one *Replayed) renew(key event.Key, now time.Time) error {
-	renewed, err := key.Renew(one.line, one.FirstTime, now)
-	if err != nil {
-		return fmt.Errorf("it can't get a new id: %w", err)
-	}
-	one.FormerID = renewed.FormerID
-	one.NewID = renewed.ID.String()
-	one.EventType = renewed.Type
-	one.line = event.AppendWire(nil, &renewed.Event)
-	return nil
-}
-
-// headers are those that a replay keeps.
-func (e *Entry) headers(replays int64) map[string]any {
-	headers := map[string]any{HeaderReplays: replays}
-	if !e.FirstTime.IsZero() {
-		headers[HeaderFirst] = e.FirstTime.Format(timeForm)
-	}
-	if e.FormerID != "" {
-		headers[HeaderFormerID] = e.FormerID
-	}
-	return headers
-}
-
-// whole is a message as it was before it was dead-lettered.
-func whole(d *broker.Delivery, all []Entry) broker.Message {
-	headers := all[0].headers(all[0].Replays + 1)
-	headers[broker.HeaderEvents] = int32(len(all)) //nolint:gosec // at most 10,000
-	return broker.Message{Body: d.Body, ContentType: d.ContentType, MessageID: d.MessageID, Type: d.Type, Headers: headers}
-}
-
-// message is one event for the queue.
-func (one *Replayed) message(d *broker.Delivery) broker.Message {
-	headers := one.headers(one.Replays + 1)
-	headers[broker.HeaderEvents] = int32(1)
-	m := broker.Message{Body: one.line, ContentType: d.ContentType, MessageID: one.EventID, Type: one.EventType, Headers: headers}
-	if d.IsGroup() {
-		m.ContentType = broker.ContentEvent
-	}
-	if one.NewID != "" {
-		m.MessageID = one.NewID
-	}
-	return m
-}
-
-// letter is one event of a group, for the dead-letter queue, with what is
-// known of its death.
-func (one *Replayed) letter(d *broker.Delivery) broker.Message {
-	headers := one.headers(one.Replays)
-	maps.Copy(headers, map[string]any{
-		HeaderReason: one.Reason,
-		HeaderDetail: one.Detail,
-		HeaderLast:   one.LastTime.Format(timeForm),
-	})
-	if one.SQLState != "" {
-		headers[HeaderSQLState] = one.SQLState
-	}
-	m := broker.Message{Body: one.line, ContentType: broker.ContentEvent, MessageID: one.EventID, Type: one.EventType, Headers: headers}
-	if !d.IsGroup() {
-		m.ContentType = d.ContentType
-	}
-	return m
 }

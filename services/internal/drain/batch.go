@@ -6,24 +6,24 @@ import (
 	"github.com/trailpost/trailpost/services/internal/event"
 )
 
-// maxBatchBytes is how large the messages of a batch may be together, unless one alone
-// is larger. Two batches are in a worker's hands; a thousand events of the largest size
-// that is allowed would take a quarter of a GiB each.
+// maxBatchBytes is how large the messages of a batch may be together, unless one alone is larger. A
+// worker holds two batches; a thousand events of the largest allowed size would take a quarter of a
+// GiB each.
 const maxBatchBytes = 8 << 20
 
-// batch is whole messages with one shared outcome: all are acked, or none.
+// batch is whole messages that share one fate: all are acked, or none.
 type batch struct {
 	messages    []message
 	events      []event.Event
 	count       int       // events and letters
 	bytes       int       // of the messages' bodies
-	redelivered bool      // or replayed: some of it may be stored already
+	redelivered bool      // or replayed: some events may be stored already
 	began       time.Time // when its first message was received
 }
 
 func (b *batch) empty() bool { return len(b.messages) == 0 }
 
-// add copies the message's events, so that their room can be used again.
+// add copies the message's events (see [eventBuffers]).
 func (b *batch) add(m message) {
 	first := len(b.events)
 	b.events = append(b.events, m.events...)
@@ -31,16 +31,16 @@ func (b *batch) add(m message) {
 	b.messages = append(b.messages, m)
 	b.count += m.count()
 	b.bytes += len(m.Body)
-	b.redelivered = b.redelivered || m.before()
+	b.redelivered = b.redelivered || m.mayBeStored()
 }
 
-// fits reports whether b may have m, too.
-func (w *Worker) fits(b *batch, m *message) bool {
-	return b.count+m.count() <= w.opts.BatchSize && b.bytes+len(m.Body) <= maxBatchBytes
+// fits reports whether b can take m, too, of at most maxEvents events and letters.
+func (b *batch) fits(m *message, maxEvents int) bool {
+	return b.count+m.count() <= maxEvents && b.bytes+len(m.Body) <= maxBatchBytes
 }
 
-// carried are the headers of the message that brought the event at index i.
-func (b *batch) carried(i int) map[string]any {
+// headersOf returns the headers of the message that brought the event at index i.
+func (b *batch) headersOf(i int) map[string]any {
 	for _, m := range b.messages {
 		if i < len(m.events) {
 			return m.Headers
@@ -52,8 +52,7 @@ func (b *batch) carried(i int) map[string]any {
 
 func (b *batch) lastTag() uint64 { return b.messages[len(b.messages)-1].Tag }
 
-// oldest is when the batch's first event was received; zero when there is
-// none.
+// oldest returns when the batch's first event was received; zero without events.
 func (b *batch) oldest() (t time.Time) {
 	for i := range b.events {
 		if at := b.events[i].ReceivedAt; t.IsZero() || at.Before(t) {
@@ -63,18 +62,19 @@ func (b *batch) oldest() (t time.Time) {
 	return t
 }
 
-// A batch whose events are late already waits longer for more: larger batches cost
-// PostgreSQL and RabbitMQ less an event, so that the queue is worked off sooner. A queue
-// of single events has batches of some dozens otherwise (hack/bench, store.singles).
+// A batch whose events are late already waits longer for more: larger batches cost PostgreSQL and
+// RabbitMQ less per event, so that the queue is drained sooner. Otherwise a queue of single events
+// gives batches of some dozens (hack/bench, store.singles).
 const (
-	lateAfter  = time.Second // since an event was received; well over what it takes when nothing waits
-	lateLinger = 10          // lingers
+	lateAfter  = time.Second // since an event was received; well over the time without a backlog
+	lateLinger = 10          // times the usual linger
 )
 
-// linger is how long b, which has its first message, waits for more.
-func (w *Worker) linger(b *batch) time.Duration {
-	if oldest := b.oldest(); !oldest.IsZero() && w.opts.Now().Sub(oldest) > lateAfter {
-		return lateLinger * w.opts.Linger
+// linger returns how long the batch, which has its first message, waits for more: usual, unless its
+// events are late.
+func (b *batch) linger(usual time.Duration, now time.Time) time.Duration {
+	if oldest := b.oldest(); !oldest.IsZero() && now.Sub(oldest) > lateAfter {
+		return lateLinger * usual
 	}
-	return w.opts.Linger
+	return usual
 }

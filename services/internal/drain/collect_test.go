@@ -49,8 +49,9 @@ func delivery(tag uint64, events int, returns int64) broker.Delivery {
 func collectAll(t *testing.T, size int, deliveries ...broker.Delivery) (batches [][]uint64) {
 	t.Helper()
 	s := &shelf{deliveries: deliveries}
-	p := &pipeline{Worker: NewWorker(Options{BatchSize: size, Linger: time.Millisecond, Logger: slog.New(slog.DiscardHandler)}), session: s}
-	for len(s.deliveries) > 0 || p.held != nil {
+	w := NewWorker(Options{BatchSize: size, Linger: time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+	p := &pipeline{opts: &w.opts, session: s}
+	for len(s.deliveries) > 0 || p.carryOver != nil {
 		b, err := p.collect(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -117,7 +118,7 @@ func TestCarriedHeadersAreTheMessages(t *testing.T) {
 	}
 	var got []uint64
 	for i := range b.events {
-		got = append(got, b.carried(i)["tag"].(uint64))
+		got = append(got, b.headersOf(i)["tag"].(uint64))
 	}
 	if want := []uint64{0, 1, 1, 2, 2, 2}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
@@ -126,7 +127,7 @@ func TestCarriedHeadersAreTheMessages(t *testing.T) {
 
 func TestALateBatchWaitsLongerForMore(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	w := NewWorker(Options{Linger: 2 * time.Millisecond, Now: func() time.Time { return now }})
+	const usual = 2 * time.Millisecond
 	for age, want := range map[time.Duration]time.Duration{
 		0:                    2 * time.Millisecond,
 		time.Second:          2 * time.Millisecond,
@@ -135,11 +136,11 @@ func TestALateBatchWaitsLongerForMore(t *testing.T) {
 		365 * 24 * time.Hour: 20 * time.Millisecond,
 	} {
 		b := &batch{events: []event.Event{{ReceivedAt: now.Add(-age)}}}
-		if got := w.linger(b); got != want {
+		if got := b.linger(usual, now); got != want {
 			t.Errorf("of events %s old: %s, want %s", age, got, want)
 		}
 	}
-	if got := w.linger(&batch{}); got != 2*time.Millisecond {
+	if got := new(batch).linger(usual, now); got != 2*time.Millisecond {
 		t.Errorf("of dead letters alone: %s", got)
 	}
 }

@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// Health is what a consumer's workers say of themselves.
+// Health is the state of a consumer's workers, as they report it themselves.
 type Health struct {
 	mu      sync.Mutex
 	workers map[*status]struct{}
 }
 
-// NewHealth returns the health of workers that are yet to start.
+// NewHealth returns the health of workers that have not started yet.
 func NewHealth() *Health { return &Health{workers: make(map[*status]struct{})} }
 
-// status is one worker's.
+// status is the health of one worker.
 type status struct {
 	health *Health
-	broker error // why it has no session
-	store  error // what it can't store for
-	oldest time.Time
+	broker error     // why it has no session; nil if it has one
+	store  error     // why it can't store; nil if it can
+	oldest time.Time // when the oldest event that it holds was received; zero without events
 }
 
 func (h *Health) worker() *status {
@@ -32,8 +32,7 @@ func (h *Health) worker() *status {
 	return s
 }
 
-// Ready returns nil while every worker has a session and nothing keeps it from
-// storing.
+// Ready returns nil while every worker has a session and nothing keeps it from storing.
 func (h *Health) Ready() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -63,10 +62,9 @@ func (h *Health) Connected() bool {
 	return len(h.workers) > 0
 }
 
-// OldestAge is the age of the oldest event in hand, by the producer's clock. It
-// is 0 when there is none and a worker has a session, since the broker would
-// deliver to it what waits. Without either, known is false: events may wait that
-// nobody here can see.
+// OldestAge returns the age of the oldest event that a worker holds, by the producer's clock. It is
+// 0 when no worker holds one and some worker has a session, since the broker would deliver a
+// waiting event to it. Without either, known is false: events may wait that nobody here can see.
 func (h *Health) OldestAge() (age time.Duration, known bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -11,12 +11,11 @@ import (
 	"github.com/trailpost/trailpost/services/internal/event"
 )
 
-// aloneAfter is how often a message may come back before it is processed
-// alone, so that one that kills its consumer does not take its neighbours
-// past the delivery limit.
+// aloneAfter is how often a message may come back before it is processed alone, so that one that
+// crashes its consumer does not take its neighbours past the delivery limit.
 const aloneAfter = 2
 
-// message is a delivery, read.
+// message is a delivery with its parsed events.
 type message struct {
 	broker.Delivery
 	events  []event.Event
@@ -25,44 +24,45 @@ type message struct {
 
 func (m *message) count() int { return len(m.events) + len(m.letters) }
 
-// before reports whether events of the message may be in the trail already: it comes again, or it is a replay of what was
-// delivered once.
-func (m *message) before() bool {
+// mayBeStored reports whether events of the message may be in the trail already: it is a
+// redelivery, or a replay of what was delivered once.
+func (m *message) mayBeStored() bool {
 	_, replayed := m.Headers[deadletter.HeaderReplays]
 	return m.Redelivered || replayed
 }
 
+// alone reports whether the message must have a batch to itself.
 func (m *message) alone() bool { return m.Returns >= aloneAfter }
 
-// read takes a delivery apart. Whatever is in it ends as an event or in a
-// letter. The events are in room if they fit.
-func read(d broker.Delivery, key event.Key, now time.Time, room []event.Event) message {
-	m := message{Delivery: d, events: room[:0]}
+// read parses a delivery. Everything in it becomes an event or part of a letter. The events are in
+// buffer if they fit (see [eventBuffers]).
+func read(d broker.Delivery, key event.Key, now time.Time, buffer []event.Event) message {
+	m := message{Delivery: d, events: buffer[:0]}
 	if !d.IsGroup() {
-		m.line(d.Body, key, now)
+		m.readLine(d.Body, key, now)
 		return m
 	}
 	lines, err := d.Lines()
 	if err != nil {
-		m.whole(deadletter.ReasonGroupTooLarge, err.Error())
+		m.addWhole(deadletter.ReasonGroupTooLarge, err.Error())
 		return m
 	}
 	if len(lines) == 0 {
-		m.whole(deadletter.ReasonEmptyGroup, "a group without a line")
+		m.addWhole(deadletter.ReasonEmptyGroup, "a group without a line")
 		return m
 	}
 	m.events = slices.Grow(m.events, len(lines))
 	for _, line := range lines {
-		m.line(line, key, now)
+		m.readLine(line, key, now)
 	}
 	if n, ok := d.Events(); ok && n != int64(len(lines)) {
-		m.whole(deadletter.ReasonGroupCount, fmt.Sprintf("the header %s says %d, and there are %d lines", broker.HeaderEvents, n, len(lines)))
+		m.addWhole(deadletter.ReasonGroupCount, fmt.Sprintf("the header %s says %d, and there are %d lines", broker.HeaderEvents, n, len(lines)))
 	}
 	return m
 }
 
-// line reads one event.
-func (m *message) line(line []byte, key event.Key, now time.Time) {
+// readLine parses one event.
+func (m *message) readLine(line []byte, key event.Key, now time.Time) {
 	e, err := key.ParseWire(line, now)
 	if err == nil {
 		m.events = append(m.events, e)
@@ -86,8 +86,8 @@ func (m *message) line(line []byte, key event.Key, now time.Time) {
 	m.letters = append(m.letters, letter)
 }
 
-// whole makes a letter of the message as it came.
-func (m *message) whole(reason, detail string) {
+// addWhole adds a letter of the message as it came.
+func (m *message) addWhole(reason, detail string) {
 	m.letters = append(m.letters, deadletter.Letter{
 		Body:        m.Body,
 		ContentType: m.ContentType,

@@ -8,7 +8,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/store"
 )
 
-// What is tried again: the values of a label, and words of the log.
+// The operations that are retried: values of a label, and words of the log.
 const (
 	opStore      = "store"
 	opDeadLetter = "dead-letter"
@@ -26,8 +26,7 @@ type Metrics struct {
 	lagSeconds   prometheus.Histogram
 }
 
-// NewMetrics registers the metrics with reg. health tells of the events in
-// hand.
+// NewMetrics registers the metrics with reg. health knows the events that workers hold.
 func NewMetrics(reg prometheus.Registerer, health *Health) *Metrics {
 	m := &Metrics{
 		stored: prometheus.NewCounter(prometheus.CounterOpts{
@@ -67,7 +66,7 @@ func NewMetrics(reg prometheus.Registerer, health *Health) *Metrics {
 		}),
 	}
 	for _, reason := range []string{
-		event.ReasonInvalidJSON, event.ReasonInvalidEvent, event.ReasonInvalidID, deadletter.ReasonIDReused, deadletter.ReasonRefused,
+		event.ReasonInvalidJSON, event.ReasonInvalidEvent, event.ReasonInvalidID, deadletter.ReasonIDReused, deadletter.ReasonRejected,
 		deadletter.ReasonGroupTooLarge, deadletter.ReasonGroupCount, deadletter.ReasonEmptyGroup,
 	} {
 		m.deadLettered.WithLabelValues(reason)
@@ -81,8 +80,8 @@ func NewMetrics(reg prometheus.Registerer, health *Health) *Metrics {
 	return m
 }
 
-// oldestInHand is a gauge that is absent while its value is not known: a
-// consumer without a session must not say that nothing waits.
+// oldestInHand is a gauge that is absent while its value is not known: a consumer without a session
+// must not say that nothing waits.
 type oldestInHand struct{ health *Health }
 
 var oldestInHandDesc = prometheus.NewDesc("trailpost_oldest_event_in_hand_seconds",

@@ -14,8 +14,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/store"
 )
 
-// poison is in the payload of an event that the model's trail can't hold.
-const poison = `{"poison":true}`
+// rejectedPayload is the payload of an event that the model's trail can't hold.
+const rejectedPayload = `{"rejected":true}`
 
 // modelStore is a Store on the model's trail.
 type modelStore struct{ *process }
@@ -69,7 +69,7 @@ func (s modelStore) leave(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.storing = false
-	s.failed = err != nil && store.Classify(err) != store.Data
+	s.failed = err != nil && store.Classify(err) != store.Rejected
 }
 
 // commit stores all or, for one event's fault, none.
@@ -77,8 +77,8 @@ func (s modelStore) commit(events []event.Event) ([]store.Outcome, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range events {
-		if bytes.Equal(events[i].Payload, []byte(poison)) {
-			return nil, &pgconn.PgError{Code: "22P02", Message: "poison"}
+		if bytes.Equal(events[i].Payload, []byte(rejectedPayload)) {
+			return nil, &pgconn.PgError{Code: "22P02", Message: "rejected"}
 		}
 	}
 	outcomes := make([]store.Outcome, len(events))
@@ -108,14 +108,14 @@ func (s modelStore) Close(context.Context) error {
 	return nil
 }
 
-// modelOutlet is an Outlet to the model's dead-letter queue.
-type modelOutlet struct{ *process }
+// modelPublisher publishes to the model's dead-letter queue.
+type modelPublisher struct{ *process }
 
 // letterKey is by what the model knows a dead letter.
 func letterKey(reason string, body []byte) string { return reason + " " + string(body) }
 
-func (o modelOutlet) Publish(ctx context.Context, queue string, messages []broker.Message) error {
-	f := o.step("dead-letter")
+func (p modelPublisher) Publish(ctx context.Context, queue string, messages []broker.Message) error {
+	f := p.step("dead-letter")
 	n := len(messages)
 	switch f {
 	case refuse, trouble, abort:
@@ -123,15 +123,15 @@ func (o modelOutlet) Publish(ctx context.Context, queue string, messages []broke
 	case half, hang:
 		n /= 2
 	}
-	o.mu.Lock()
+	p.mu.Lock()
 	if queue != "dead" || len(messages) == 0 {
-		o.breaks("%d messages to %q", len(messages), queue)
+		p.breaks("%d messages to %q", len(messages), queue)
 	}
 	for _, m := range messages[:n] {
-		o.letters[letterKey(fmt.Sprint(m.Headers[deadletter.HeaderReason]), m.Body)]++
+		p.letters[letterKey(fmt.Sprint(m.Headers[deadletter.HeaderReason]), m.Body)]++
 	}
-	o.mu.Unlock()
-	o.after(f)
+	p.mu.Unlock()
+	p.after(f)
 	switch f {
 	case hang:
 		sleep(ctx, 10*time.Second) // the real one's time limit

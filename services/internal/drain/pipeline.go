@@ -4,35 +4,30 @@ import (
 	"context"
 	"errors"
 	"time"
-
-	"github.com/trailpost/trailpost/services/internal/event"
 )
 
-// pipeline drains one session in two stages: while a batch is on its way into the
-// trail, the next is collected. One goroutine runs it and is the only one that uses the
-// session; each batch on its way has one of its own.
+// pipeline drains one session in two stages: while a batch is in flight into the trail, the next is
+// collected. One goroutine runs it and is the only one that uses the session; each batch in flight
+// has a goroutine of its own.
 type pipeline struct {
-	*Worker
+	opts    *Options
 	session Session
 	status  *status
 
-	held  *message // taken, and left for the next batch
-	ahead *attempt // on its way; nil: none
-
-	// Memory that is used again.
-	taken []event.Event // a message's events, until they are in a batch
-	spare []event.Event // a batch's
+	carryOver *message // received, but left for the next batch; nil: none
+	inFlight  *attempt // nil: none
+	buffers   eventBuffers
 }
 
 // errAbandoned ends the span of a batch that is not acked since its session is lost.
 var errAbandoned = errors.New("the session was lost meanwhile")
 
-// run drains until take ends or the session is lost. Nothing is on its way when it returns.
+// run drains until take ends or the session is lost. Nothing is in flight when it returns.
 func (p *pipeline) run(take, work context.Context) error {
 	defer func() {
-		if p.ahead != nil {
-			<-p.ahead.done
-			p.ahead.span.end(errAbandoned)
+		if p.inFlight != nil {
+			<-p.inFlight.done
+			p.inFlight.span.end(errAbandoned)
 		}
 		p.status.holds(time.Time{})
 	}()
@@ -41,38 +36,38 @@ func (p *pipeline) run(take, work context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := p.settle(); err != nil {
+		if err := p.awaitAndAck(); err != nil {
 			return err
 		}
 		if !b.empty() {
-			p.send(take, work, b)
+			p.startAttempt(take, work, b)
 		}
 	}
-	return p.settle()
+	return p.awaitAndAck()
 }
 
-// send sets a batch on its way.
-func (p *pipeline) send(take, work context.Context, b *batch) {
+// startAttempt puts a batch in flight.
+func (p *pipeline) startAttempt(take, work context.Context, b *batch) {
 	p.status.holds(b.oldest())
-	a := &attempt{Worker: p.Worker, session: p.session, status: p.status, batch: b, done: make(chan struct{})}
-	a.under, a.through = context.WithCancel(take)
-	p.ahead = a
+	a := &attempt{opts: p.opts, session: p.session, status: p.status, batch: b, done: make(chan struct{})}
+	a.ctx, a.cancel = context.WithCancel(take)
+	p.inFlight = a
 	go func() {
-		defer a.through()
+		defer a.cancel()
 		defer close(a.done)
-		a.pass(work)
+		a.storeOrDeadLetter(work)
 	}()
 }
 
-// settle waits for the batch on its way and acks it: each event of it is committed or a
-// dead letter.
-func (p *pipeline) settle() (err error) {
-	a := p.ahead
+// awaitAndAck waits for the batch in flight and acks it: each of its events is committed or a dead
+// letter.
+func (p *pipeline) awaitAndAck() (err error) {
+	a := p.inFlight
 	if a == nil {
 		return nil
 	}
 	<-a.done
-	p.ahead = nil
+	p.inFlight = nil
 	defer func() { a.span.end(err) }()
 	if a.err != nil {
 		return a.err
@@ -85,21 +80,19 @@ func (p *pipeline) settle() (err error) {
 	}
 	p.status.holds(time.Time{})
 	a.report()
-	clear(a.batch.events) // lets the messages' bodies go
-	p.spare = a.batch.events[:0]
+	p.buffers.giveBackBatch(a.batch.events)
 	return nil
 }
 
-// collect waits for a message, and takes what else is there, up to a batch. It waits for
-// more for as long as one is on its way, and otherwise no longer than [Worker.linger].
-// The batch is empty when take has ended.
+// collect waits for a message, and takes what else is there, up to a batch. It waits for more for
+// as long as a batch is in flight, and otherwise no longer than [batch.linger]. The batch is empty
+// when take has ended.
 func (p *pipeline) collect(take context.Context) (*batch, error) {
-	b := &batch{events: p.spare}
-	p.spare = nil
+	b := &batch{events: p.buffers.takeBatch()}
 	var deadline time.Time
 	for b.count < p.opts.BatchSize && b.bytes < maxBatchBytes {
-		if p.ahead.isDone() {
-			if err := p.settle(); err != nil {
+		if p.inFlight.isDone() {
+			if err := p.awaitAndAck(); err != nil {
 				return nil, err
 			}
 		}
@@ -108,13 +101,13 @@ func (p *pipeline) collect(take context.Context) (*batch, error) {
 			return nil, err
 		}
 		if !ok {
-			if take.Err() == nil && (b.empty() || p.ahead != nil) {
+			if take.Err() == nil && (b.empty() || p.inFlight != nil) {
 				continue
 			}
 			break
 		}
-		if !b.empty() && (m.alone() || !p.fits(b, &m)) {
-			p.held = &m
+		if !b.empty() && (m.alone() || !b.fits(&m, p.opts.BatchSize)) {
+			p.carryOver = &m
 			break
 		}
 		if b.empty() {
@@ -125,23 +118,23 @@ func (p *pipeline) collect(take context.Context) (*batch, error) {
 			break
 		}
 		if deadline.IsZero() {
-			deadline = b.began.Add(p.linger(b))
+			deadline = b.began.Add(b.linger(p.opts.Linger, p.opts.Now()))
 		}
 	}
 	return b, nil
 }
 
-// receive returns the message that was held back, or the next one. It returns without
-// one when take ends, and, if a batch is on its way, when that is done.
+// receive returns the message that was carried over, or the next one. It returns without one when
+// take ends, and, if a batch is in flight, when that is done.
 func (p *pipeline) receive(take context.Context, first bool, deadline time.Time) (m message, ok bool, err error) {
-	if p.held != nil {
-		m, p.held = *p.held, nil
+	if p.carryOver != nil {
+		m, p.carryOver = *p.carryOver, nil
 		return m, true, nil
 	}
 	until, wait := take, time.Duration(-1)
 	switch {
-	case p.ahead != nil:
-		until = p.ahead.under
+	case p.inFlight != nil:
+		until = p.inFlight.ctx
 	case !first:
 		wait = max(0, time.Until(deadline))
 	}
@@ -149,7 +142,7 @@ func (p *pipeline) receive(take context.Context, first bool, deadline time.Time)
 	if err != nil || !ok {
 		return m, false, err
 	}
-	m = read(d, p.opts.IdentityKey, p.opts.Now(), p.taken)
-	p.taken = m.events
+	m = read(d, p.opts.IdentityKey, p.opts.Now(), p.buffers.message)
+	p.buffers.message = m.events
 	return m, true, p.session.Saw(m.count())
 }

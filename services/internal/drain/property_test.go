@@ -140,7 +140,7 @@ func (g *generator) message(number int) *queued {
 // line draws a line of a message, and what may become of it.
 func (g *generator) line() ([]byte, ending) {
 	g.number++
-	kind := rapid.SampledFrom([]string{"new", "new", "new", "repeat", "reused id", "poison", "unreadable", "raw", "raw poison"}).Draw(g.rt, "line")
+	kind := rapid.SampledFrom([]string{"new", "new", "new", "repeat", "reused id", "rejected", "unreadable", "raw", "raw rejected"}).Draw(g.rt, "line")
 	if len(g.former) == 0 && (kind == "repeat" || kind == "reused id") {
 		kind = "new"
 	}
@@ -150,12 +150,12 @@ func (g *generator) line() ([]byte, ending) {
 	case "unreadable":
 		line := fmt.Appendf(nil, "no JSON %d", g.number)
 		return line, ending{letter: letterKey(event.ReasonInvalidJSON, line)}
-	case "raw", "raw poison":
-		return g.raw(kind == "raw poison")
-	case "poison":
-		e.Payload = []byte(poison)
+	case "raw", "raw rejected":
+		return g.raw(kind == "raw rejected")
+	case "rejected":
+		e.Payload = []byte(rejectedPayload)
 		line := event.AppendWire(nil, &e)
-		return line, ending{letter: letterKey(deadletter.ReasonRefused, line)}
+		return line, ending{letter: letterKey(deadletter.ReasonRejected, line)}
 	case "repeat", "reused id":
 		former := g.former[rapid.IntRange(0, len(g.former)-1).Draw(g.rt, "former")]
 		if kind == "repeat" {
@@ -169,18 +169,18 @@ func (g *generator) line() ([]byte, ending) {
 }
 
 // raw is a line without an id, which is derived from its bytes: a letter of it has those.
-func (g *generator) raw(poisoned bool) ([]byte, ending) {
+func (g *generator) raw(rejected bool) ([]byte, ending) {
 	payload := fmt.Sprintf("{\r\"n\":%d}", g.number)
-	if poisoned {
-		payload = poison
+	if rejected {
+		payload = rejectedPayload
 	}
 	line := fmt.Appendf(nil, `{"session_id":%d,"event_type":"t","payload":%s,"producer_timestamp":%q}`, g.number, payload, noon.Format(time.RFC3339))
 	e, err := event.ParseWire(line, noon)
 	if err != nil {
 		g.rt.Fatal(err)
 	}
-	if poisoned {
-		return line, ending{letter: letterKey(deadletter.ReasonRefused, line)}
+	if rejected {
+		return line, ending{letter: letterKey(deadletter.ReasonRejected, line)}
 	}
 	return line, ending{id: e.ID, row: string(event.AppendWire(nil, &e))}
 }
@@ -236,7 +236,7 @@ func (m *model) live(finish context.Context, s setup, script *script) {
 	defer stopTake()
 	p := &process{model: m, script: script, stopTake: stopTake, stopWork: stopWork, health: NewHealth()}
 	w := NewWorker(Options{
-		Open: p.connect(s.prefetch), Store: modelStore{p}, Outlet: modelOutlet{p}, DeadQueue: "dead",
+		Open: p.connect(s.prefetch), Store: modelStore{p}, Publisher: modelPublisher{p}, DeadQueue: "dead",
 		BatchSize: s.batch, Linger: s.linger, RetryDelay: 5 * time.Second, Grace: 20 * time.Second,
 		Health: p.health, Metrics: NewMetrics(prometheus.NewRegistry(), p.health), Logger: slog.New(slog.DiscardHandler),
 		Now:         func() time.Time { return noon },

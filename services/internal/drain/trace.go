@@ -13,11 +13,11 @@ import (
 	"github.com/trailpost/trailpost/services/internal/tracing"
 )
 
-// maxLinks is how many traces a batch's span is linked to, and how many of them
-// get a span of the batch.
+// maxLinks is how many traces a batch's span is linked to, and how many of them get a span for
+// their events of the batch.
 const maxLinks = 128
 
-// Tracing makes the spans of batches. A nil one makes none and costs nothing.
+// Tracing makes the spans of batches. A nil *Tracing makes no spans and costs nothing.
 type Tracing struct {
 	Tracer trace.Tracer
 	Queue  tracing.Queue
@@ -25,15 +25,15 @@ type Tracing struct {
 
 // batchSpan is a batch's span, and the traces that its events come from.
 type batchSpan struct {
-	*Tracing
-	span     trace.Span
-	batch    *batch
-	sources  []source
-	sourceOf []int // by the event's index; -1: none that is recorded
-	within   bool  // the span is in its one source's trace
+	tracing       *Tracing
+	span          trace.Span
+	batch         *batch
+	sources       []source
+	sourceOf      []int // by the event's index; -1: no recorded trace
+	inSourceTrace bool  // the batch has one source, and the span is in its trace
 }
 
-// source is a context that one or more events of a batch carry.
+// source is a trace context that one or more events of a batch carry.
 type source struct {
 	context trace.SpanContext
 	first   int // index of an event
@@ -47,15 +47,15 @@ type tally struct {
 	reason                           string // of a dead letter
 }
 
-// start begins the span of a batch, if one of its events is of a trace that is
-// recorded, or none is of any and the sampler wants it. It is a root, linked to
-// the events' contexts, since it can't be in the traces of all of them; if they
-// are of one, it is in that.
-func (t *Tracing) start(ctx context.Context, b *batch) (context.Context, *batchSpan) {
+// startBatch begins the span of a batch, if one of its events belongs to a recorded trace, or if no
+// event belongs to a trace and the sampler wants the span. It is a root, linked to the events'
+// contexts, since it can't be in the traces of all of them; if all belong to one trace, it is in
+// that.
+func (t *Tracing) startBatch(ctx context.Context, b *batch) (context.Context, *batchSpan) {
 	if t == nil {
 		return ctx, nil
 	}
-	s := &batchSpan{Tracing: t, batch: b, sourceOf: make([]int, len(b.events))}
+	s := &batchSpan{tracing: t, batch: b, sourceOf: make([]int, len(b.events))}
 	traced := s.findSources()
 	if traced && len(s.sources) == 0 {
 		return ctx, nil
@@ -68,7 +68,7 @@ func (t *Tracing) start(ctx context.Context, b *batch) (context.Context, *batchS
 	if left := len(s.sources) - len(links); left > 0 {
 		attributes = append(attributes, attribute.Int("trailpost.links_dropped", left))
 	}
-	if s.within = s.oneSource(); s.within {
+	if s.inSourceTrace = s.oneSource(); s.inSourceTrace {
 		ctx = trace.ContextWithRemoteSpanContext(ctx, s.sources[0].context)
 	}
 	ctx, s.span = t.Tracer.Start(ctx, "process "+t.Queue.Name, trace.WithSpanKind(trace.SpanKindConsumer),
@@ -103,15 +103,15 @@ func (s *batchSpan) findSources() (traced bool) {
 	return traced
 }
 
-// oneSource reports whether all of the batch is of one recorded trace.
+// oneSource reports whether the whole batch belongs to one recorded trace.
 func (s *batchSpan) oneSource() bool {
 	return len(s.sources) == 1 && s.sources[0].events == s.batch.count
 }
 
-// committed says what became of the batch's events. Each trace that some of them
-// are of gets a span from their receipt to now, linked to the batch's, so that it
-// shows its own end.
-func (s *batchSpan) committed(results []result) {
+// recordResults writes into the span what became of the batch's events. Each trace that some of
+// them belong to gets a span from their receipt to now, linked to the batch's, so that it shows its
+// own end.
+func (s *batchSpan) recordResults(results []result) {
 	if s == nil {
 		return
 	}
@@ -123,8 +123,8 @@ func (s *batchSpan) committed(results []result) {
 		}
 	}
 	all.deadLettered += s.batch.count - len(results) // what could not be read
-	all.describe(s.span, s.within)
-	if s.within {
+	all.describe(s.span, s.inSourceTrace)
+	if s.inSourceTrace {
 		if s.batch.count == 1 {
 			s.span.SetAttributes(semconv.MessagingMessageID(s.batch.events[0].ID.String()))
 		}
@@ -138,15 +138,15 @@ func (s *batchSpan) committed(results []result) {
 		if source.events == 1 {
 			what = semconv.MessagingMessageID(s.batch.events[source.first].ID.String())
 		}
-		_, span := s.Tracer.Start(trace.ContextWithRemoteSpanContext(context.Background(), source.context), "store "+s.Queue.Name,
+		_, span := s.tracing.Tracer.Start(trace.ContextWithRemoteSpanContext(context.Background(), source.context), "store "+s.tracing.Queue.Name,
 			trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(s.batch.began), link,
-			trace.WithAttributes(s.Queue.Attributes("store", semconv.MessagingOperationTypeProcess, what)...))
+			trace.WithAttributes(s.tracing.Queue.Attributes("store", semconv.MessagingOperationTypeProcess, what)...))
 		source.tally.describe(span, true)
 		span.End(trace.WithTimestamp(now))
 	}
 }
 
-// end ends the batch's span. An error says that it is not settled and comes again.
+// end ends the batch's span. An error says that the batch is not settled and will be redelivered.
 func (s *batchSpan) end(err error) {
 	if s == nil {
 		return
@@ -159,9 +159,9 @@ func (s *batchSpan) end(err error) {
 
 func (t *tally) count(r result) {
 	switch {
-	case r.poison != nil:
+	case r.rejected != nil:
 		t.deadLettered++
-		t.reason = deadletter.ReasonRefused
+		t.reason = deadletter.ReasonRejected
 	case r.outcome == store.Reused:
 		t.deadLettered++
 		t.reason = deadletter.ReasonIDReused
@@ -172,7 +172,7 @@ func (t *tally) count(r result) {
 	}
 }
 
-// describe writes the tally down. fails says that a dead letter is the span's failure.
+// describe writes the tally into the span. fails says that a dead letter is the span's failure.
 func (t *tally) describe(span trace.Span, fails bool) {
 	span.SetAttributes(attribute.Int("trailpost.stored", t.stored), attribute.Int("trailpost.duplicates", t.duplicates),
 		attribute.Int("trailpost.dead_lettered", t.deadLettered))
@@ -181,8 +181,8 @@ func (t *tally) describe(span trace.Span, fails bool) {
 	}
 }
 
-// deadLetters begins the span of a publish to the dead-letter queue.
-func (t *Tracing) deadLetters(ctx context.Context, queue string, n int) (context.Context, trace.Span) {
+// startPublish begins the span of a publish to the dead-letter queue.
+func (t *Tracing) startPublish(ctx context.Context, queue string, n int) (context.Context, trace.Span) {
 	if t == nil || !trace.SpanFromContext(ctx).IsRecording() {
 		return ctx, trace.SpanFromContext(context.Background())
 	}

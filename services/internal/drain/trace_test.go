@@ -14,9 +14,9 @@ func TestTracingThatIsOffAllocatesNothing(t *testing.T) {
 	ctx := t.Context()
 	var off *Tracing
 	if n := testbed.Allocations(func() {
-		work, span := off.start(ctx, b)
-		span.committed(results)
-		_, publish := off.deadLetters(work, "dead", 1)
+		work, span := off.startBatch(ctx, b)
+		span.recordResults(results)
+		_, publish := off.startPublish(work, "dead", 1)
 		publish.End()
 		span.end(nil)
 	}); n != 0 {

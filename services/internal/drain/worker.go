@@ -2,7 +2,6 @@ package drain
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -11,56 +10,58 @@ import (
 	"github.com/trailpost/trailpost/services/internal/store"
 )
 
-// Session delivers messages on one broker connection. Every error of its
-// methods means that it is lost, with all that it delivered and was not acked.
-// One goroutine uses it, except for Lost and Why, which are for any.
+// Session delivers messages on one broker connection. Every error of its methods means that it is
+// lost, with everything that it delivered and that was not acked. One goroutine uses it, except for
+// Lost and Why, which any goroutine may call.
 type Session interface {
-	loser
-	// Receive waits for a message, for at most wait unless that is negative.
+	sessionState
+	// Receive waits for a message, for at most wait unless that is negative. Without a message it
+	// returns false.
 	Receive(ctx context.Context, wait time.Duration) (broker.Delivery, bool, error)
 	// Saw tells the session how many events a message had.
 	Saw(events int) error
-	// Ack settles the n messages up to and including tag for good.
+	// Ack acks the n messages up to and including tag.
 	Ack(tag uint64, n int) error
 	Close()
 }
 
-// loser is what a batch on its way may know of its session.
-type loser interface {
+// sessionState is what a batch in flight may know about its session.
+type sessionState interface {
 	Lost() bool
-	// Why is what the broker said when it ended the session; nil if it said nothing.
+	// Why returns what the broker said when it ended the session; nil if it said nothing.
 	Why() error
 }
 
-// Store commits events. When it returns nil, outcome i is what became of
-// events[i], for good.
+// Store commits events. When it returns no error, outcome i says durably what became of events[i].
 type Store interface {
 	Store(ctx context.Context, events []event.Event, redelivered bool) ([]store.Outcome, error)
 	Close(ctx context.Context) error
 }
 
-// Outlet publishes to a queue. When it returns nil, the broker holds every
-// message for good.
-type Outlet interface {
+// ConfirmingPublisher publishes to a queue. When it returns nil, the broker holds every message
+// durably.
+type ConfirmingPublisher interface {
 	Publish(ctx context.Context, queue string, messages []broker.Message) error
 }
 
-// Options are a worker's joints and settings.
+// Options are a worker's dependencies and settings.
 type Options struct {
-	// Open opens a session; it tries until it can. changed hears why it can't.
-	Open      func(ctx context.Context, changed func(error)) (Session, error)
+	// Open opens a session, and retries until it can. It calls failing with the reason, whenever
+	// that changes.
+	Open      func(ctx context.Context, failing func(error)) (Session, error)
 	Store     Store
-	Outlet    Outlet
+	Publisher ConfirmingPublisher // of dead letters
 	DeadQueue string
-	// IdentityKey is what ids of events without one are derived under.
+	// IdentityKey is the key under which ids are derived for events without one.
 	IdentityKey event.Key
-	// HoldLetters returns why no dead letter may be published: the broker would lose it, or another for it. nil: never.
+	// HoldLetters returns why no dead letter may be published: the broker would lose it, or another
+	// one for it. nil: there is never a reason.
 	HoldLetters func() error
 
-	BatchSize int           // most events of a batch
+	BatchSize int           // most events and letters of a batch
 	Linger    time.Duration // how long a batch waits for more
-	// RetryDelay is the longest wait between attempts to store, and Grace is
-	// how long trouble may last before readiness goes off.
+	// RetryDelay is the longest wait between attempts to store, and Grace is how long trouble may
+	// last before the worker is not ready any more.
 	RetryDelay, Grace time.Duration
 	// StoreTimeout is how long one attempt to store may take; 0: a minute.
 	StoreTimeout time.Duration
@@ -71,12 +72,12 @@ type Options struct {
 	Logger  *slog.Logger
 	Now     func() time.Time // nil: time.Now
 
-	// AfterCommit, if not nil, is called between the commit of a batch and its ack.
-	// Tests end the process there.
+	// AfterCommit, if not nil, is called between the commit of a batch and its ack. Tests end the
+	// process there.
 	AfterCommit func()
 }
 
-// Worker drains the queue. It stores one batch after the other, and has the next at hand.
+// Worker drains the queue. It stores one batch after the other, and collects the next meanwhile.
 type Worker struct {
 	opts Options
 }
@@ -95,8 +96,8 @@ func NewWorker(opts Options) *Worker {
 	return &Worker{opts: opts}
 }
 
-// Run drains until take ends; then it finishes the batch in hand, for as long
-// as work lasts. Its error is the one that Open returned.
+// Run drains until take ends; then it finishes the batches that it holds, for as long as work
+// lasts. Its error is the one that Open returned.
 func (w *Worker) Run(take, work context.Context) error {
 	status := w.opts.Health.worker()
 	defer status.leave()
@@ -118,7 +119,7 @@ func (w *Worker) Run(take, work context.Context) error {
 		}
 		status.connected()
 		w.opts.Logger.Info("consuming", "batch_size", w.opts.BatchSize)
-		err = (&pipeline{Worker: w, session: s, status: status}).run(take, work)
+		err = (&pipeline{opts: &w.opts, session: s, status: status}).run(take, work)
 		s.Close()
 		if err != nil && take.Err() == nil {
 			status.disconnected(err)
@@ -126,15 +127,4 @@ func (w *Worker) Run(take, work context.Context) error {
 		}
 	}
 	return nil
-}
-
-// errGaveUp ends a wait: the session is lost, or time is up.
-func errGaveUp(ctx context.Context, s loser) error {
-	if s.Lost() {
-		if why := s.Why(); why != nil {
-			return fmt.Errorf("%w while a batch was in flight: %w", broker.ErrSessionLost, why)
-		}
-		return fmt.Errorf("%w while a batch was in flight", broker.ErrSessionLost)
-	}
-	return ctx.Err()
 }

@@ -69,7 +69,7 @@ func (s *hastyStore) Store(_ context.Context, events []event.Event, redelivered 
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			_, err := s.inner.Store(ctx, events, redelivered)
 			cancel()
-			if err == nil || store.Classify(err) == store.Data {
+			if err == nil || store.Classify(err) == store.Rejected {
 				return
 			}
 			time.Sleep(50 * time.Millisecond)

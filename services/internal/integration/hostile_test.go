@@ -164,7 +164,7 @@ func hostileMessages() []hostile {
 		hostileEvent("id with NUL", `"event_id":"01a20d6d-5a00-7abc-8def-0123456789a\u0000"`, badID),
 		hostileEvent("stand-in from 1969", `"producer_timestamp":"1969-07-20T20:17:40Z"`, badID),
 		hostileEvent("stand-in from 2200", `"producer_timestamp":"2200-01-01T00:00:00Z"`, badID),
-		hostileEvent("the database's own rule", `"payload":{"n":"poison"},`+ownID(), deadletter.ReasonRefused),
+		hostileEvent("the database's own rule", `"payload":{"n":"poison"},`+ownID(), deadletter.ReasonRejected),
 
 		// Headers, of single events.
 		hostileHeaders("events that is a text", amqp.Table{"events": "two"}),
@@ -207,7 +207,7 @@ func hostileMessages() []hostile {
 		hostileGroup("UTF-16", nil, 0, "{\x00}\x00\n\x00", badJSON, badJSON),
 		hostileGroup("a repeat within", amqp.Table{"events": int32(3)}, 1, repeated+"\n"+repeated+"\n"+repeated),
 		hostileGroup("one id, two events", amqp.Table{"events": int32(2)}, 1, queueLine(conflict, 1)+"\n"+queueLine(conflict, 2), deadletter.ReasonIDReused),
-		hostileGroup("the database's own rule within", amqp.Table{"events": int32(3)}, 2, queueLine(newID(), 1)+"\n"+strings.Replace(queueLine(newID(), 1), `{"n":1}`, `{"n":"poison"}`, 1)+"\n"+queueLine(newID(), 3), deadletter.ReasonRefused),
+		hostileGroup("the database's own rule within", amqp.Table{"events": int32(3)}, 2, queueLine(newID(), 1)+"\n"+strings.Replace(queueLine(newID(), 1), `{"n":1}`, `{"n":"poison"}`, 1)+"\n"+queueLine(newID(), 3), deadletter.ReasonRejected),
 		hostileGroup("fewer lines than it says", amqp.Table{"events": int32(3)}, 2, fewLines(2), count),
 		hostileGroup("more lines than it says", amqp.Table{"events": int32(1)}, 2, fewLines(2), count),
 		hostileGroup("says none", amqp.Table{"events": int32(0)}, 2, fewLines(2), count),

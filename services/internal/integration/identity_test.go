@@ -115,7 +115,7 @@ func TestTheDayOfTheKeyWithLetters(t *testing.T) {
 		letters int
 	}{
 		{deadletter.ReplayOptions{Key: key, ID: plain.ID.String()}, 2}, // as it was called before there was a key
-		{deadletter.ReplayOptions{Key: key, Reason: deadletter.ReasonRefused}, 4},
+		{deadletter.ReplayOptions{Key: key, Reason: deadletter.ReasonRejected}, 4},
 	} {
 		if n := len(s.Replay(replay.opts)); n != replay.letters {
 			t.Errorf("%d replayed, want %d", n, replay.letters)

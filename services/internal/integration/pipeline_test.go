@@ -171,7 +171,7 @@ func TestAGroupWithEveryFault(t *testing.T) {
 	for _, l := range letters {
 		byReason[l.Reason] = l
 	}
-	if l := byReason[deadletter.ReasonRefused]; l.EventID != ids[20].String() || l.SQLState != "23514" {
+	if l := byReason[deadletter.ReasonRejected]; l.EventID != ids[20].String() || l.SQLState != "23514" {
 		t.Errorf("poison: %+v", l)
 	}
 	if l := byReason[deadletter.ReasonIDReused]; l.EventID != stored.String() {

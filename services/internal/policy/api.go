@@ -19,7 +19,7 @@ type Config struct {
 	User, Password string
 	VHost          string
 	Queue, Dead    string // names of the queue and its dead-letter queue
-	// TLS is asked before every reading, so that files that were renewed are read; nil for http.
+	// TLS is called before every reading, so that renewed files are read; nil for http.
 	TLS func() (*tls.Config, error)
 	// AllowLossy has [Watcher.Events] and [Watcher.Letters] allow what would be dropped.
 	AllowLossy bool
@@ -30,21 +30,22 @@ const (
 	maxAnswer   = 8 << 20         // bytes: a queue's statistics have a row a consumer and a publisher
 )
 
-// errUntold says that the API answers and has nothing of policies yet.
-var errUntold = errors.New("the management API knows no policies of it yet; it never will with management_agent.disable_metrics_collector = true")
+// errNoPolicies says that the API answers, but without policies yet.
+var errNoPolicies = errors.New("the management API knows no policies of it yet; it never will with management_agent.disable_metrics_collector = true")
 
-// errMissing says that the API knows no such queue: at the first start it is not declared yet. 4.3 says so of a virtual
-// host, too, that the user has no right in.
+// errMissing says that the API knows no such queue: at the first start it is not declared yet.
+// RabbitMQ 4.3 says the same of a virtual host in which the user has no right.
 var errMissing = errors.New("not there, or RABBITMQ_USER has no right in its virtual host")
 
-// reader asks the API. It is one GET of two queues, so a client library would be more to keep than to write.
+// reader asks the API. It is one GET for each of two queues: a client library would be more work to
+// maintain than this is.
 type reader struct {
 	cfg    Config
 	client *http.Client
 }
 
 func newReader(cfg Config) (*reader, error) {
-	// No proxy of the environment, and no redirect: the password is for this server.
+	// No proxy from the environment, and no redirect: the password is for this server.
 	transport := &http.Transport{}
 	if cfg.TLS != nil {
 		settings, err := cfg.TLS()
@@ -61,23 +62,24 @@ func newReader(cfg Config) (*reader, error) {
 
 func (r *reader) close() { r.client.CloseIdleConnections() }
 
-// queue reads one.
+// queue reads one queue.
 func (r *reader) queue(ctx context.Context, name string) (Queue, error) {
-	// Without statistics 4.x tells a policy at once, 3.10 not at all; with them both do some seconds later.
+	// Without statistics RabbitMQ 4.x returns a policy at once, 3.10 not at all; with them both
+	// return it some seconds later.
 	for _, query := range []string{"?disable_stats=true&enable_queue_totals=true", ""} {
 		body, err := r.get(ctx, name, query)
 		if err != nil {
 			return Queue{}, fmt.Errorf("queue %q: %w", name, err)
 		}
-		q, told, err := parseQueue(body)
+		q, complete, err := parseQueue(body)
 		if err != nil || q.Name != name {
 			return Queue{}, fmt.Errorf("queue %q: what answers at RABBITMQ_MANAGEMENT_URL is no management API", name)
 		}
-		if told {
+		if complete {
 			return q, nil
 		}
 	}
-	return Queue{}, fmt.Errorf("queue %q: %w", name, errUntold)
+	return Queue{}, fmt.Errorf("queue %q: %w", name, errNoPolicies)
 }
 
 func (r *reader) get(ctx context.Context, name, query string) ([]byte, error) {
@@ -110,7 +112,7 @@ func (r *reader) get(ctx context.Context, name, query string) ([]byte, error) {
 	return nil, fmt.Errorf("the management API answers %s: %s", response.Status, reason(body))
 }
 
-// reason is what the API says of an error.
+// reason returns what the API says about an error.
 func reason(body []byte) string {
 	var answer struct {
 		Reason string `json:"reason"`
@@ -121,5 +123,5 @@ func reason(body []byte) string {
 	return fmt.Sprintf("%.200q", answer.Reason)
 }
 
-// quote makes a word of the shell.
+// quote returns s as one word of the shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

@@ -28,15 +28,15 @@ const (
 type Finding struct {
 	Queue  string
 	Key    string // of the policy: max-length, overflow, …
-	By     string // who set it, for people
+	By     string // what set it, for people
 	Effect Effect
 	Reason string // a sentence without its period
 }
 
-// What is a small number.
+// Limits below these are too small.
 const (
-	// smallDeliveryLimit: each consumer that ends with messages in hand, and up to 4.2 each half hour that they wait for
-	// the database, counts as one return of all of them.
+	// smallDeliveryLimit: each consumer that ends with unacked messages, and up to RabbitMQ 4.2
+	// each half hour that they wait for the database, counts as one return of all of them.
 	smallDeliveryLimit = 100
 	// smallLetterLimit: each "dead-letters list" may count as one return of every letter.
 	smallLetterLimit = 1_000_000
@@ -44,8 +44,8 @@ const (
 	smallConsumerTimeout = 30 * time.Minute
 )
 
-// Judge says what a queue's settings would do to events, or, if it is a dead-letter queue, to letters. dead is the name
-// of the dead-letter queue.
+// Judge says what a queue's settings would do to events, or, for a dead-letter queue, to letters.
+// dead is the name of the dead-letter queue.
 func Judge(q *Queue, dead string) []Finding {
 	j := judge{Queue: q, dead: dead, what: "events"}
 	if q.Name == dead {
@@ -79,7 +79,8 @@ func (j *judge) add(key, by string, effect Effect, format string, args ...any) {
 
 func (j *judge) isDead() bool { return j.Name == j.dead }
 
-// kind: what somebody else has declared (RABBITMQ_QUEUE_TYPE=existing) may be of a kind that keeps nothing.
+// kind: a queue that somebody else has declared (RABBITMQ_QUEUE_TYPE=existing) may be of a kind
+// that keeps nothing.
 func (j *judge) kind() {
 	const by = "its declaration"
 	if j.Transient {
@@ -117,7 +118,7 @@ func (j *judge) length() {
 	}
 }
 
-// timeToLive: what waits too long leaves the queue.
+// timeToLive: a message that waits too long leaves the queue.
 func (j *judge) timeToLive() {
 	if ms, by, ok := j.limit("message-ttl"); ok {
 		after := time.Duration(ms) * time.Millisecond
@@ -129,23 +130,23 @@ func (j *judge) timeToLive() {
 	}
 }
 
-// expiry: a queue that nobody uses goes with all that is in it.
+// expiry: a queue that nobody uses is deleted with everything in it.
 func (j *judge) expiry() {
 	if ms, by, ok := j.limit("expires"); ok {
 		j.add("expires", by, Drops, "%q is deleted with all %s in it when nobody has used it for %s", j.Name, j.what, time.Duration(ms)*time.Millisecond)
 	}
 }
 
-// deliveryLimit: a message that came back too often is dead-lettered, or is gone where its queue dead-letters nothing.
-// Classic queues know no limit.
+// deliveryLimit: a message that came back too often is dead-lettered, or is lost where its queue
+// dead-letters nothing. Classic queues have no limit.
 func (j *judge) deliveryLimit() {
 	if j.Type == typeClassic {
 		return
 	}
 	const key = "delivery-limit"
 	n, by, ok := j.limit(key)
-	if told := j.DeliveryLimit; told != nil && (!ok || *told < n) {
-		n, by, ok = *told, "RabbitMQ's default", true
+	if reported := j.DeliveryLimit; reported != nil && (!ok || *reported < n) {
+		n, by, ok = *reported, "RabbitMQ's default", true
 	}
 	if !ok {
 		return
@@ -162,7 +163,8 @@ func (j *judge) deliveryLimit() {
 	}
 }
 
-// consumerTimeout: the broker takes from a consumer what it did not settle in time. Queues have it since 3.12.
+// consumerTimeout: the broker takes messages back from a consumer that did not settle them in time.
+// Queues have this setting since RabbitMQ 3.12.
 func (j *judge) consumerTimeout() {
 	const key = "consumer-timeout"
 	ms, by, ok := j.limit(key)
@@ -172,23 +174,24 @@ func (j *judge) consumerTimeout() {
 	}
 }
 
-// target: what the broker itself dead-letters must arrive where it is counted.
+// target: messages that the broker itself dead-letters must arrive where they are counted.
 func (j *judge) target() {
 	exchange, key, by, ok := j.deadLetters()
 	switch {
 	case !ok:
-		j.targetless()
+		j.noTarget()
 	case exchange != "" || key != j.dead:
 		j.add("dead-letter-exchange", by, DeadLetters, "what RabbitMQ dead-letters goes to exchange %q with key %q, not to %q", exchange, key, j.dead)
-	case j.Type == typeQuorum && !j.safely():
+	case j.Type == typeQuorum && !j.deadLettersSafely():
 		_, byOverflow := j.overflow()
 		j.add("dead-letter-strategy", byOverflow, DeadLetters, "what RabbitMQ dead-letters from %q may be lost on its way: "+
 			"that needs dead-letter-strategy at-least-once and overflow reject-publish", j.Name)
 	}
 }
 
-// targetless: a quorum queue that dead-letters nothing loses nothing while it has no delivery limit, which it has by default since 4.0.
-func (j *judge) targetless() {
+// noTarget: a quorum queue that dead-letters nothing loses nothing while it has no delivery limit.
+// Since RabbitMQ 4.0 it has one by default.
+func (j *judge) noTarget() {
 	_, limited := j.Effective["delivery-limit"]
 	_, declared := j.Arguments["x-delivery-limit"]
 	if j.Type != typeQuorum || limited || declared || j.DeliveryLimit != nil {

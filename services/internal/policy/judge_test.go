@@ -82,7 +82,8 @@ func TestJudge(t *testing.T) {
 		{queue, "classic", `{}`, `{}`, none, ""},
 		{dead, "classic", `{}`, `{}`, none, ""},
 
-		// length: a quorum queue listens to the policy's overflow first, a classic one to its argument's
+		// length: a quorum queue listens to the policy's overflow first, a classic one to its
+		// argument's
 		{queue, "quorum", queueArguments, `{"max-length":5}`, none, ""},
 		{queue, "quorum", queueArguments, `{"max-length":5,"overflow":"drop-head"}`, none, "dead-letter-strategy dead_letters,max-length drops"},
 		{queue, "quorum", queueArguments, `{"max-length-bytes":5,"overflow":"reject-publish-dlx"}`, none, "dead-letter-strategy dead_letters,max-length-bytes drops"},

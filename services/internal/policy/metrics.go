@@ -11,13 +11,13 @@ var (
 		nil, nil)
 )
 
-// droppers are the keys that can drop messages.
-var droppers = []string{"max-length", "max-length-bytes", "message-ttl", "expires", "delivery-limit"}
+// droppingKeys are the keys that can drop messages.
+var droppingKeys = []string{"max-length", "max-length-bytes", "message-ttl", "expires", "delivery-limit"}
 
-// collector shows what a watcher knows: a sample for each queue and each of a handful of keys.
+// collector exports what a watcher knows: a sample for each queue and each of a handful of keys.
 type collector struct{ *Watcher }
 
-// Register registers the watcher's metrics; a nil one has none.
+// Register registers the watcher's metrics; a nil watcher has none.
 func (w *Watcher) Register(reg prometheus.Registerer) {
 	if w != nil {
 		reg.MustRegister(collector{w})
@@ -37,7 +37,7 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 		metrics <- prometheus.MustNewConstMetric(findingDesc, prometheus.GaugeValue, 1, f.Queue, f.Key, string(f.Effect))
 	}
 	for _, queue := range []string{c.cfg.Queue, c.cfg.Dead} {
-		for _, key := range droppers {
+		for _, key := range droppingKeys {
 			if !drops[sample{queue, key}] {
 				metrics <- prometheus.MustNewConstMetric(findingDesc, prometheus.GaugeValue, 0, queue, key, string(Drops))
 			}

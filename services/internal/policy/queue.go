@@ -5,23 +5,25 @@ import (
 	"strings"
 )
 
-// Queue is what the management API tells of a queue.
+// Queue is what the management API says about a queue.
 type Queue struct {
 	Name       string
 	Type       string         // classic, quorum, stream
-	Transient  bool           // not durable: gone when RabbitMQ restarts
-	AutoDelete bool           // gone with its last consumer
+	Transient  bool           // not durable: lost when RabbitMQ restarts
+	AutoDelete bool           // deleted with its last consumer
 	Arguments  map[string]any // as they were declared: x-overflow, …
-	// Effective is what the policy and the operator policy come to: of a number that both set it has the smaller.
+	// Effective is what the policy and the operator policy amount to: the smaller of two numbers,
+	// where both set a key.
 	Effective      map[string]any
 	Policy         string // "": none
 	OperatorPolicy string
-	DeliveryLimit  *int64 // as the queue has it, where the broker tells (4.x); nil: not told, or none
+	DeliveryLimit  *int64 // of the queue, as RabbitMQ 4.x reports it; nil: not reported, or unlimited
 }
 
-// parseQueue reads the API's answer. told is false while it holds nothing of policies: they are part of a queue's
-// statistics, which come some seconds after the queue, and never where an operator has turned them off.
-func parseQueue(body []byte) (q Queue, told bool, err error) {
+// parseQueue parses the API's answer. complete is false while it has no policies: they are part of
+// a queue's statistics, which come some seconds after the queue, and never where an operator has
+// turned them off.
+func parseQueue(body []byte) (q Queue, complete bool, err error) {
 	var answer struct {
 		Name           string          `json:"name"`
 		Type           string          `json:"type"`
@@ -47,7 +49,7 @@ func parseQueue(body []byte) (q Queue, told bool, err error) {
 	return q, answer.Effective != nil, nil
 }
 
-// object reads an object; an empty one is written as a list by some versions.
+// object parses an object. Some versions of RabbitMQ write an empty one as a list.
 func object(raw json.RawMessage) map[string]any {
 	var members map[string]any
 	if json.Unmarshal(raw, &members) != nil {
@@ -56,19 +58,21 @@ func object(raw json.RawMessage) map[string]any {
 	return members
 }
 
-// text is a setting that a policy or an argument gives.
+// text returns a setting of a policy, or of a queue's arguments.
 func text(from map[string]any, name string) (string, bool) {
 	value, ok := from[name].(string)
 	return value, ok
 }
 
-// number is one of 0 and more; a negative one is no limit (delivery-limit, since 4.0).
+// number returns a setting that is a number. A negative number means unlimited (delivery-limit,
+// since RabbitMQ 4.0), like a missing one.
 func number(from map[string]any, name string) (int64, bool) {
 	value, ok := from[name].(float64)
 	return int64(value), ok && value >= 0
 }
 
-// limit is a number as it holds: the smaller of the policy's and the argument's. by says who set it.
+// limit returns the effective number: the smaller of the policy's and the argument's. by says what
+// set it.
 func (q *Queue) limit(key string) (n int64, by string, ok bool) {
 	n, ok = number(q.Effective, key)
 	by = q.policies()
@@ -78,7 +82,7 @@ func (q *Queue) limit(key string) (n int64, by string, ok bool) {
 	return n, by, ok
 }
 
-// policies names the policy and the operator policy, one of which has set what the effective one has.
+// policies names the policy and the operator policy, one of which has set the effective value.
 func (q *Queue) policies() string {
 	var names []string
 	if q.Policy != "" {
@@ -93,8 +97,8 @@ func (q *Queue) policies() string {
 	return strings.Join(names, " or ")
 }
 
-// overflow is what the queue does when it is full. A quorum queue listens to the policy before its argument, a classic
-// one the other way round (3.10.8 and 4.3.6).
+// overflow returns what the queue does when it is full. In a quorum queue the policy comes before
+// the argument, in a classic one the argument before the policy (seen with 3.10.8 and 4.3.6).
 func (q *Queue) overflow() (value, by string) {
 	policy, byPolicy := text(q.Effective, "overflow")
 	argument, byArgument := text(q.Arguments, "x-overflow")
@@ -107,14 +111,14 @@ func (q *Queue) overflow() (value, by string) {
 	return "drop-head", "RabbitMQ's default"
 }
 
-// rejects reports whether a full queue refuses what comes, so that the publisher hears of it.
+// rejects reports whether a full queue refuses new messages, so that their publisher gets a nack.
 func (q *Queue) rejects() bool {
 	value, _ := q.overflow()
 	return value == "reject-publish" || value == "reject-publish-dlx" && q.Type == typeClassic // a quorum queue takes that for drop-head
 }
 
-// deadLetters is where the queue's dead letters go; the argument is before the policy (3.10.8 and 4.3.6). ok is false
-// where they go nowhere.
+// deadLetters returns where the queue's dead letters go. The argument comes before the policy (seen
+// with 3.10.8 and 4.3.6). ok is false where they go nowhere.
 func (q *Queue) deadLetters() (exchange, key, by string, ok bool) {
 	from := func(name string) (string, bool, string) {
 		if value, ok := text(q.Arguments, "x-"+name); ok {
@@ -137,8 +141,9 @@ func (q *Queue) deadLetters() (exchange, key, by string, ok bool) {
 	return exchange, key, by, true
 }
 
-// safely reports whether the broker waits for the confirm of a dead letter before it forgets the message.
-func (q *Queue) safely() bool {
+// deadLettersSafely reports whether the broker waits for the confirm of a dead letter before it
+// removes the message.
+func (q *Queue) deadLettersSafely() bool {
 	strategy, ok := text(q.Arguments, "x-dead-letter-strategy")
 	if !ok {
 		strategy, _ = text(q.Effective, "dead-letter-strategy")

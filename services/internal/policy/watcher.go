@@ -12,13 +12,15 @@ import (
 	"time"
 )
 
-// Interval is how often policies are read, and the longest pause before the first answer.
+// Interval is the time between two readings of the policies, and the longest pause before the first
+// answer.
 const Interval = 10 * time.Second
 
-// firstAnswer is how long dead letters wait for a young watcher's first answer. It is far above what RabbitMQ 3 takes to
-// tell of policies after its own start (13 s were seen); an API that is away for longer has an alert by then
-// (TrailpostPoliciesUnknown), and must not stop the storing of events.
-const firstAnswer = 5 * time.Minute
+// firstAnswerTimeout is how long dead letters wait for a new watcher's first answer. It is far
+// above the time that RabbitMQ 3 needs after its own start until it reports policies (13 s were
+// seen). An API that is away for longer has an alert by then (TrailpostPoliciesUnknown), and must
+// not stop the storing of events.
+const firstAnswerTimeout = 5 * time.Minute
 
 // ErrLossy says that a policy would drop what is about to be published.
 var ErrLossy = errors.New("a policy of RabbitMQ would lose it")
@@ -26,8 +28,8 @@ var ErrLossy = errors.New("a policy of RabbitMQ would lose it")
 // ErrUnknown says that nothing is known yet of the policies that would apply.
 var ErrUnknown = errors.New("the policies of RabbitMQ are not known yet")
 
-// Watcher reads the policies of both queues again and again, and has the last answer at hand. A nil one knows nothing and
-// allows everything. It is safe for concurrent use.
+// Watcher reads the policies of both queues at intervals, and keeps the last answer. A nil *Watcher
+// knows nothing and allows everything. It is safe for concurrent use.
 type Watcher struct {
 	cfg Config
 	log *slog.Logger
@@ -39,7 +41,8 @@ type Watcher struct {
 	trouble  string               // why the last reading failed; "": it did not
 }
 
-// NewWatcher returns a watcher that has read nothing yet; nil without a URL, which it logs.
+// NewWatcher returns a watcher that has read nothing yet. Without a URL it logs that and returns
+// nil.
 func NewWatcher(cfg Config, log *slog.Logger) *Watcher {
 	if cfg.URL == "" {
 		log.Info("policies of the broker are not looked at: RABBITMQ_MANAGEMENT_URL is not set, and one that drops events or dead letters would not be seen")
@@ -48,7 +51,7 @@ func NewWatcher(cfg Config, log *slog.Logger) *Watcher {
 	return &Watcher{cfg: cfg, log: log, began: time.Now(), answers: map[string]time.Time{}, findings: map[string][]Finding{}}
 }
 
-// Run reads until ctx ends. Nobody waits for it.
+// Run reads at intervals until ctx ends. Nobody waits for it.
 func (w *Watcher) Run(ctx context.Context) {
 	if w == nil {
 		return
@@ -60,7 +63,7 @@ func (w *Watcher) Run(ctx context.Context) {
 			return
 		}
 		_, known := w.Age()
-		w.note(err, known)
+		w.logChange(err, known)
 		if pause = min(2*pause, Interval); known {
 			pause = Interval
 		}
@@ -72,8 +75,9 @@ func (w *Watcher) Run(ctx context.Context) {
 	}
 }
 
-// note logs why a reading failed, once. Before there was an answer a queue may be too young to have one.
-func (w *Watcher) note(err error, known bool) {
+// logChange logs why readings fail, when that changes. Until there was an answer the queue may be
+// too new to have one.
+func (w *Watcher) logChange(err error, known bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	trouble := ""
@@ -87,14 +91,14 @@ func (w *Watcher) note(err error, known bool) {
 	switch {
 	case err == nil:
 		w.log.Info("policies of the broker are read")
-	case errors.Is(err, errUntold), !known && errors.Is(err, errMissing):
+	case errors.Is(err, errNoPolicies), !known && errors.Is(err, errMissing):
 		w.log.Info("policies of the broker are not known yet", "error", err)
 	default:
 		w.log.Warn("policies of the broker can't be read; the last answer holds", "error", err)
 	}
 }
 
-// Read reads both queues once. What could be read holds, whatever the error.
+// Read reads both queues once. What could be read counts, whatever the error.
 func (w *Watcher) Read(ctx context.Context) error {
 	r, err := newReader(w.cfg)
 	if err != nil {
@@ -108,17 +112,18 @@ func (w *Watcher) Read(ctx context.Context) error {
 			errs = append(errs, err)
 			continue
 		}
-		w.take(name, Judge(&q, w.cfg.Dead))
+		w.record(name, Judge(&q, w.cfg.Dead))
 	}
 	return errors.Join(errs...)
 }
 
-// ReadWithin reads until both queues' policies are known, for at most d: a broker that was just started, or a queue that
-// was just declared, has none to tell of yet. Other failures it returns at once.
+// ReadWithin reads until both queues' policies are known, for at most d: a broker that was just
+// started, or a queue that was just declared, does not report them yet. It returns other errors at
+// once.
 func (w *Watcher) ReadWithin(ctx context.Context, d time.Duration) error {
 	for deadline := time.Now().Add(d); ; {
 		err := w.Read(ctx)
-		if err == nil || !errors.Is(err, errUntold) && !errors.Is(err, errMissing) || time.Now().After(deadline) {
+		if err == nil || !errors.Is(err, errNoPolicies) && !errors.Is(err, errMissing) || time.Now().After(deadline) {
 			return err
 		}
 		select {
@@ -137,8 +142,8 @@ func (w *Watcher) Known() bool {
 	return known
 }
 
-// take notes a queue's findings, and logs what is new of them and what is over.
-func (w *Watcher) take(queue string, findings []Finding) {
+// record stores a queue's findings, and logs those that are new and those that are over.
+func (w *Watcher) record(queue string, findings []Finding) {
 	slices.SortFunc(findings, func(a, b Finding) int { return strings.Compare(a.Key, b.Key) })
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -157,9 +162,9 @@ func (w *Watcher) take(queue string, findings []Finding) {
 	}
 }
 
-// Events returns nil if events may be published, else an [ErrLossy] with the reason: the queue would drop what it confirms,
-// or the broker itself moves events to a dead-letter queue that would. (The consumer holds the letters that it makes; nobody
-// can hold the broker's.)
+// Events returns nil if events may be published, else an [ErrLossy] with the reason: the queue
+// would drop what it confirms, or the broker itself moves events to a dead-letter queue that would.
+// (The consumer holds back its own letters; nobody can hold back those of the broker.)
 func (w *Watcher) Events() error {
 	if w == nil || w.cfg.AllowLossy {
 		return nil
@@ -176,8 +181,8 @@ func (w *Watcher) Events() error {
 	return nil
 }
 
-// Letters returns nil if dead letters may be published, else an [ErrLossy] with the reason, or an [ErrUnknown] while a
-// young watcher has no answer yet: a letter can wait.
+// Letters returns nil if dead letters may be published, else an [ErrLossy] with the reason, or an
+// [ErrUnknown] while a new watcher has no answer yet: a letter can wait.
 func (w *Watcher) Letters() error {
 	if w == nil || w.cfg.AllowLossy {
 		return nil
@@ -187,13 +192,13 @@ func (w *Watcher) Letters() error {
 	if f := w.first(w.cfg.Dead, Drops); f != nil {
 		return fmt.Errorf("%w: %s", ErrLossy, f.Reason)
 	}
-	if _, known := w.answers[w.cfg.Dead]; !known && time.Since(w.began) < firstAnswer {
-		return fmt.Errorf("%w: dead letters wait for at most %s after the start", ErrUnknown, firstAnswer)
+	if _, known := w.answers[w.cfg.Dead]; !known && time.Since(w.began) < firstAnswerTimeout {
+		return fmt.Errorf("%w: dead letters wait for at most %s after the start", ErrUnknown, firstAnswerTimeout)
 	}
 	return nil
 }
 
-// first is the first finding of that effect, or nil. Called with mu held.
+// first returns the first finding of that effect, or nil. The caller holds mu.
 func (w *Watcher) first(queue string, effect Effect) *Finding {
 	for i, f := range w.findings[queue] {
 		if f.Effect == effect {
@@ -203,7 +208,7 @@ func (w *Watcher) first(queue string, effect Effect) *Finding {
 	return nil
 }
 
-// Findings are all that is known now.
+// Findings returns all current findings.
 func (w *Watcher) Findings() []Finding {
 	if w == nil {
 		return nil
@@ -217,7 +222,8 @@ func (w *Watcher) Findings() []Finding {
 	return all
 }
 
-// Age is the age of the older of both queues' answers; without both it is the time since the start, and known is false.
+// Age returns the age of the older of both queues' answers. Without both it is the time since the
+// start, and known is false.
 func (w *Watcher) Age() (age time.Duration, known bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

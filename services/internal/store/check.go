@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trailpost/trailpost/services/internal/durable"
@@ -16,18 +17,20 @@ const SchemaVersion uint = 12
 var (
 	// ErrSchemaOld is a database that has not been migrated as far as SchemaVersion.
 	ErrSchemaOld = errors.New("the database's schema is too old")
-	// ErrRestored is a trail that does not belong to its database yet: it came with a dump, or has no origin. The tx of its
-	// rows would not rise.
+	// ErrRestored is a trail that does not belong to its database yet: it came with a dump, or has
+	// no origin. The tx of its rows would not rise.
 	ErrRestored = errors.New("the trail does not belong to this database")
-	// ErrOwnerRole is a role that could change the trail.
+	// ErrOwnerRole is a role that could change stored events.
 	ErrOwnerRole = errors.New("the database role could change or delete stored events")
 )
 
-// Check refuses, before anything is consumed, what a consumer must not run on: a database that is not UTF-8 (durable.ErrEncoding), a schema older than SchemaVersion
-// (ErrSchemaOld), a trail that is not yet adopted by this database (ErrRestored) and, unless allowOwner, a role that may UPDATE, DELETE or TRUNCATE the trail or become one that may
-// (ErrOwnerRole). Other errors are the database's: Classify them.
+// Check refuses, before anything is consumed, what a consumer must not run on: a database that is
+// not UTF-8 ([durable.ErrEncoding]), a schema older than SchemaVersion (ErrSchemaOld), a trail that
+// this database has not adopted yet (ErrRestored) and, unless allowOwner is set, a role that may
+// UPDATE, DELETE or TRUNCATE the trail, or can become one that may (ErrOwnerRole). Other errors
+// come from the database: Classify them.
 func Check(ctx context.Context, cfg Config, allowOwner bool) error {
-	err := ask(ctx, cfg, func(conn *pgx.Conn) error {
+	err := withConn(ctx, cfg, func(conn *pgx.Conn) error {
 		if err := durable.RequireUTF8(conn); err != nil {
 			return err
 		}
@@ -66,23 +69,18 @@ func checkVersion(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
+// checkOrigin asks trail_elsewhere (migration 10), which says why the trail does not belong to this
+// database: NULL where it does.
 func checkOrigin(ctx context.Context, conn *pgx.Conn) error {
 	var why *string
-	if err := conn.QueryRow(ctx, "SELECT public.trail_elsewhere()").Scan(&why); err != nil {
+	if err := conn.QueryRow(ctx, "SELECT public.trail_elsewhere()").Scan(&why); err != nil || why == nil {
 		return err
-	}
-	return elsewhere(why)
-}
-
-// elsewhere makes an error of what trail_elsewhere (migration 10) says.
-func elsewhere(why *string) error {
-	if why == nil {
-		return nil
 	}
 	return fmt.Errorf("%w: %s; run `migrate up`", ErrRestored, *why)
 }
 
-// checkRole asks for every role that this one is or can SET ROLE to: its own rights are not the end of what it may do.
+// checkRole asks about every role that this one is or can SET ROLE to: it may do more than its own
+// rights allow.
 func checkRole(ctx context.Context, conn *pgx.Conn) error {
 	var me, role, table string
 	err := conn.QueryRow(ctx, `
@@ -104,8 +102,8 @@ func checkRole(ctx context.Context, conn *pgx.Conn) error {
 	return fmt.Errorf("%w: %s may change %s", ErrOwnerRole, me, table)
 }
 
-// checkCreateRole looks for the back door of PostgreSQL 15: until 16, CREATEROLE could join any role that is not a
-// superuser, the owner too.
+// checkCreateRole looks for the back door of PostgreSQL 15: until 16, CREATEROLE could join any
+// role that is not a superuser, the owner too.
 func checkCreateRole(ctx context.Context, conn *pgx.Conn) error {
 	var me string
 	err := conn.QueryRow(ctx, `
@@ -120,22 +118,18 @@ func checkCreateRole(ctx context.Context, conn *pgx.Conn) error {
 	return fmt.Errorf("%w: %s has CREATEROLE, and can make itself a member of the owner", ErrOwnerRole, me)
 }
 
-// askHome is ask where nothing may be done before the trail belongs to this database: else it is ErrRestored.
-func askHome(ctx context.Context, cfg Config, f func(*pgx.Conn) error) error {
-	return ask(ctx, cfg, func(conn *pgx.Conn) error {
-		if err := checkOrigin(ctx, conn); err != nil {
+// HasEvent reports whether the trail has an event with this id, as durably as the database is set
+// to make it.
+func HasEvent(ctx context.Context, cfg Config, id uuid.UUID) (found bool, err error) {
+	err = withConn(ctx, cfg, func(conn *pgx.Conn) error {
+		err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM public.log_events WHERE event_id = $1)", [16]byte(id)).Scan(&found)
+		if err != nil || !found {
 			return err
 		}
-		return f(conn)
+		return durable.Settle(ctx, conn)
 	})
-}
-
-// ask does f on a connection of its own.
-func ask(ctx context.Context, cfg Config, f func(*pgx.Conn) error) error {
-	conn, err := dial(ctx, cfg, "")
 	if err != nil {
-		return err
+		return false, fmt.Errorf("looking for event %s: %w", id, err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	return f(conn)
+	return found, nil
 }

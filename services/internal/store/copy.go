@@ -11,40 +11,40 @@ import (
 	"github.com/trailpost/trailpost/services/internal/event"
 )
 
-// copyStatement names the columns in the order of copyRows, the payload last. tx is left to its default.
-const copyStatement = `COPY public.log_events
-	(event_id, session_id, event_type, username, "timestamp", received_at, received_from, payload)
-	FROM STDIN WITH (FORMAT binary)`
+// copyStatement is the COPY of the events: of all columns in the order of [columns].
+var copyStatement = "COPY public.log_events (" + columnNames + ") FROM STDIN WITH (FORMAT binary)"
 
 // copy sends the events in one COPY. They must be sorted by id.
-func (b *batch) copy(ctx context.Context, tx pgx.Tx, which []int) error {
+func (p *writePlan) copy(ctx context.Context, tx pgx.Tx, which []int) error {
 	ctx, span := traceCopy(ctx, tx.Conn(), len(which))
-	_, err := tx.Conn().PgConn().CopyFrom(ctx, &copyRows{events: b.events, which: which}, copyStatement)
+	rows := &copyRows{events: p.events, which: which}
+	_, err := tx.Conn().PgConn().CopyFrom(ctx, rows, copyStatement)
 	endStatement(span, err)
 	return err
 }
 
-// copyRows writes events in COPY's binary format (PostgreSQL documentation, COPY, "Binary Format") as they are asked
-// for. pgx's own CopyFrom would ask the server for the columns' types at every batch, and make an interface value of
-// every field and a copy of every payload; this copies each payload once, from the message to the socket's buffer.
+// copyRows encodes events in COPY's binary format (PostgreSQL documentation, COPY, "Binary Format")
+// while they are read. pgx's own CopyFrom would ask the server for the columns' types at every
+// batch, and make an interface value of every field and a copy of every payload; this copies each
+// payload once, from the message to the socket's buffer.
 type copyRows struct {
 	events []event.Event
 	which  []int
 
 	started bool
 	ended   bool
-	fixed   []byte // what is still to be sent of a row before its payload
-	payload []byte // what is still to be sent of the payload
-	buffer  []byte // behind fixed
+	fixed   []byte // not sent yet, of a row before its payload's text
+	payload []byte // not sent yet, of the payload's text
+	buffer  []byte // the memory of fixed
 }
 
-// copySignature, no flags, no header extension.
+// copySignature is followed by no flags and no header extension.
 const copySignature = "PGCOPY\n\xff\r\n\x00" + "\x00\x00\x00\x00" + "\x00\x00\x00\x00"
 
 // copyTrailer is a row of -1 columns.
 const copyTrailer = "\xff\xff"
 
-// Read is io.Reader's.
+// Read implements io.Reader.
 func (r *copyRows) Read(p []byte) (n int, err error) {
 	for n < len(p) {
 		switch {
@@ -70,19 +70,20 @@ func (r *copyRows) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
+// row encodes an event, but for its payload's text. It allocates nothing once the buffer has grown.
 func (r *copyRows) row(e *event.Event) {
-	b := binary.BigEndian.AppendUint16(r.buffer[:0], 8)
-	b = appendField(b, e.ID[:])
-	b = appendInt64(b, e.SessionID)
-	b = appendField(b, e.Type)
-	b = appendText(b, e.Username)
-	b = appendTime(b, e.Timestamp)
-	b = appendTime(b, e.ReceivedAt)
-	b = appendText(b, e.ReceivedFrom)
-	// jsonb's binary form is its version, 1, and then text: there is nothing to gain from another.
-	b = binary.BigEndian.AppendUint32(b, uint32(1+len(e.Payload))) //nolint:gosec // an event is at most 256 KiB
-	b = append(b, 1)
+	b := binary.BigEndian.AppendUint16(r.buffer[:0], uint16(len(columns)))
+	for i := range columns {
+		b = columns[i].appendField(b, e)
+	}
 	r.buffer, r.fixed, r.payload = b, b, e.Payload
+}
+
+// appendJSONBHeader appends what stands before n bytes of JSON: their length, and the version of
+// jsonb's binary form. That is 1, which is followed by text.
+func appendJSONBHeader(b []byte, n int) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(1+n)) //nolint:gosec // an event is at most 256 KiB
+	return append(b, 1)
 }
 
 func appendField[T string | []byte](b []byte, value T) []byte {
@@ -103,7 +104,7 @@ func appendInt64(b []byte, v int64) []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(v)) //nolint:gosec // two's complement is what int8send writes
 }
 
-// epoch is PostgreSQL's, 2000-01-01, in Unix microseconds.
+// epoch is where PostgreSQL's timestamps begin, 2000-01-01, in Unix microseconds.
 const epoch = 946_684_800_000_000
 
 func appendTime(b []byte, t time.Time) []byte { return appendInt64(b, t.UnixMicro()-epoch) }

@@ -1,29 +1,36 @@
 // Package store keeps events in PostgreSQL.
 //
-// Writer.Store is for the consumer: a batch of events in one transaction, each stored once however often it comes.
-// Check is for its start, EnsurePartitions and DefaultRows for its housekeeping, Classify for what to do when any of
-// them fails.
+// [Writer.Store] is for the consumer: a batch of events in one transaction, each stored once
+// however often it comes. [Check] is for its start, [EnsurePartitions], [Analyze] and [NoteHorizon]
+// for its housekeeping, [ReadDatabaseStats] and [DefaultRows] for its metrics, [HasEvent] for its
+// self-test, [Classify] for what to do when any of them fails.
 //
 // # How a batch is stored
 //
-// The fast path assumes that every event is new, and that its session is known, as nearly always: read the batch's
-// sessions, COPY the events in the order of their ids, commit. That is as fast as PostgreSQL takes rows, but COPY knows
-// no ON CONFLICT: one repeated id, and all of it fails. So where repeats are likely, because the broker says that it
-// delivers again, or because a COPY has just failed over one, the ids that are there already are looked up first and
-// only the rest is copied (1,000 repeats among other events cost a SELECT then, and no dead rows). Should another writer
-// still put one of them in between the look and the COPY, INSERT … ON CONFLICT DO NOTHING settles it.
+// A Store makes a writePlan of its events. The fast path assumes that every event is new, and that
+// its session is known, as nearly always: read the batch's sessions, COPY the events in the order
+// of their ids, commit. That is as fast as PostgreSQL takes rows, but COPY knows no ON CONFLICT:
+// one repeated id, and all of it fails. So where repeats are likely, because the broker says that
+// it delivers again, or because a COPY has just failed over one, the ids that are there already are
+// looked up first and only the rest is copied (1,000 repeats among other events cost a SELECT then,
+// and no dead rows). Should another writer still insert one of them between the lookup and the
+// COPY, INSERT … ON CONFLICT DO NOTHING decides.
 //
-// An event whose id is there already is compared with what is there, in PostgreSQL, whose jsonb says when two payloads
-// are equal: the same event is a Duplicate, another is Reused. An event that is not stored changes nothing else either
-// (only in that last resort may its session have been made). A batch of which nothing is new still makes its commit wait
-// as one that writes does: that a row can be seen says nothing of how durable it is (see package durable).
+// An event whose id is there already is compared with what is there, in PostgreSQL, whose jsonb
+// says when two payloads are equal: the same event is a Duplicate, another is Reused. An event that
+// is not stored changes nothing else either (only with INSERT its session may have been created). A
+// batch without a new event still makes its commit wait as one that writes does: that a row can be
+// seen says nothing about how durable it is (see package durable).
+//
+// The columns of log_events are one list, columns.go, on which COPY, INSERT and the comparison
+// build.
 //
 // # Sessions
 //
-// A session that an event names is made with it, and so is its owner: the event's username or, when it has none, the
-// user "unknown". An owner changes only from "unknown". review_started moves a session's start to the earliest,
-// review_completed and review_cancelled its end to the latest, so that the order of arrival does not matter. Rows that
-// would not change are not written.
+// A session that an event names is created with it, and so is its owner: the event's username or,
+// without one, the user "unknown". An owner changes only from "unknown". review_started moves a
+// session's start to the earliest, review_completed and review_cancelled its end to the latest, so
+// that the order of arrival does not matter. Rows that would not change are not written.
 //
 // # Why writers do not deadlock
 //
@@ -31,7 +38,8 @@
 //
 // # Connections
 //
-// A Writer prepares its statements and makes its settings once a connection. It is meant for a connection to PostgreSQL
-// itself, or through a pooler in session mode: in transaction mode the settings would go to whoever comes next. It takes
-// no server that only reads, and after an error that is not about the batch itself it makes a new connection.
+// A Writer prepares its statements and applies its settings once for each connection. It is meant
+// for a connection to PostgreSQL itself, or through a pooler in session mode: in transaction mode
+// the settings would go to another client. It takes no server that is read-only, and after an error
+// that is not about the batch itself it makes a new connection.
 package store

@@ -28,7 +28,7 @@ func TestClassify(t *testing.T) {
 			&net.OpError{Op: "read", Err: errors.New("connection reset")}, &net.DNSError{},
 			&pgconn.PgError{Code: "23514", TableName: "log_events_default"},
 		},
-		Data: {
+		Rejected: {
 			state("22001", ""), state("22P02", ""), state("22P05", ""), state("22021", ""), state("22008", ""), state("23502", ""),
 			state("23514", "log_events_payload_check"), state("54000", ""), state("54001", ""),
 		},
@@ -47,13 +47,14 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// TestDataErrors: what no column takes is Data, and its neighbours are stored when they come without it.
-func TestDataErrors(t *testing.T) {
+// TestRejectedEvents: what no column takes is rejected, and its neighbours are stored when they
+// come without it.
+func TestRejectedEvents(t *testing.T) {
 	db := testbed.Postgres(t)
 	w, reader, owner := newWriter(t, db), db.Connect(t, db.Reader), db.Connect(t, db.Owner)
-	exec(t, owner, "ALTER TABLE log_events ADD CONSTRAINT no_poison CHECK (NOT payload ? 'poison')")
+	exec(t, owner, "ALTER TABLE log_events ADD CONSTRAINT no_rejected CHECK (NOT payload ? 'rejected')")
 
-	for name, poison := range map[string]func(*event.Event){
+	for name, spoil := range map[string]func(*event.Event){
 		"no JSON":            func(e *event.Event) { e.Payload = []byte(`{"a":`) },
 		"no payload":         func(e *event.Event) { e.Payload = nil },
 		"no object":          func(e *event.Event) { e.Payload = []byte(`[]`) },
@@ -69,16 +70,16 @@ func TestDataErrors(t *testing.T) {
 		"username too long":  func(e *event.Event) { e.Username = strings.Repeat("x", 256) },
 		"session of nothing": func(e *event.Event) { e.SessionID = 0 },
 		"year too large":     func(e *event.Event) { e.Timestamp = time.Date(294_277, 2, 1, 0, 0, 0, 0, time.UTC) },
-		"a check":            func(e *event.Event) { e.Payload = []byte(`{"poison": true}`) },
+		"a check":            func(e *event.Event) { e.Payload = []byte(`{"rejected": true}`) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := rows(t, reader)
 			events := newEvents(20)
-			poison(&events[7])
+			spoil(&events[7])
 			for _, redelivered := range []bool{false, true} {
 				outcomes, err := w.Store(t.Context(), events, redelivered)
-				if Classify(err) != Data || err == nil || outcomes != nil {
-					t.Fatalf("redelivered %v: %v, %v (class %v), want class Data", redelivered, outcomes, err, Classify(err))
+				if Classify(err) != Rejected || err == nil || outcomes != nil {
+					t.Fatalf("redelivered %v: %v, %v (class %v), want class Rejected", redelivered, outcomes, err, Classify(err))
 				}
 			}
 			if n := rows(t, reader); n != before {
@@ -91,7 +92,8 @@ func TestDataErrors(t *testing.T) {
 	}
 }
 
-// TestNoDefaultPartition: "no partition" has the SQLSTATE of a check, but the events are not at fault.
+// TestNoDefaultPartition: "no partition" has the SQLSTATE of a check, but the events are not at
+// fault.
 func TestNoDefaultPartition(t *testing.T) {
 	db := testbed.Postgres(t)
 	w, owner := newWriter(t, db), db.Connect(t, db.Owner)
@@ -185,7 +187,8 @@ func TestKilledSession(t *testing.T) {
 	}
 }
 
-// TestCancelledStore: the caller's deadline ends a batch that waits, and the next goes on a new connection.
+// TestCancelledStore: the caller's deadline ends a batch that waits, and the next goes on a new
+// connection.
 func TestCancelledStore(t *testing.T) {
 	db := testbed.Postgres(t)
 	w, owner := newWriter(t, db), db.Connect(t, db.Owner)
@@ -243,7 +246,8 @@ func TestWhatConnectingSays(t *testing.T) {
 	}
 }
 
-// TestDurable: a server or a role with synchronous_commit off does not make an acknowledged event forgettable.
+// TestDurable: a server or a role with synchronous_commit off does not make an acknowledged event
+// forgettable.
 func TestDurable(t *testing.T) {
 	db := testbed.Postgres(t)
 	admin := db.Connect(t, db.Admin)

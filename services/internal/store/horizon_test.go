@@ -8,8 +8,9 @@ import (
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-// TestARestoreWhileTheConsumerRuns: each new connection checks whether the trail belongs to the database that it leads to. Until it is,
-// nothing is stored or made or noted; then the same writer goes on.
+// TestARestoreWhileTheConsumerRuns: each new connection checks whether the trail belongs to the
+// database that it leads to. Until it is, nothing is stored or made or noted; then the same writer
+// goes on.
 func TestARestoreWhileTheConsumerRuns(t *testing.T) {
 	db := testbed.Postgres(t)
 	admin, w := db.Connect(t, db.Admin), newWriter(t, db)

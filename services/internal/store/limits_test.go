@@ -31,7 +31,8 @@ func holdSession(t *testing.T, db testbed.DB, id int64) (letGo func()) {
 	}
 }
 
-// Limits that somebody has set for the role, the database or the server are not ours: the same batch would meet them for ever.
+// Limits that somebody has set for the role, the database or the server are not ours: the same
+// batch would meet them for ever.
 func TestNoLimitOfOthersHolds(t *testing.T) {
 	db := testbed.Postgres(t)
 	store(t, newWriter(t, db), false, newEvent(7, "user_action"))
@@ -73,7 +74,8 @@ func TestNoLimitHoldsOfTheFirstStatement(t *testing.T) {
 	}
 }
 
-// A batch whose time is up says so, unless it is the commit that waits (TestNothingIsDoneWithoutTheStandby).
+// A batch whose time is up says so, unless it is the commit that waits
+// (TestNothingIsDoneWithoutTheStandby).
 func TestABatchThatTakesTooLong(t *testing.T) {
 	db := testbed.Postgres(t)
 	w := newWriter(t, db)

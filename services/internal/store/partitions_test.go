@@ -112,7 +112,8 @@ func TestEventsGoToTheirMonth(t *testing.T) {
 	}
 }
 
-// TestEventsMoveOutOfTheDefaultPartition, whole, and with their transaction ids; those of no sensible month stay.
+// TestEventsMoveOutOfTheDefaultPartition, whole, and with their transaction ids; those of no
+// sensible month stay.
 func TestEventsMoveOutOfTheDefaultPartition(t *testing.T) {
 	db := testbed.Postgres(t)
 	w, owner := newWriter(t, db), db.Connect(t, db.Owner)
@@ -157,7 +158,8 @@ func TestEventsMoveOutOfTheDefaultPartition(t *testing.T) {
 	}
 }
 
-// TestPartitionsHaveAllIndexes: a partition that was made alone and attached is no poorer than another.
+// TestPartitionsHaveAllIndexes: a partition that was made alone and attached is no poorer than
+// another.
 func TestPartitionsHaveAllIndexes(t *testing.T) {
 	db := testbed.Postgres(t)
 	owner := db.Connect(t, db.Owner)
@@ -172,8 +174,8 @@ func TestPartitionsHaveAllIndexes(t *testing.T) {
 	}
 }
 
-// TestEnsurePartitionsGivesWay: to a session that is at it already, at once; to a long transaction, after a second,
-// so that writers do not queue behind it.
+// TestEnsurePartitionsGivesWay: to a session that is at it already, at once; to a long transaction,
+// after a second, so that writers do not queue behind it.
 func TestEnsurePartitionsGivesWay(t *testing.T) {
 	db := testbed.Postgres(t)
 	w, owner := newWriter(t, db), db.Connect(t, db.Owner)
@@ -236,7 +238,8 @@ func TestEnsurePartitionsGivesWay(t *testing.T) {
 	}
 }
 
-// TestEnsurePartitionsUnderLoad: writers that fill the default partition while its rows are moved, again and again.
+// TestEnsurePartitionsUnderLoad: writers that fill the default partition while its rows are moved,
+// again and again.
 func TestEnsurePartitionsUnderLoad(t *testing.T) {
 	db := testbed.Postgres(t)
 	owner := db.Connect(t, db.Owner)
@@ -309,7 +312,8 @@ func TestEnsurePartitionsUnderLoad(t *testing.T) {
 	}
 }
 
-// TestAReaderCantStopThePartitionMaker: any role may take advisory locks, and a lock on a table that it may only read at most as a reader.
+// TestAReaderCantStopThePartitionMaker: any role may take advisory locks, and a lock on a table
+// that it may only read at most as a reader.
 func TestAReaderCantStopThePartitionMaker(t *testing.T) {
 	db := testbed.Postgres(t)
 	exec(t, db.Connect(t, db.Owner), "DROP TABLE "+partitionName(monthStart(time.Now()).AddDate(0, 3, 0)))

@@ -11,7 +11,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-// TestPlansThatLast: what PostgreSQL plans for a writer while the tables are empty is right for when they are not.
+// TestPlansThatLast: what PostgreSQL plans for a writer while the tables are empty is right for
+// when they are not.
 func TestPlansThatLast(t *testing.T) {
 	db := testbed.Postgres(t)
 	w := newWriter(t, db)
@@ -23,7 +24,7 @@ func TestPlansThatLast(t *testing.T) {
 	events[0].Type, events[0].Username = "review_started", "alice"
 	for _, path := range []Path{PathLook, PathInsert} {
 		w.path = path
-		if err := w.transact(t.Context(), newBatch(events)); err != nil {
+		if err := w.transact(t.Context(), newWritePlan(events, false)); err != nil {
 			t.Fatal(err)
 		}
 		store(t, w, true, events...) // compares
@@ -62,8 +63,9 @@ func TestPlansThatLast(t *testing.T) {
 	}
 }
 
-// TestWhatABatchReads: a look at ids finds the rows that have them, each once, and searches no other month, however many
-// months there are, however many rows are between those ids, and though the statements are older than the rows.
+// TestWhatABatchReads: a look at ids finds the rows that have them, each once, and searches no
+// other month, however many months there are, however many rows are between those ids, and though
+// the statements are older than the rows.
 func TestWhatABatchReads(t *testing.T) {
 	db := testbed.Postgres(t)
 	testbed.EnsurePartitions(t, db.Connect(t, db.Writer), 24)
@@ -84,7 +86,7 @@ func TestWhatABatchReads(t *testing.T) {
 	before, after := map[string]read{}, map[string]read{}
 	err := pgx.BeginFunc(t.Context(), w.conn, func(tx pgx.Tx) error {
 		before = reads(t, tx)
-		b := newBatch(sent)
+		b := newWritePlan(sent, false)
 		if err := b.lookThenCopy(t.Context(), tx); err != nil {
 			return err
 		}
@@ -112,7 +114,8 @@ func TestWhatABatchReads(t *testing.T) {
 // read is how often a table was read whole, or an index searched, and the rows that this gave.
 type read struct{ scans, rows int }
 
-// reads returns what a connection has read of the events and PostgreSQL's statistics don't have yet, by table and index.
+// reads returns what a connection has read of the events and PostgreSQL's statistics don't have
+// yet, by table and index.
 func reads(t *testing.T, tx pgx.Tx) map[string]read {
 	t.Helper()
 	list, err := tx.Query(t.Context(), `

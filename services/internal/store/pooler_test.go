@@ -12,7 +12,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-// TestPooler: behind a pooler that pools transactions the consumer says so at its start; behind one that pools sessions it works.
+// TestPooler: behind a pooler that pools transactions the consumer says so at its start; behind one
+// that pools sessions it works.
 func TestPooler(t *testing.T) {
 	db := testbed.Postgres(t)
 	for mode, pooled := range map[string]bool{"transaction": true, "statement": true, "session": false} {
@@ -39,7 +40,8 @@ func TestPooler(t *testing.T) {
 	}
 }
 
-// TestWarmPooler: one that hands out its sessions in turn gives two clients different ones, and one client, too.
+// TestWarmPooler: one that hands out its sessions in turn gives two clients different ones, and one
+// client, too.
 func TestWarmPooler(t *testing.T) {
 	db := testbed.Postgres(t)
 	for _, size := range []int{1, 2, 3, 4, 7} {

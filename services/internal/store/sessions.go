@@ -13,27 +13,27 @@ import (
 	"github.com/trailpost/trailpost/services/internal/event"
 )
 
-// unknownUser owns the sessions whose events have named no one. The migrations make it.
+// unknownUser owns the sessions whose events have named no user. The migrations create it.
 const unknownUser = "unknown"
 
-// session is what events say about a session, or what the database has of it.
+// session is what events say about a session, or what the database knows of it.
 type session struct {
 	id         int64
 	owner      string
 	start, end pgtype.Timestamptz
 }
 
-// keepSessions makes the users and sessions that the events name and brings what changes up to date. Nearly always
-// there is nothing to do but look.
-func (b *batch) keepSessions(ctx context.Context, tx pgx.Tx, which []int) error {
-	named := b.namedSessions(which)
+// keepSessions creates the missing users and sessions that the events name, and updates sessions
+// that change. Nearly always it only has to read.
+func (p *writePlan) keepSessions(ctx context.Context, tx pgx.Tx, which []int) error {
+	named := p.namedSessions(which)
 	there, err := readSessions(ctx, tx, named)
 	if err != nil {
 		return err
 	}
 	var (
-		changes []session // that are missing, or differ
-		owners  []string  // whom they need
+		changes []session // sessions that are missing, or differ
+		owners  []string  // users whom those need
 	)
 	for _, s := range named {
 		old, exists := there[s.id]
@@ -53,11 +53,11 @@ func (b *batch) keepSessions(ctx context.Context, tx pgx.Tx, which []int) error 
 }
 
 // namedSessions folds events, in the order of their ids, into sessions, sorted by id.
-func (b *batch) namedSessions(which []int) []session {
+func (p *writePlan) namedSessions(which []int) []session {
 	var named []session
 	at := make(map[int64]int) // by id
 	for _, i := range which {
-		e := &b.events[i]
+		e := &p.events[i]
 		n, ok := at[e.SessionID]
 		if !ok {
 			n = len(named)
@@ -83,8 +83,8 @@ func (b *batch) namedSessions(which []int) []session {
 	return named
 }
 
-// readSessions returns those of the sessions that exist, by id, and keeps them: nobody takes one away, or changes its id,
-// before the transaction ends. (The other half is migration 9's, a trigger.)
+// readSessions returns the sessions that exist, by id, and locks them: nobody can delete one, or
+// change its id, before the transaction ends. (The other half is a trigger, in migration 9.)
 func readSessions(ctx context.Context, tx pgx.Tx, named []session) (map[int64]session, error) {
 	rows, err := tx.Query(ctx, `
 		SELECT s.session_id, u.username, s.start_time, s.end_time
@@ -104,9 +104,9 @@ func readSessions(ctx context.Context, tx pgx.Tx, named []session) (map[int64]se
 	return there, err
 }
 
-// writeSessions makes owners and then sessions where they are missing, and changes sessions where that changes
-// something. Both must be sorted: it is the order in which all writers lock. It is one round trip. A session that was
-// taken away meanwhile is errVanished.
+// writeSessions creates missing owners and then missing sessions, and updates the sessions that
+// differ, in one round trip. Both must be sorted: it is the order in which all writers lock. A
+// session that was deleted meanwhile is errVanished.
 func writeSessions(ctx context.Context, tx pgx.Tx, owners []string, changes []session) error {
 	n := len(changes)
 	names, starts, ends := make([]string, n), make([]pgtype.Timestamptz, n), make([]pgtype.Timestamptz, n)
@@ -116,8 +116,8 @@ func writeSessions(ctx context.Context, tx pgx.Tx, owners []string, changes []se
 	ids := sessionIDs(changes)
 
 	var q pgx.Batch
-	// ON CONFLICT waits for another writer's row, so that every later statement sees it. NOT EXISTS spares the
-	// sequence a number for each user who is there.
+	// ON CONFLICT waits for another writer's row, so that every later statement sees it. NOT EXISTS
+	// saves a number of the sequence for each user who exists.
 	q.Queue(`
 		INSERT INTO public.users (username)
 		SELECT name FROM unnest($1::text[]) WITH ORDINALITY AS wanted (name, n)
@@ -133,8 +133,8 @@ func writeSessions(ctx context.Context, tx pgx.Tx, owners []string, changes []se
 		WHERE NOT EXISTS (SELECT FROM public.review_sessions s WHERE s.session_id = wanted.session_id)
 		ORDER BY session_id
 		ON CONFLICT DO NOTHING`, ids, names, starts, ends)
-	// UPDATE locks in any order. This locks in ours, and the statement after it sees what it waited for. It also keeps
-	// the sessions that other writers have made.
+	// UPDATE locks in any order. This locks in ours, and the statement after it sees what it waited
+	// for. It also locks the sessions that other writers have created.
 	q.Queue(`
 		SELECT FROM public.review_sessions WHERE session_id = ANY ($1)
 		ORDER BY session_id FOR NO KEY UPDATE`, ids).Exec(func(kept pgconn.CommandTag) error {
@@ -150,7 +150,7 @@ func writeSessions(ctx context.Context, tx pgx.Tx, owners []string, changes []se
 			end_time = GREATEST(s.end_time, wanted.end_time)
 		FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::timestamptz[])
 			AS wanted (session_id, username, start_time, end_time)
-			LEFT JOIN public.users new USING (username), -- only whom a session needs was made
+			LEFT JOIN public.users new USING (username), -- only users whom a session needs were created
 			public.users old
 		WHERE s.session_id = wanted.session_id AND old.user_id = s.user_id
 			AND (old.username = $5 AND new.username <> $5
@@ -170,5 +170,5 @@ func sessionIDs(sessions []session) []int64 {
 
 func timestamptz(t time.Time) pgtype.Timestamptz { return pgtype.Timestamptz{Time: t, Valid: true} }
 
-// earlier says that a is a time, and before b or b is none.
+// earlier reports whether a is a time, and b is missing or after it.
 func earlier(a, b pgtype.Timestamptz) bool { return a.Valid && (!b.Valid || a.Time.Before(b.Time)) }

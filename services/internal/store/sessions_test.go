@@ -93,8 +93,8 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-// TestSessionsInAnyOrder: whatever the order and the batches, the same events lead to the same start and end, and to an
-// owner that somebody named.
+// TestSessionsInAnyOrder: whatever the order and the batches, the same events lead to the same
+// start and end, and to an owner that somebody named.
 func TestSessionsInAnyOrder(t *testing.T) {
 	db := testbed.Postgres(t)
 	reader := db.Connect(t, db.Reader)
@@ -116,7 +116,8 @@ func TestSessionsInAnyOrder(t *testing.T) {
 	}
 }
 
-// TestUnchangedSessionsAreNotWritten: no dead rows, and no waiting for others, for sessions that are up to date.
+// TestUnchangedSessionsAreNotWritten: no dead rows, and no waiting for others, for sessions that
+// are up to date.
 func TestUnchangedSessionsAreNotWritten(t *testing.T) {
 	db := testbed.Postgres(t)
 	reader := db.Connect(t, db.Reader)
@@ -144,7 +145,8 @@ func TestUnchangedSessionsAreNotWritten(t *testing.T) {
 	}
 }
 
-// TestASessionStaysForEventsOnTheirWay: who would delete it waits for the batch, and is refused then.
+// TestASessionStaysForEventsOnTheirWay: who would delete it waits for the batch, and is refused
+// then.
 func TestASessionStaysForEventsOnTheirWay(t *testing.T) {
 	db := testbed.Postgres(t)
 	w, owner, admin := newWriter(t, db), db.Connect(t, db.Owner), db.Connect(t, db.Admin)
@@ -186,7 +188,8 @@ func TestASessionStaysForEventsOnTheirWay(t *testing.T) {
 	}
 }
 
-// TestASessionThatVanishes after it was made, and before it is kept: no event is stored, until a retry.
+// TestASessionThatVanishes after it was made, and before it is kept: no event is stored, until a
+// retry.
 func TestASessionThatVanishes(t *testing.T) {
 	db := testbed.Postgres(t)
 	w, owner := newWriter(t, db), db.Connect(t, db.Owner)
@@ -206,7 +209,8 @@ func TestASessionThatVanishes(t *testing.T) {
 	store(t, w, false, e)
 }
 
-// TestEventsThatAreNotStoredChangeNoSession: a duplicate and an event under a reused id leave sessions alone.
+// TestEventsThatAreNotStoredChangeNoSession: a duplicate and an event under a reused id leave
+// sessions alone.
 func TestEventsThatAreNotStoredChangeNoSession(t *testing.T) {
 	db := testbed.Postgres(t)
 	reader := db.Connect(t, db.Reader)
@@ -228,8 +232,9 @@ func TestEventsThatAreNotStoredChangeNoSession(t *testing.T) {
 	}
 }
 
-// TestWritersAtOnce: writers with overlapping ids, sessions and users, in different orders. Whatever the database makes
-// one of them repeat is Transient, and in the end every event is there once.
+// TestWritersAtOnce: writers with overlapping ids, sessions and users, in different orders.
+// Whatever the database makes one of them repeat is Transient, and in the end every event is there
+// once.
 func TestWritersAtOnce(t *testing.T) {
 	db := testbed.Postgres(t)
 	reader := db.Connect(t, db.Reader)

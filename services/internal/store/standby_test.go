@@ -14,8 +14,9 @@ import (
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-// TestNothingIsDoneWithoutTheStandby: while commits wait for a synchronous standby that is away, nothing that depends on
-// them says "done": not a batch that is stored, nor one that is there already, because the wait for it was cancelled.
+// TestNothingIsDoneWithoutTheStandby: while commits wait for a synchronous standby that is away,
+// nothing that depends on them says "done": not a batch that is stored, nor one that is there
+// already, because the wait for it was cancelled.
 func TestNothingIsDoneWithoutTheStandby(t *testing.T) {
 	servers := testbed.PrivatePostgres(t)
 	db := servers.Database(t)
@@ -27,7 +28,8 @@ func TestNothingIsDoneWithoutTheStandby(t *testing.T) {
 	servers.AwaitStandby(t)
 
 	const waiting = "FROM pg_stat_activity WHERE application_name = 'store test' AND wait_event = 'SyncRep'"
-	// await does f, and act when that waits for the standby, once or, if that ended another's wait, again.
+	// await does f, and act when that waits for the standby, once or, if that ended another's wait,
+	// again.
 	await := func(t *testing.T, f func() error, act func()) error {
 		t.Helper()
 		done := make(chan error, 1)
@@ -49,7 +51,8 @@ func TestNothingIsDoneWithoutTheStandby(t *testing.T) {
 	toBackend := func(function string) func() {
 		return func() { exec(t, admin, "SELECT "+function+"(pid) "+waiting) }
 	}
-	// giveUp is a Store that must not succeed, though its time is up only when it waits for the standby.
+	// giveUp is a Store that must not succeed, though its time is up only when it waits for the
+	// standby.
 	giveUp := func(t *testing.T, redelivered bool, events ...event.Event) {
 		t.Helper()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -74,7 +77,7 @@ func TestNothingIsDoneWithoutTheStandby(t *testing.T) {
 				return err
 			}
 			w.path = path
-			return w.transact(t.Context(), newBatch(events))
+			return w.transact(t.Context(), newWritePlan(events, false))
 		}
 	}
 
@@ -111,8 +114,8 @@ func TestNothingIsDoneWithoutTheStandby(t *testing.T) {
 			}
 			return err
 		},
-		"Holds": func() error {
-			_, err := Holds(t.Context(), config(db, db.Writer), old[0].ID)
+		"HasEvent": func() error {
+			_, err := HasEvent(t.Context(), config(db, db.Writer), old[0].ID)
 			return err
 		},
 		"EnsurePartitions": func() error { _, err := EnsurePartitions(t.Context(), config(db, db.Writer)); return err },
@@ -137,8 +140,8 @@ func TestNothingIsDoneWithoutTheStandby(t *testing.T) {
 	if o := store(t, w, true, fresh...); !all(o, Duplicate) {
 		t.Errorf("with nobody to wait for: %v", o)
 	}
-	if found, err := Holds(t.Context(), config(db, db.Writer), fresh[0].ID); !found || err != nil {
-		t.Errorf("Holds: %v, %v", found, err)
+	if found, err := HasEvent(t.Context(), config(db, db.Writer), fresh[0].ID); !found || err != nil {
+		t.Errorf("HasEvent: %v, %v", found, err)
 	}
 }
 

@@ -14,14 +14,14 @@ import (
 	"github.com/trailpost/trailpost/services/internal/tracing"
 )
 
-// statements makes a span of each statement, if the context has one that is recorded, by the conventions for clients of
-// databases. The statements' parameters are events, and are never in it.
-type statements struct{}
+// statementTracer makes a span of each statement whose context has a recorded span, by the
+// conventions for clients of databases. The statements' parameters are events, and are never in it.
+type statementTracer struct{}
 
 type statementKey struct{}
 
-// TraceQueryStart is pgx.QueryTracer's.
-func (statements) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+// TraceQueryStart implements pgx.QueryTracer.
+func (statementTracer) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
 	parent := trace.SpanFromContext(ctx)
 	if !parent.IsRecording() {
 		return ctx
@@ -32,14 +32,14 @@ func (statements) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx.
 	return context.WithValue(ctx, statementKey{}, span)
 }
 
-// TraceQueryEnd is pgx.QueryTracer's.
-func (statements) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
+// TraceQueryEnd implements pgx.QueryTracer.
+func (statementTracer) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
 	if span, ok := ctx.Value(statementKey{}).(trace.Span); ok {
 		endStatement(span, data.Err)
 	}
 }
 
-// traceCopy begins the span of a COPY of n rows, of which pgx does not tell its tracer.
+// traceCopy begins the span of a COPY of n rows: pgx does not call its tracer for one.
 func traceCopy(ctx context.Context, conn *pgx.Conn, n int) (context.Context, trace.Span) {
 	parent := trace.SpanFromContext(ctx)
 	if !parent.IsRecording() {
@@ -67,7 +67,7 @@ func startStatement(ctx context.Context, parent trace.Span, conn *pgx.Conn, oper
 	return ctx, span
 }
 
-// serverOf is the one host that is configured; of several, the address that the connection has.
+// serverOf returns the host that is configured or, with several, the address of the connection.
 func serverOf(conn *pgx.Conn, cc *pgx.ConnConfig) (host string, port int) {
 	several := slices.ContainsFunc(cc.Fallbacks, func(f *pgconn.FallbackConfig) bool { return f.Host != cc.Host || f.Port != cc.Port })
 	if address, ok := conn.PgConn().Conn().RemoteAddr().(*net.TCPAddr); ok && several {

@@ -13,7 +13,7 @@ func TestTracingThatIsOffAllocatesNothing(t *testing.T) {
 	ctx := t.Context()
 	// As pgx holds them: the data are not on the heap for our sake.
 	start, end := pgx.TraceQueryStartData{SQL: "SELECT 1"}, pgx.TraceQueryEndData{}
-	var tracer statements
+	var tracer statementTracer
 	if n := testbed.Allocations(func() {
 		tracer.TraceQueryEnd(tracer.TraceQueryStart(ctx, nil, start), nil, end)
 		_, span := traceCopy(ctx, nil, 1)

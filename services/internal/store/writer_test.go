@@ -105,7 +105,8 @@ func TestStoreAgain(t *testing.T) {
 	}
 }
 
-// TestWaryFor100Batches: after a repeat that nobody announced the next batches look first, and then no more.
+// TestWaryFor100Batches: after a repeat that nobody announced the next batches look first, and then
+// no more.
 func TestWaryFor100Batches(t *testing.T) {
 	db := testbed.Postgres(t)
 	w := newWriter(t, db)
@@ -124,7 +125,8 @@ func TestWaryFor100Batches(t *testing.T) {
 	}
 }
 
-// TestReusedIDs: an id that is there with other content, in each field by which events differ, on each path.
+// TestReusedIDs: an id that is there with other content, in each field by which events differ, on
+// each path.
 func TestReusedIDs(t *testing.T) {
 	db := testbed.Postgres(t)
 	reader := db.Connect(t, db.Reader)
@@ -158,7 +160,7 @@ func TestReusedIDs(t *testing.T) {
 			for _, path := range []Path{PathLook, PathInsert} {
 				fresh := newEvent(1, "user_action")
 				events := []event.Event{fresh, tc.event}
-				b := newBatch(events)
+				b := newWritePlan(events, false)
 				w := newWriter(t, db)
 				if path == PathInsert && len(tc.event.Type) > 100 {
 					continue // there it is a value too long, which the column refuses
@@ -177,7 +179,8 @@ func TestReusedIDs(t *testing.T) {
 		})
 	}
 	if n := value[int](t, reader, "SELECT count(*) FROM review_sessions WHERE session_id = 2"); n != 1 {
-		// The look keeps away sessions of events that it does not store; INSERT, the last resort, can't know.
+		// The look keeps away sessions of events that it does not store; INSERT, the last resort,
+		// can't know.
 		t.Errorf("session 2: %d rows", n)
 	}
 }
@@ -208,8 +211,8 @@ func TestRepeatsWithinABatch(t *testing.T) {
 	}
 }
 
-// TestBetweenLookAndCopy: another writer commits an id after it was looked for. The look can't see it, COPY trips over
-// it, and INSERT settles it.
+// TestBetweenLookAndCopy: another writer commits an id after it was looked for. The look can't see
+// it, COPY trips over it, and INSERT settles it.
 func TestBetweenLookAndCopy(t *testing.T) {
 	db := testbed.Postgres(t)
 	w, owner := newWriter(t, db), db.Connect(t, db.Owner)
@@ -225,7 +228,7 @@ func TestBetweenLookAndCopy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := newBatch([]event.Event{e}).copyAll(t.Context(), tx); err != nil {
+	if err := newWritePlan([]event.Event{e}, false).copyAll(t.Context(), tx); err != nil {
 		t.Fatal(err)
 	}
 	fresh := newEvent(1, "user_action")
@@ -305,7 +308,7 @@ func TestCopyRowsInPieces(t *testing.T) {
 
 func BenchmarkCopyRows(b *testing.B) {
 	events := newEvents(1000)
-	which := newBatch(events).firsts
+	which := newWritePlan(events, false).firsts
 	for b.Loop() {
 		if _, err := io.Copy(io.Discard, &copyRows{events: events, which: which}); err != nil {
 			b.Fatal(err)
@@ -349,16 +352,16 @@ func BenchmarkStore(b *testing.B) {
 
 func Example_outcome() {
 	fmt.Println(Stored, Duplicate, Reused)
-	fmt.Println(Transient, Trouble, Data)
+	fmt.Println(Transient, Trouble, Rejected)
 	fmt.Println(PathCopy, PathLook, PathInsert)
 	// Output:
 	// stored duplicate reused
-	// transient trouble data
+	// transient trouble rejected
 	// copy look insert
 }
 
-// An event whose id was derived under a key may be stored under the plain one, since before there was a key. It is looked for
-// there when it comes again, and only what is the same event is found.
+// An event whose id was derived under a key may be stored under the plain one, since before there
+// was a key. It is looked for there when it comes again, and only what is the same event is found.
 func TestStoredBeforeThereWasAKey(t *testing.T) {
 	db := testbed.Postgres(t)
 	reader := db.Connect(t, db.Reader)
@@ -389,8 +392,8 @@ func TestStoredBeforeThereWasAKey(t *testing.T) {
 	}
 }
 
-// One batch may have an event whose id was derived, and others that have that id written in. What is the same event is stored
-// once, wherever it stands, and what isn't keeps the id for itself.
+// One batch may have an event whose id was derived, and others that have that id written in. What
+// is the same event is stored once, wherever it stands, and what isn't keeps the id for itself.
 func TestStoredBeforeThereWasAKeyAndWrittenOut(t *testing.T) {
 	db := testbed.Postgres(t)
 	reader := db.Connect(t, db.Reader)

@@ -13,8 +13,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-// TestAServerThatOnlyReadsIsLeft: the writer comes back by itself when a server, a database or a role takes writes again,
-// whether it met that when it connected or later.
+// TestAServerThatOnlyReadsIsLeft: the writer comes back by itself when a server, a database or a
+// role takes writes again, whether it met that when it connected or later.
 func TestAServerThatOnlyReadsIsLeft(t *testing.T) {
 	db := testbed.Postgres(t)
 	admin := db.Connect(t, db.Admin)
@@ -58,7 +58,8 @@ func TestAServerThatOnlyReadsIsLeft(t *testing.T) {
 		store(t, w, false, newEvents(1)...)
 	}
 
-	// A session that began to read only while it lasts, as those do of a server that protects a full disk.
+	// A session that began to read only while it lasts, as those do of a server that protects a
+	// full disk.
 	if _, err := w.conn.Exec(t.Context(), "SET default_transaction_read_only = on"); err != nil {
 		t.Fatal(err)
 	}
@@ -78,8 +79,8 @@ func TestWhatAConnectionIsKeptFor(t *testing.T) {
 
 	bad := newEvents(2)
 	bad[1].Payload = []byte(`{"a":`)
-	if _, err := w.Store(t.Context(), bad, false); Classify(err) != Data {
-		t.Fatalf("%v (class %v), want Data", err, Classify(err))
+	if _, err := w.Store(t.Context(), bad, false); Classify(err) != Rejected {
+		t.Fatalf("%v (class %v), want Rejected", err, Classify(err))
 	}
 	store(t, w, false, append(newEvents(2), events...)...) // 23505, and another way
 	if w.conn != before {
@@ -116,7 +117,8 @@ func TestWhatAConnectionIsKeptFor(t *testing.T) {
 	}
 }
 
-// TestSeveralHosts: the first that takes writes is used, whatever the others are: nobody, or read-only.
+// TestSeveralHosts: the first that takes writes is used, whatever the others are: nobody, or
+// read-only.
 func TestSeveralHosts(t *testing.T) {
 	db := testbed.Postgres(t)
 	other := testbed.PrivatePostgres(t)
@@ -132,8 +134,8 @@ func TestSeveralHosts(t *testing.T) {
 	t.Cleanup(func() { _ = w.Close(context.Background()) })
 	e := newEvent(1, "user_action")
 	store(t, w, false, e)
-	if found, err := Holds(t.Context(), cfg, e.ID); !found || err != nil {
-		t.Errorf("Holds: %v, %v", found, err)
+	if found, err := HasEvent(t.Context(), cfg, e.ID); !found || err != nil {
+		t.Errorf("HasEvent: %v, %v", found, err)
 	}
 	host, port := serverOf(w.conn, w.conn.Config())
 	if host != "127.0.0.1" || port != int(db.Port) {

@@ -7,8 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// version and revision are set by a build that knows them better than the toolchain, an
-// image's, say, which has no work tree:
+// version and revision are set by a build that knows them better than the toolchain, such as that
+// of an image, which has no work tree:
 //
 //	go build -ldflags "-X github.com/trailpost/trailpost/services/internal/telemetry.version=v1.2.3"
 var version, revision string
@@ -16,11 +16,11 @@ var version, revision string
 // Build says which build this is.
 type Build struct {
 	Version   string // "v1.2.3", or what the toolchain knows; "unknown" without both
-	Revision  string // commit, with "-dirty" after it if the work tree was changed; "unknown" outside of one
+	Revision  string // commit, with "-dirty" after it if the work tree was changed; "unknown" without a work tree
 	GoVersion string
 }
 
-// String is what --version prints.
+// String returns what --version prints.
 func (b Build) String() string {
 	return b.Version + " (commit " + b.Revision + ", " + b.GoVersion + ")"
 }
@@ -31,7 +31,7 @@ func ReadBuild() Build {
 	return readBuild(Build{Version: version, Revision: revision}, info)
 }
 
-// readBuild fills in what the linker was not told.
+// readBuild fills in what the linker did not set.
 func readBuild(b Build, info *debug.BuildInfo) Build {
 	b.GoVersion = runtime.Version()
 	if info != nil {
@@ -51,7 +51,7 @@ func readBuild(b Build, info *debug.BuildInfo) Build {
 	return b
 }
 
-// treeRevision is what the toolchain wrote down about the work tree, or "".
+// treeRevision returns the work tree's revision, which the toolchain has recorded, or "".
 func treeRevision(settings []debug.BuildSetting) (revision string) {
 	var dirty bool
 	for _, s := range settings {
@@ -68,8 +68,8 @@ func treeRevision(settings []debug.BuildSetting) (revision string) {
 	return revision
 }
 
-// collector is a gauge that is always 1 and carries the build in its labels, so
-// that a query can join it to any other metric.
+// collector returns a gauge that is always 1 and has the build in its labels, so that a query can
+// join it to any other metric.
 func (b Build) collector() prometheus.Collector {
 	gauge := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "trailpost_build_info",

@@ -10,16 +10,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Certificate is a file whose end an operator wants to see coming.
+// Certificate is a file whose expiry an operator wants to see in time.
 type Certificate struct {
 	Name      string // the label's value: server, broker_ca, broker_client, database_ca, database_client
 	File      string // PEM; "" for one that is not set
-	Authority bool   // the file is a list of authorities, any of which will do
+	Authority bool   // the file is a list of authorities; any valid one is enough
 }
 
-// NewCertificateCollector returns a gauge of when each certificate ends. Files
-// are read at every scrape, since they are renewed while a process runs; one that
-// can't be read has no value.
+// NewCertificateCollector returns a gauge of when each certificate expires. Files are read at every
+// scrape, since they are renewed while a process runs; a file that can't be read has no value.
 func NewCertificateCollector(certificates ...Certificate) prometheus.Collector {
 	var set certificateCollector
 	for _, c := range certificates {
@@ -48,8 +47,8 @@ func (set certificateCollector) Collect(metrics chan<- prometheus.Metric) {
 	}
 }
 
-// notAfter is when the file's certificates stop being of use: a chain with its
-// first one, a list of authorities with its last.
+// notAfter returns when the file's certificates stop being useful: a chain when its first
+// certificate expires, a list of authorities when its last does.
 func (c Certificate) notAfter() (end time.Time, err error) {
 	rest, err := os.ReadFile(c.File)
 	if err != nil {

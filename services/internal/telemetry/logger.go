@@ -5,12 +5,12 @@ import (
 	"log/slog"
 )
 
-// LevelCritical is the CRITICAL of Python's logging, which slog does not have.
+// LevelCritical is CRITICAL of Python's logging, which slog does not have.
 const LevelCritical = slog.LevelError + 4
 
-// NewLogger writes lines of JSON when environment is "production", of
-// key=value otherwise. Each has the service's name, and its level as Python
-// calls it, so that filters written for the Python service go on working.
+// NewLogger returns a logger that writes lines of JSON when environment is "production", of
+// key=value otherwise. Each has the service's name, and its level under Python's name, so that
+// filters that were written for the Python service keep working.
 func NewLogger(w io.Writer, level slog.Level, environment, service string) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: pythonLevel}
 	var handler slog.Handler = slog.NewTextHandler(w, options)

@@ -32,9 +32,9 @@ type ProbeServer struct {
 	listener *linger.Listener
 }
 
-// NewProbeServer listens on addr; an error is the listener's. Nothing is
-// answered before Serve. The function ready is called for each probe, from many
-// goroutines, and should answer from memory, nil meaning ready.
+// NewProbeServer listens on addr; an error comes from the listener. Nothing is answered before
+// Serve. The function ready is called for each probe, from many goroutines, and should answer from
+// memory, nil meaning ready.
 func NewProbeServer(addr string, ready func() error, gatherer prometheus.Gatherer, log *slog.Logger) (*ProbeServer, error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -66,7 +66,7 @@ func NewProbeServer(addr string, ready func() error, gatherer prometheus.Gathere
 	}, nil
 }
 
-// Addr is the address that it listens on, which tells the port that 0 became.
+// Addr returns the address that it listens on, with the actual port where 0 was asked for.
 func (s *ProbeServer) Addr() net.Addr { return s.listener.Addr() }
 
 // Serve answers until Shutdown, and returns nil after it.
@@ -77,8 +77,8 @@ func (s *ProbeServer) Serve() error {
 	return nil
 }
 
-// Shutdown stops listening and waits for answers under way, until ctx ends; it
-// then cuts them off and returns ctx's error.
+// Shutdown stops listening and waits for answers in progress, until ctx ends; it then cuts them off
+// and returns ctx's error.
 func (s *ProbeServer) Shutdown(ctx context.Context) error {
 	defer s.listener.Close() // http.Server knows it only after Serve
 	defer s.listener.End(ctx, 0)
@@ -93,6 +93,6 @@ func writeProbe(w http.ResponseWriter, status int, answer Probe) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	// An error here is the client's connection: there is nobody left to tell.
+	// An error is about the client's connection: there is nobody left to tell.
 	_ = json.NewEncoder(w).Encode(answer)
 }

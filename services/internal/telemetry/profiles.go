@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// ServeProfiles serves Go's profiles (net/http/pprof) at an address until ctx ends. Without
-// an address it only waits. An error is the listener's.
+// ServeProfiles serves Go's profiles (net/http/pprof) at an address until ctx ends. Without an
+// address it only waits. An error comes from the listener.
 func ServeProfiles(ctx context.Context, addr string, log *slog.Logger) error {
 	if addr == "" {
 		<-ctx.Done()

@@ -10,8 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// NewRegistry returns a registry that knows the build, the Go runtime and the
-// process. (The library's global one would be shared by all tests.)
+// NewRegistry returns a registry with the metrics of the build, the Go runtime and the process.
+// (The library's global registry would be shared by all tests.)
 func NewRegistry() *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
@@ -22,8 +22,8 @@ func NewRegistry() *prometheus.Registry {
 	return registry
 }
 
-// MetricsHandler answers a Prometheus server's scrape. A collector that fails
-// costs its own metrics only, and a log line.
+// MetricsHandler answers a Prometheus server's scrape. A collector that fails costs only its own
+// metrics, and a log line.
 func MetricsHandler(gatherer prometheus.Gatherer, log *slog.Logger) http.Handler {
 	return promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{
 		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelError),

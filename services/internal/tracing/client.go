@@ -30,7 +30,7 @@ type client struct {
 	gzip   bool
 	http   *http.Client
 
-	last   chan struct{} // closed when a failure is no longer tried again
+	last   chan struct{} // closed when failures are no longer retried
 	life   context.Context
 	cancel context.CancelFunc
 }
@@ -58,30 +58,31 @@ func newClient(s Settings) *client {
 			MaxIdleConnsPerHost: 1,
 			IdleConnTimeout:     90 * time.Second,
 		},
-		// The headers may be a password: nobody but the collector gets them.
+		// The headers may hold a password: only the collector may get them.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return c
 }
 
-// Start is otlptrace's.
+// Start implements otlptrace.Client.
 func (*client) Start(context.Context) error { return nil }
 
-// Stop is otlptrace's.
+// Stop implements otlptrace.Client.
 func (c *client) Stop(context.Context) error {
 	c.http.CloseIdleConnections()
 	return nil
 }
 
+// lastAttempts ends the retries: each upload that fails from now on is given up.
 func (c *client) lastAttempts() { close(c.last) }
 
-// UploadTraces sends spans, and tries again what may yet work, until ctx ends. Its error is
-// then the collector's last answer, if there was one.
+// UploadTraces sends spans, and retries while that may help, until ctx ends. Its error is then the
+// collector's last answer, if there was one.
 func (c *client) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.life, cancel)()
-	// TracesData has the bytes of the service's request, whose package is gRPC's.
+	// TracesData has the same bytes as the service's request, whose package imports gRPC.
 	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
 	if err != nil {
 		return fmt.Errorf("encode spans: %w", err)
@@ -90,7 +91,7 @@ func (c *client) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpan
 		body = compress(body)
 	}
 	wait := firstRetry
-	var refused error // what was tried again
+	var refused error // of the last attempt that was retried
 	for {
 		again, after, err := c.post(ctx, body)
 		if refused != nil && err != nil && ctx.Err() != nil {
@@ -114,8 +115,7 @@ func (c *client) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpan
 	}
 }
 
-// post tries once. again says that the same may work later, after at least the
-// given time.
+// post tries once. again says that the same may work later, after at least the given time.
 func (c *client) post(ctx context.Context, body []byte) (again bool, after time.Duration, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
 	if err != nil {

@@ -7,9 +7,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Logger returns log with the trace_id and span_id of the context in each line
-// that has them; log itself if t is nil. The names are those of OpenTelemetry's
-// "Trace Context in non-OTLP Log Formats".
+// Logger returns log with the trace_id and span_id of the context in each line whose context has
+// them; log itself if t is nil. The names are those of OpenTelemetry's "Trace Context in non-OTLP
+// Log Formats".
 func (t *Tracing) Logger(log *slog.Logger) *slog.Logger {
 	if t == nil {
 		return log

@@ -7,11 +7,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// traceParentSize is version 00's, bytes: 00-<32 hex>-<16 hex>-<2 hex> (W3C Trace
-// Context, 3.2). A later version's begin alike.
+// traceParentSize is how many bytes version 00 has: 00-<32 hex>-<16 hex>-<2 hex> (W3C Trace
+// Context, 3.2). Later versions begin with the same fields.
 const traceParentSize = 55
 
-// TraceParent is sc as an event carries it.
+// TraceParent returns sc in the form that an event carries.
 func TraceParent(sc trace.SpanContext) string {
 	b := make([]byte, 0, traceParentSize)
 	id, span := sc.TraceID(), sc.SpanID()
@@ -24,7 +24,7 @@ func TraceParent(sc trace.SpanContext) string {
 	return string(b)
 }
 
-// ParseTraceParent reads a traceparent. The result is not valid where s is none.
+// ParseTraceParent parses a traceparent. The result is not valid where s is malformed.
 func ParseTraceParent(s string) trace.SpanContext {
 	if len(s) != traceParentSize || s[2] != '-' || s[35] != '-' || s[52] != '-' || s[:2] == "ff" {
 		return trace.SpanContext{}
@@ -40,7 +40,7 @@ func ParseTraceParent(s string) trace.SpanContext {
 	})
 }
 
-// decode reads small letters alone (W3C Trace Context, 3.2.2).
+// decode takes only lower case (W3C Trace Context, 3.2.2).
 func decode(dst []byte, text string) bool {
 	_, err := hex.Decode(dst, []byte(text))
 	return err == nil && strings.ToLower(text) == text

@@ -10,10 +10,10 @@ import (
 
 const (
 	parentBased    = "parentbased_"
-	defaultSampler = parentBased + "always_on" // the specification's
+	defaultSampler = parentBased + "always_on" // the specification's default
 )
 
-// newSampler is the one that OTEL_TRACES_SAMPLER names.
+// newSampler returns the sampler that OTEL_TRACES_SAMPLER names.
 func newSampler(name string, ratio float64) (sdk.Sampler, error) {
 	root, byParent := strings.CutPrefix(name, parentBased)
 	var sampler sdk.Sampler
@@ -33,8 +33,8 @@ func newSampler(name string, ratio float64) (sdk.Sampler, error) {
 	return sampler, nil
 }
 
-// linkBased treats the links of a root span as its parents: a batch is recorded
-// if the trace of one of its events is, since that trace is not whole without it.
+// linkBased treats the links of a root span as its parents: a batch is recorded if the trace of one
+// of its events is, since that trace is not complete without the batch.
 type linkBased struct{ sdk.Sampler }
 
 func (s linkBased) ShouldSample(p sdk.SamplingParameters) sdk.SamplingResult {

@@ -18,12 +18,12 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// flushTimeout is the most of a shutdown that spans may take: they matter less
-// than a pod that ends in time.
+// flushTimeout is how much of a shutdown the last spans may take: they matter less than a pod that
+// ends in time.
 const flushTimeout = 3 * time.Second
 
-// Settings say where spans go and which are made. They are OpenTelemetry's
-// variables, read and checked by package config.
+// Settings say where spans go and which are made. They come from OpenTelemetry's variables, which
+// package config reads and checks.
 type Settings struct {
 	URL     string // where traces are posted; "" turns tracing off
 	Headers map[string]string
@@ -32,14 +32,14 @@ type Settings struct {
 	Gzip    bool
 
 	Sampler string  // a value of OTEL_TRACES_SAMPLER; "": parentbased_always_on
-	Ratio   float64 // of the samplers by ratio
+	Ratio   float64 // for the samplers by ratio
 
 	Service  string            // service.name
 	Version  string            // service.version
 	Resource map[string]string // OTEL_RESOURCE_ATTRIBUTES, which win over our own but service.name
 }
 
-// Tracing is a running exporter of spans. A nil *Tracing is none.
+// Tracing is a running exporter of spans. A nil *Tracing is one that is off.
 type Tracing struct {
 	provider *sdk.TracerProvider
 	client   *client
@@ -58,10 +58,10 @@ func Start(s Settings, log *slog.Logger) (*Tracing, error) {
 		return nil, err
 	}
 	client := newClient(s)
-	exporter := &quiet{SpanExporter: otlptrace.NewUnstarted(client), log: log}
+	exporter := &throttledExporter{SpanExporter: otlptrace.NewUnstarted(client), log: log}
 	t := &Tracing{client: client, log: log}
-	// The library reads the environment by itself, though its values are not used, and would write on standard error what is wrong
-	// there. Package config has warned of it.
+	// The library reads the environment by itself, though its values are not used, and would write
+	// what is wrong there to standard error. Package config has warned of it.
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Debug("OpenTelemetry's library passes over a setting", "error", err) }))
 	t.provider = sdk.NewTracerProvider(
 		sdk.WithBatcher(exporter), // its queue and pace are OTEL_BSP_…, which the SDK reads
@@ -83,7 +83,7 @@ func newResource(s Settings) *resource.Resource {
 		semconv.TelemetrySDKVersion(otel.Version()),
 	}
 	if host, err := os.Hostname(); err == nil {
-		attributes = append(attributes, semconv.HostName(host)) // a pod's is the pod's name
+		attributes = append(attributes, semconv.HostName(host)) // in a pod, the pod's name
 	}
 	for name, value := range s.Resource {
 		attributes = append(attributes, attribute.String(name, value)) // the last of a name counts
@@ -96,10 +96,10 @@ func tracer(provider trace.TracerProvider) trace.Tracer {
 	return provider.Tracer("github.com/trailpost/trailpost", trace.WithSchemaURL(semconv.SchemaURL))
 }
 
-// Of is the tracer that a span is of.
+// Of returns a tracer of the provider that made the span.
 func Of(span trace.Span) trace.Tracer { return tracer(span.TracerProvider()) }
 
-// Tracer makes spans; it is nil if t is.
+// Tracer returns the tracer that makes spans; nil if t is nil.
 func (t *Tracing) Tracer() trace.Tracer {
 	if t == nil {
 		return nil
@@ -107,15 +107,15 @@ func (t *Tracing) Tracer() trace.Tracer {
 	return t.tracer
 }
 
-// Shutdown sends what spans are left, until ctx ends or flushTimeout is over. Call
-// it after the last span has ended.
+// Shutdown sends the spans that are left, until ctx ends or flushTimeout is over. Call it after the
+// last span has ended.
 func (t *Tracing) Shutdown(ctx context.Context) {
 	if t == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
-	// The SDK's own end would try on in the background after ctx.
+	// The SDK's own shutdown would retry in the background after ctx has ended.
 	t.client.lastAttempts()
 	defer t.client.cancel()
 	if err := t.provider.Shutdown(ctx); err != nil {

@@ -8,7 +8,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-// TestExplainNamesNoOtherCause: where TLS is only preferred, what keeps a connection from a server without TLS is something else.
+// TestExplainNamesNoOtherCause: where TLS is only preferred, what keeps a connection from a server
+// without TLS is something else.
 func TestExplainNamesNoOtherCause(t *testing.T) {
 	db := testbed.Postgres(t)
 	nowhere, stranger, reads := config(db, db.Writer), config(db, db.Writer), config(db, db.Reader)

@@ -11,18 +11,19 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// holderPause is between two looks at who holds locks: longer than a transaction of a writer's mostly is.
-const holderPause = 200 * time.Millisecond
+// lockHolderPause is between two looks at who holds locks: longer than most transactions of a
+// writer.
+const lockHolderPause = 200 * time.Millisecond
 
-// holder is a transaction that has a lock.
-type holder struct {
-	PID         *int32 // nil: it is a prepared one
-	Transaction string // its virtual id: a session's next transaction has another
-	User        string // "": it is one of PostgreSQL's own, autovacuum's, say
+// lockHolder is a transaction that has a lock.
+type lockHolder struct {
+	PID         *int32 // nil: it is a prepared transaction
+	Transaction string // virtual id: the session's next transaction has another
+	User        string // "": it belongs to PostgreSQL itself, to autovacuum, say
 	Application string
 }
 
-func (h holder) String() string {
+func (h lockHolder) String() string {
 	switch {
 	case h.PID == nil:
 		return "a prepared transaction (pg_prepared_xacts)"
@@ -32,28 +33,29 @@ func (h holder) String() string {
 	return fmt.Sprintf("pid %d (%s, %q)", *h.PID, h.User, h.Application)
 }
 
-// nameHolders adds to the error of ensure_partitions that it had to give way (55P03) the transactions that are still in its way.
-func nameHolders(ctx context.Context, conn *pgx.Conn, err error) error {
+// nameLockHolders adds to ensure_partitions' error that a lock was not available (55P03) the
+// transactions that still hold one.
+func nameLockHolders(ctx context.Context, conn *pgx.Conn, err error) error {
 	if SQLState(err) != "55P03" {
 		return err
 	}
-	first, lookErr := holders(ctx, conn)
+	first, lookErr := lockHolders(ctx, conn)
 	if lookErr != nil {
 		return errors.Join(err, lookErr)
 	}
 	select {
 	case <-ctx.Done():
 		return err
-	case <-time.After(holderPause):
+	case <-time.After(lockHolderPause):
 	}
-	now, lookErr := holders(ctx, conn)
+	now, lookErr := lockHolders(ctx, conn)
 	if lookErr != nil {
 		return errors.Join(err, lookErr)
 	}
 	var names []string
 	for _, h := range now {
-		// Those that came in between did not keep it waiting.
-		if slices.ContainsFunc(first, func(f holder) bool { return f.Transaction == h.Transaction }) && !slices.Contains(names, h.String()) {
+		// A transaction that began in between did not keep it waiting.
+		if slices.ContainsFunc(first, func(f lockHolder) bool { return f.Transaction == h.Transaction }) && !slices.Contains(names, h.String()) {
 			names = append(names, h.String())
 		}
 	}
@@ -63,8 +65,9 @@ func nameHolders(ctx context.Context, conn *pgx.Conn, err error) error {
 	return fmt.Errorf("%w; the tables are in use by %s", err, strings.Join(names, ", "))
 }
 
-// holders lists other sessions' transactions that have a lock which one of ensure_partitions' (migration 12) waits for.
-func holders(ctx context.Context, conn *pgx.Conn) ([]holder, error) {
+// lockHolders lists other sessions' transactions with a lock that conflicts with one that
+// ensure_partitions (migration 12) takes.
+func lockHolders(ctx context.Context, conn *pgx.Conn) ([]lockHolder, error) {
 	rows, err := conn.Query(ctx, `
 		SELECT DISTINCT l.pid, l.virtualtransaction, coalesce(a.usename, ''), coalesce(a.application_name, '')
 		  FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
@@ -79,5 +82,5 @@ func holders(ctx context.Context, conn *pgx.Conn) ([]holder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[holder])
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[lockHolder])
 }

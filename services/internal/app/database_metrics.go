@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	vitalsInterval = 15 * time.Second // between looks at the database
-	vitalsTimeout  = 10 * time.Second // of one
+	databaseStatsInterval = 15 * time.Second // between two readings
+	databaseStatsTimeout  = 10 * time.Second // of one reading
 )
 
-// vitals are the consumer's metrics of the database. All but up are absent until they
-// are known, and keep their last values while the database is away.
-type vitals struct {
+// databaseMetrics are the consumer's metrics of the database. All but up are absent until they are
+// known, and keep their last values while the database is away.
+type databaseMetrics struct {
 	up            prometheus.Gauge
 	size          *prometheus.GaugeVec // without labels
 	partitionsEnd *prometheus.GaugeVec
@@ -26,8 +26,8 @@ type vitals struct {
 	horizon       *prometheus.GaugeVec
 }
 
-func newVitals(reg prometheus.Registerer) *vitals {
-	v := &vitals{
+func newDatabaseMetrics(reg prometheus.Registerer) *databaseMetrics {
+	m := &databaseMetrics{
 		up: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "trailpost_database_up",
 			Help: "Whether this consumer's last attempt to use the database succeeded: 1 or 0. It looks every 15 seconds when there is nothing to store.",
@@ -49,55 +49,55 @@ func newVitals(reg prometheus.Registerer) *vitals {
 			Help: "Unix time at which the trail's horizon last moved, as noted in the database each minute, in seconds; when it stands still, a transaction has been open since then, followers see nothing newer, and read again from there after a restore.",
 		}, nil),
 	}
-	reg.MustRegister(v.up, v.size, v.partitionsEnd, v.defaultRows, v.horizon)
-	return v
+	reg.MustRegister(m.up, m.size, m.partitionsEnd, m.defaultRows, m.horizon)
+	return m
 }
 
-// used takes note of how an attempt to use the database ended. One that found
-// fault with its input, or met another for a moment, has reached it all the same.
-func (v *vitals) used(err error) {
+// used notes how an attempt to use the database ended. One that ended with a rejected event, or in
+// contention with another transaction, has reached the database all the same.
+func (m *databaseMetrics) used(err error) {
 	switch {
 	case errors.Is(err, context.Canceled): // by us
-	case err == nil, store.Classify(err) == store.Data, store.Contended(err):
-		v.up.Set(1)
+	case err == nil, store.Classify(err) == store.Rejected, store.Contended(err):
+		m.up.Set(1)
 	default:
-		v.up.Set(0)
+		m.up.Set(0)
 	}
 }
 
-// watchVitals keeps the metrics until ctx ends.
-func (c *Consumer) watchVitals(ctx context.Context) {
+// watchDatabase keeps the metrics up to date until ctx ends.
+func (c *Consumer) watchDatabase(ctx context.Context) {
 	for ctx.Err() == nil {
-		c.lookAtVitals(ctx)
-		pause(ctx, vitalsInterval)
+		c.readDatabaseStats(ctx)
+		pause(ctx, databaseStatsInterval)
 	}
 }
 
-func (c *Consumer) lookAtVitals(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, vitalsTimeout)
+func (c *Consumer) readDatabaseStats(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, databaseStatsTimeout)
 	defer cancel()
-	found, err := store.ReadVitals(ctx, c.database)
-	// A database that can be read and not written to is not up: while a worker has
-	// something to store, its attempts tell.
+	stats, err := store.ReadDatabaseStats(ctx, c.database)
+	// A database that can only be read is not up: while a worker has something to store, its
+	// attempts decide.
 	if age, _ := c.health.OldestAge(); err != nil || age == 0 {
-		c.vitals.used(err)
+		c.dbMetrics.used(err)
 	}
 	if err != nil {
 		c.log.Debug("the database's size and partitions are unknown", "error", err)
 		return
 	}
-	c.vitals.size.WithLabelValues().Set(float64(found.Size))
-	c.vitals.partitionsEnd.WithLabelValues().Set(float64(found.PartitionsEnd.Unix()))
+	c.dbMetrics.size.WithLabelValues().Set(float64(stats.Size))
+	c.dbMetrics.partitionsEnd.WithLabelValues().Set(float64(stats.PartitionsEnd.Unix()))
 }
 
-// observed is a writer whose attempts report whether the database can be used.
-type observed struct {
+// observedWriter is a writer whose attempts report whether the database can be used.
+type observedWriter struct {
 	*store.Writer
-	vitals *vitals
+	metrics *databaseMetrics
 }
 
-func (o observed) Store(ctx context.Context, events []event.Event, redelivered bool) ([]store.Outcome, error) {
+func (o observedWriter) Store(ctx context.Context, events []event.Event, redelivered bool) ([]store.Outcome, error) {
 	outcomes, err := o.Writer.Store(ctx, events, redelivered)
-	o.vitals.used(err)
+	o.metrics.used(err)
 	return outcomes, err
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-func TestVitals(t *testing.T) {
+func TestDatabaseStats(t *testing.T) {
 	db := testbed.Postgres(t)
 	owner := db.Connect(t, db.Owner)
 	cfg := config(db, db.Writer)
@@ -15,7 +15,7 @@ func TestVitals(t *testing.T) {
 
 	check := func(months int) {
 		t.Helper()
-		v, err := ReadVitals(t.Context(), cfg)
+		v, err := ReadDatabaseStats(t.Context(), cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -35,15 +35,15 @@ func TestVitals(t *testing.T) {
 
 func TestPartitionsEnd(t *testing.T) {
 	month := func(m time.Month) time.Time { return time.Date(2026, m, 1, 0, 0, 0, 0, time.UTC) }
-	spans := func(months ...time.Month) (list []span) {
+	spans := func(months ...time.Month) (list []timeSpan) {
 		for _, m := range months {
-			list = append(list, span{month(m), month(m + 1)})
+			list = append(list, timeSpan{month(m), month(m + 1)})
 		}
 		return list
 	}
 	now := month(5).AddDate(0, 0, 9)
 	for _, c := range []struct {
-		spans []span
+		spans []timeSpan
 		want  time.Time
 	}{
 		{nil, time.Time{}},
@@ -54,7 +54,7 @@ func TestPartitionsEnd(t *testing.T) {
 		{spans(6, 7), time.Time{}},
 		{spans(5), month(6)},
 	} {
-		if got := endOf(c.spans, now); !got.Equal(c.want) {
+		if got := endOfPartitions(c.spans, now); !got.Equal(c.want) {
 			t.Errorf("%v: %s, want %s", c.spans, got, c.want)
 		}
 	}

@@ -1,0 +1,130 @@
+package store
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/trailpost/trailpost/services/internal/event"
+)
+
+// column is a column of log_events that a writer fills.
+type column struct {
+	name    string
+	sqlType string
+	// sameBy is the operator that compares an event's value with the row's. It is "" for a column
+	// in which the same event may differ between two attempts of its client.
+	sameBy string
+	// appendField appends the value to a row of COPY's binary format.
+	appendField func(row []byte, e *event.Event) []byte
+	// array returns the values of some events, as an argument of a statement.
+	array func(events []event.Event, which []int) any
+}
+
+// columns are in the order in which COPY, INSERT and every comparison name them: a new column is a
+// new entry here. The id is first, since [writePlan.findStored] puts other ids into its place. The
+// payload is last, since [copyRows] sends its text from where it is, after the fields of the row.
+// The column tx is missing, since its default fills it.
+var columns = [...]column{
+	{
+		name: "event_id", sqlType: "uuid",
+		appendField: func(row []byte, e *event.Event) []byte { return appendField(row, e.ID[:]) },
+		array: arrayOf(func(e *event.Event) pgtype.UUID {
+			return pgtype.UUID{Bytes: e.ID, Valid: true}
+		}),
+	},
+	{
+		name: "session_id", sqlType: "bigint", sameBy: "=",
+		appendField: func(row []byte, e *event.Event) []byte { return appendInt64(row, e.SessionID) },
+		array:       arrayOf(func(e *event.Event) int64 { return e.SessionID }),
+	},
+	{
+		name: "event_type", sqlType: "text", sameBy: "=",
+		appendField: func(row []byte, e *event.Event) []byte { return appendField(row, e.Type) },
+		array:       arrayOf(func(e *event.Event) string { return e.Type }),
+	},
+	{
+		name: "username", sqlType: "text", sameBy: "IS NOT DISTINCT FROM",
+		appendField: func(row []byte, e *event.Event) []byte { return appendText(row, e.Username) },
+		array:       arrayOf(func(e *event.Event) pgtype.Text { return nullable(e.Username) }),
+	},
+	{
+		name: `"timestamp"`, sqlType: "timestamptz", sameBy: "=",
+		appendField: func(row []byte, e *event.Event) []byte { return appendTime(row, e.Timestamp) },
+		array:       arrayOf(func(e *event.Event) pgtype.Timestamptz { return timestamptz(e.Timestamp) }),
+	},
+	{
+		// The producer's, like received_from: another at each attempt of a client.
+		name: "received_at", sqlType: "timestamptz",
+		appendField: func(row []byte, e *event.Event) []byte { return appendTime(row, e.ReceivedAt) },
+		array:       arrayOf(func(e *event.Event) pgtype.Timestamptz { return timestamptz(e.ReceivedAt) }),
+	},
+	{
+		// The name of an API key, which may have been replaced between two attempts.
+		name: "received_from", sqlType: "text",
+		appendField: func(row []byte, e *event.Event) []byte { return appendText(row, e.ReceivedFrom) },
+		array:       arrayOf(func(e *event.Event) pgtype.Text { return nullable(e.ReceivedFrom) }),
+	},
+	{
+		name: "payload", sqlType: "jsonb", sameBy: "=",
+		appendField: func(row []byte, e *event.Event) []byte { return appendJSONBHeader(row, len(e.Payload)) },
+		array: func(events []event.Event, which []int) any {
+			// FlatArray, since a plain [][]byte could be taken for an array of two dimensions.
+			payloads := make(pgtype.FlatArray[[]byte], len(which))
+			for n, i := range which {
+				payloads[n] = events[i].Payload
+			}
+			return payloads
+		},
+	},
+}
+
+// The parts of statements that list the columns.
+var (
+	columnNames = joinColumns(func(_ int, c *column) string { return c.name }, ", ")
+	// columnArrays are parameters: from $1 on, an array for each column.
+	columnArrays = joinColumns(func(n int, c *column) string {
+		return fmt.Sprintf("$%d::%s[]", n+1, c.sqlType)
+	}, ", ")
+	// sameEvent is a condition: the row e of log_events is the same event as the row sent.
+	sameEvent = joinColumns(func(_ int, c *column) string {
+		if c.sameBy == "" {
+			return ""
+		}
+		return fmt.Sprintf("e.%s %s sent.%s", c.name, c.sameBy, c.name)
+	}, " AND ")
+)
+
+// joinColumns joins what part returns for each column, without what is empty.
+func joinColumns(part func(n int, c *column) string, separator string) string {
+	var parts []string
+	for n := range columns {
+		if p := part(n, &columns[n]); p != "" {
+			parts = append(parts, p)
+		}
+	}
+	return strings.Join(parts, separator)
+}
+
+// columnValues returns the arguments for [columnArrays].
+func columnValues(events []event.Event, which []int) []any {
+	values := make([]any, len(columns))
+	for n := range columns {
+		values[n] = columns[n].array(events, which)
+	}
+	return values
+}
+
+func arrayOf[T any](value func(*event.Event) T) func(events []event.Event, which []int) any {
+	return func(events []event.Event, which []int) any {
+		values := make([]T, len(which))
+		for n, i := range which {
+			values[n] = value(&events[i])
+		}
+		return values
+	}
+}
+
+// nullable is a text that is NULL when it is empty.
+func nullable(text string) pgtype.Text { return pgtype.Text{String: text, Valid: text != ""} }

@@ -1,0 +1,107 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// compare decides of events whose ids are in the table whether they are what is there.
+func (p *writePlan) compare(ctx context.Context, tx pgx.Tx, which []int) error {
+	if len(which) == 0 {
+		return nil
+	}
+	first, last := p.bounds()
+	compared := 0
+	err := p.findStored(ctx, tx, which, p.ids(which), first, last, func(i int, same bool) {
+		compared++
+		p.outcomes[i] = Reused
+		if same {
+			p.outcomes[i] = Duplicate
+		}
+	})
+	if err == nil && compared != len(which) {
+		return errVanished
+	}
+	return err
+}
+
+// dropStoredByPlainID removes from the plan what is stored under the id that it had before there
+// was an identity key. Where one event of an id has a plain id, all of that id have it: a derived
+// id that somebody wrote into an event is the derived id of the same line.
+func (p *writePlan) dropStoredByPlainID(ctx context.Context, tx pgx.Tx) error {
+	all := slices.Concat(p.firsts, p.repeats)
+	plainIDs := map[uuid.UUID]uuid.UUID{}
+	for _, i := range all {
+		if e := &p.events[i]; e.PlainID != uuid.Nil {
+			plainIDs[e.ID] = e.PlainID
+		}
+	}
+	var which []int
+	var ids []pgtype.UUID
+	for _, i := range all {
+		if plain, ok := plainIDs[p.events[i].ID]; ok {
+			which = append(which, i)
+			ids = append(ids, pgtype.UUID{Bytes: plain, Valid: true})
+		}
+	}
+	if len(which) == 0 {
+		return nil
+	}
+	byID := func(x, y pgtype.UUID) int { return bytes.Compare(x.Bytes[:], y.Bytes[:]) }
+	first, last := slices.MinFunc(ids, byID), slices.MaxFunc(ids, byID)
+	stored := map[int]bool{}
+	err := p.findStored(ctx, tx, which, ids, first, last, func(i int, same bool) {
+		if same {
+			stored[i] = true
+			p.outcomes[i] = Duplicate
+		}
+	})
+	if err != nil {
+		return err
+	}
+	// All of them again: a repeat whose first is removed repeats nothing any more, and may be
+	// another event under its id.
+	p.arrange(slices.DeleteFunc(all, func(i int) bool { return stored[i] }))
+	return nil
+}
+
+// findStatement has the arguments of columnArrays, and behind them the bounds of the ids.
+var findStatement = fmt.Sprintf(`
+		SELECT sent.n, there.same
+		FROM unnest(%s)
+			WITH ORDINALITY AS sent (%s, n),
+			LATERAL (
+				SELECT %s AS same
+				FROM public.log_events e
+				WHERE e.event_id = sent.event_id AND e.event_id BETWEEN $%d AND $%d
+				OFFSET 0
+			) AS there`,
+	columnArrays, columnNames, sameEvent, len(columns)+1, len(columns)+2)
+
+// findStored looks up events by the ids at their places in ids, which are between first and last.
+// For each that has a row it calls found, and reports whether the row is the same event.
+func (p *writePlan) findStored(ctx context.Context, tx pgx.Tx, which []int, ids []pgtype.UUID, first, last pgtype.UUID,
+	found func(i int, same bool),
+) error {
+	values := columnValues(p.events, which)
+	values[0] = ids
+	rows, err := tx.Query(ctx, findStatement, append(values, first, last)...)
+	if err != nil {
+		return err
+	}
+	var (
+		n    int
+		same bool
+	)
+	_, err = pgx.ForEachRow(rows, []any{&n, &same}, func() error {
+		found(which[n-1], same)
+		return nil
+	})
+	return err
+}
