@@ -36,7 +36,7 @@ func TestReplayChoices(t *testing.T) {
 		letters = append(letters, l.Message(now))
 	}
 	cfg := broker.Config{Host: v.Host, Port: v.Port, User: v.User, Password: v.Password, VHost: v.Name, Queue: "log_queue", QueueType: broker.Quorum, Name: "test"}
-	outlet := broker.NewOutlet(cfg)
+	outlet := broker.NewConfirmingPublisher(cfg)
 	defer outlet.Close()
 	if err := outlet.Publish(t.Context(), cfg.DeadQueue(), letters); err != nil {
 		t.Fatal(err)

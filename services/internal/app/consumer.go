@@ -144,14 +144,14 @@ func (c *Consumer) drain(take, life context.Context) error {
 	helpers.Go(func() { c.watchVitals(life) })
 	helpers.Go(func() { c.policies.Run(life) })
 	helpers.Go(func() { broker.Watch(life, c.broker, DepthInterval, c.brokerMetrics) })
-	outlet := broker.NewOutlet(c.broker)
+	outlet := broker.NewConfirmingPublisher(c.broker)
 	defer outlet.Close()
 
 	take, stop := context.WithCancel(take)
 	defer stop()
 	work, cancel := afterwards(take, life, c.cfg.Consumer.ShutdownTimeout)
 	defer cancel()
-	source := broker.NewConsumer(c.broker, c.cfg.Consumer.BatchSize, c.brokerMetrics)
+	source := broker.NewSessionOpener(c.broker, c.cfg.Consumer.BatchSize, c.brokerMetrics)
 	var traced *drain.Tracing
 	if tracer := c.tracing.Tracer(); tracer != nil {
 		traced = &drain.Tracing{Tracer: tracer, Queue: c.broker.TracedQueue()}

@@ -30,7 +30,7 @@ func python(n int) (bodies [][]byte) {
 // bury puts messages on the dead-letter queue.
 func (s *stack) bury(messages ...broker.Message) {
 	s.t.Helper()
-	outlet := broker.NewOutlet(s.broker())
+	outlet := broker.NewConfirmingPublisher(s.broker())
 	defer outlet.Close()
 	if err := outlet.Publish(context.Background(), "log_queue.dead", messages); err != nil {
 		s.t.Fatal(err)

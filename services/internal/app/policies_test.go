@@ -120,7 +120,7 @@ func (m managed) testPage(t *testing.T) {
 	if out, err := shell.CombinedOutput(); err != nil {
 		t.Fatalf("%s\n%v\n%s", script, err, out)
 	}
-	outlet := broker.NewOutlet(s.broker()) // declares the queues
+	outlet := broker.NewConfirmingPublisher(s.broker()) // declares the queues
 	defer outlet.Close()
 	if err := outlet.Publish(t.Context(), "log_queue", []broker.Message{{ContentType: broker.ContentEvent, Body: poison(0).Body}}); err != nil {
 		t.Fatal(err)
@@ -274,7 +274,7 @@ func (m managed) testBrokersLetters(t *testing.T) {
 func (m managed) testFirstAnswer(t *testing.T) {
 	t.Parallel()
 	s := m.stack(t)
-	outlet := broker.NewOutlet(s.broker()) // declares the queues
+	outlet := broker.NewConfirmingPublisher(s.broker()) // declares the queues
 	defer outlet.Close()
 	m.set(t, s, "policies", `^log_queue\.dead$`, definition{"max-length": 2})
 	var letters []broker.Message
@@ -315,7 +315,7 @@ func (m managed) testFirstAnswer(t *testing.T) {
 func (m managed) testLists(t *testing.T) {
 	t.Parallel()
 	s := m.stack(t)
-	outlet := broker.NewOutlet(s.broker())
+	outlet := broker.NewConfirmingPublisher(s.broker())
 	defer outlet.Close()
 	letters := make([]broker.Message, 5)
 	for i := range letters {
@@ -392,7 +392,7 @@ func (m managed) testTagged(t *testing.T) {
 	if err := json.Unmarshal(text, &manifests); err != nil {
 		t.Fatal(err)
 	}
-	outlet := broker.NewOutlet(s.broker()) // declares the queues
+	outlet := broker.NewConfirmingPublisher(s.broker()) // declares the queues
 	defer outlet.Close()
 	if err := outlet.Publish(t.Context(), "log_queue", []broker.Message{{ContentType: broker.ContentEvent, Body: poison(0).Body}}); err != nil {
 		t.Fatal(err)
@@ -446,7 +446,7 @@ func (m managed) testTagged(t *testing.T) {
 // testLastAnswer: what was known holds while the API is away, and its age grows.
 func (m managed) testLastAnswer(t *testing.T) {
 	s := m.stack(t)
-	outlet := broker.NewOutlet(s.broker()) // declares the queues
+	outlet := broker.NewConfirmingPublisher(s.broker()) // declares the queues
 	defer outlet.Close()
 	if err := outlet.Publish(t.Context(), "log_queue", []broker.Message{{ContentType: broker.ContentEvent, Body: poison(0).Body}}); err != nil {
 		t.Fatal(err)

@@ -22,7 +22,7 @@ type Browser struct {
 	ch    *amqp.Channel
 	queue string
 
-	closing *closing
+	notice *closeNotice
 
 	held  int // messages taken and not acked
 	acked bool
@@ -39,7 +39,7 @@ const (
 
 // OpenBrowser connects to browse a queue, which must exist.
 func OpenBrowser(ctx context.Context, cfg Config, queue string) (*Browser, error) {
-	conn, err := dial(ctx, cfg.withDefaults(), func(conn net.Conn) net.Conn { return newRoomyConn(conn) })
+	conn, err := dial(ctx, cfg.withDefaults(), func(conn net.Conn) net.Conn { return newLargeFrameConn(conn) })
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func OpenBrowser(ctx context.Context, cfg Config, queue string) (*Browser, error
 		conn.kill()
 		return nil, fmt.Errorf("open channel: %w", err)
 	}
-	return &Browser{conn: conn, ch: ch, queue: queue, closing: hearClosing(conn, ch)}, nil
+	return &Browser{conn: conn, ch: ch, queue: queue, notice: newCloseNotice(conn, ch)}, nil
 }
 
 // Ready is the number of messages that can be taken.
@@ -60,7 +60,7 @@ func (b *Browser) Ready() (int, error) {
 func (b *Browser) status() (QueueStatus, error) {
 	status, err := queueStatus(b.ch, b.queue)
 	if err != nil {
-		return status, fmt.Errorf("look at %q: %w", b.queue, b.closing.explain(err))
+		return status, fmt.Errorf("look at %q: %w", b.queue, b.notice.explain(err))
 	}
 	return status, nil
 }
@@ -86,7 +86,7 @@ func (b *Browser) Alone() (bool, error) {
 func (b *Browser) Get() (d Delivery, ok bool, err error) {
 	raw, ok, err := b.ch.Get(b.queue, false)
 	if err != nil {
-		return d, false, fmt.Errorf("take a message from %q: %w", b.queue, b.closing.explain(err))
+		return d, false, fmt.Errorf("take a message from %q: %w", b.queue, b.notice.explain(err))
 	}
 	if !ok {
 		return d, false, nil
@@ -98,7 +98,7 @@ func (b *Browser) Get() (d Delivery, ok bool, err error) {
 // Ack asks for the removal of one message that was taken.
 func (b *Browser) Ack(tag uint64) error {
 	if err := b.ch.Ack(tag, false); err != nil {
-		return fmt.Errorf("ack a message of %q: %w", b.queue, b.closing.explain(err))
+		return fmt.Errorf("ack a message of %q: %w", b.queue, b.notice.explain(err))
 	}
 	b.held--
 	b.acked = true
@@ -114,7 +114,7 @@ func (b *Browser) Close() (err error) {
 	if held := b.held; err == nil && held > 0 {
 		// Nacked, since that does not count as a failed delivery (since 4.3), and
 		// a lost channel does.
-		if err = b.closing.explain(b.ch.Nack(0, true, true)); err == nil {
+		if err = b.notice.explain(b.ch.Nack(0, true, true)); err == nil {
 			err = b.awaitSettled(0, held)
 		}
 	}

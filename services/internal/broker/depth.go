@@ -20,7 +20,7 @@ type QueueStatus struct {
 func (p *Publisher) QueueStatus(ctx context.Context) (QueueStatus, error) {
 	p.mu.Lock()
 	err := p.readyLocked()
-	l := p.link
+	l := p.session
 	p.mu.Unlock()
 	// A broker that blocks publishers still answers, but not on a connection that it
 	// no longer reads.

@@ -17,7 +17,7 @@ type connection struct {
 }
 
 // dial connects and logs in. wrap, if not nil, is for those who read messages: it may put
-// something between the socket (or TLS) and the AMQP client, a roomyConn at least.
+// something between the socket (or TLS) and the AMQP client, a largeFrameConn at least.
 //
 // It does not build an AMQP URI, so that a password of any characters works.
 func dial(ctx context.Context, cfg Config, wrap func(net.Conn) net.Conn) (*connection, error) {
@@ -39,7 +39,7 @@ func dial(ctx context.Context, cfg Config, wrap func(net.Conn) net.Conn) (*conne
 	frameSize := 0 // the client's own, or the broker's where that is less
 	if wrap != nil {
 		conn = wrap(conn)
-		frameSize = amqp.FrameSizeUnlimited // what roomyConn names
+		frameSize = amqp.FrameSizeUnlimited // what largeFrameConn names
 	}
 	// The client clears the deadline after its handshake. A broker that went
 	// silent within it must not hold us, nor may a context that ended.

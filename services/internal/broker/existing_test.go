@@ -126,7 +126,7 @@ func startSession(t *testing.T, cfg Config) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	s, err := NewConsumer(cfg, 10, metrics()).Open(ctx, func(err error) { t.Log(err) })
+	s, err := NewSessionOpener(cfg, 10, metrics()).Open(ctx, func(err error) { t.Log(err) })
 	if err == nil {
 		s.Close()
 	}

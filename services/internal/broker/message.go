@@ -33,7 +33,7 @@ type item struct {
 	id        uuid.UUID
 	eventType string
 	index     int        // among those of its request
-	sender    trace.Span // of its request; nil when nothing is traced
+	span      trace.Span // of its request; nil when nothing is traced
 }
 
 func newItem(e *event.Event) item {

@@ -25,13 +25,13 @@ type Publisher struct {
 	wake    chan struct{} // capacity 1: there may be something to publish
 	drained chan struct{} // closed when a closing publisher has nothing left
 
-	// mu guards what follows and, while a link is attached, its bookkeeping. Who holds
+	// mu guards what follows and, while a session is attached, its bookkeeping. Who holds
 	// it sees every event in exactly one place: a lane, a group or answered.
 	mu      sync.Mutex
 	lanes   lanes
-	link    *link     // nil while disconnected
-	reason  error     // why there is no link
-	refused time.Time // when the broker's last word was that it refuses a message; zero: it confirmed one
+	session *publisherSession // nil while disconnected
+	reason  error             // why there is no session
+	refused time.Time         // when the broker's last word was that it refuses a message; zero: it confirmed one
 	closing bool
 }
 
@@ -54,9 +54,9 @@ func NewPublisher(cfg Config, metrics *Metrics) *Publisher {
 // its event if no group has taken it. (A context with that deadline would take 0.7 µs, where
 // the timer takes 0.4.)
 func (p *Publisher) Publish(ctx context.Context, within time.Duration, e *event.Event) (err error) {
-	sending := p.send(ctx, e, 1)
-	defer func() { sending.end(err) }()
-	s := &single{item: sending.item(e), result: make(chan error, 1)}
+	span := p.startSendSpan(ctx, e, 1)
+	defer func() { span.end(err) }()
+	s := &singleRequest{item: span.item(e), result: make(chan error, 1)}
 	if err := p.enqueue(func() { p.lanes.addSingle(s) }, s.item); err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (p *Publisher) Publish(ctx context.Context, within time.Duration, e *event.
 	}
 	if s.state == waiting {
 		p.lanes.withdrawSingle(s)
-		p.settle()
+		p.closeIfDrainedLocked()
 		return fmt.Errorf("%w: gave up before it was published: %w", ErrUnavailable, gaveUp)
 	}
 	return fmt.Errorf("%w in time: %w", ErrNotConfirmed, gaveUp)
@@ -86,11 +86,11 @@ func (p *Publisher) PublishBatch(ctx context.Context, within time.Duration, even
 	if len(events) == 0 {
 		return nil
 	}
-	sending := p.send(ctx, &events[0], len(events))
-	defer func() { sending.end(err) }()
-	b := &batch{items: make([]item, len(events)), result: make(chan error, 1)}
+	span := p.startSendSpan(ctx, &events[0], len(events))
+	defer func() { span.end(err) }()
+	b := &batchRequest{items: make([]item, len(events)), result: make(chan error, 1)}
 	for i := range events {
-		b.items[i] = sending.item(&events[i])
+		b.items[i] = span.item(&events[i])
 		b.items[i].index = i
 	}
 	if err := p.enqueue(func() { p.lanes.addBatch(b) }, b.items...); err != nil {
@@ -103,7 +103,7 @@ func (p *Publisher) PublishBatch(ctx context.Context, within time.Duration, even
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	b.giveUp(gaveUp)
-	p.settle()
+	p.closeIfDrainedLocked()
 	return <-b.result
 }
 
@@ -114,7 +114,7 @@ func (p *Publisher) enqueue(add func(), items ...item) error {
 	if err := p.readyLocked(); err != nil {
 		return err
 	}
-	if err := tooLarge(p.link.limit, items...); err != nil {
+	if err := tooLarge(p.session.limit, items...); err != nil {
 		return err
 	}
 	add()
@@ -134,14 +134,14 @@ func (p *Publisher) Ready() error {
 func (p *Publisher) connected() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.link != nil
+	return p.session != nil
 }
 
 // blocked reports whether the broker takes nothing on the session.
 func (p *Publisher) blocked() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.link != nil && p.link.blocked != ""
+	return p.session != nil && p.session.blocked != ""
 }
 
 // refusalMemory is how long a refusal is spoken of when nobody has tried since.
@@ -162,10 +162,10 @@ func (p *Publisher) readyLocked() error {
 	switch {
 	case p.closing:
 		return fmt.Errorf("%w: shutting down", ErrUnavailable)
-	case p.link == nil:
+	case p.session == nil:
 		return fmt.Errorf("%w: %w", ErrUnavailable, p.reason)
-	case p.link.blocked != "":
-		return fmt.Errorf("%w: %w: %s", ErrUnavailable, ErrBlocked, p.link.blocked)
+	case p.session.blocked != "":
+		return fmt.Errorf("%w: %w: %s", ErrUnavailable, ErrBlocked, p.session.blocked)
 	}
 	return nil
 }
@@ -177,12 +177,12 @@ func (p *Publisher) Run(ctx context.Context) error {
 	var wait backoff
 	connected := false
 	for ctx.Err() == nil {
-		l, err := p.open(ctx)
+		s, err := p.open(ctx)
 		if err == nil {
 			connected = true
 			wait.reset()
 			p.cfg.Logger.Info("connected to rabbitmq", "queue", p.cfg.Queue, "queue_type", string(p.cfg.QueueType))
-			err = p.serve(ctx, l)
+			err = p.serve(ctx, s)
 		} else if errors.Is(err, ErrTopology) && !connected {
 			p.detach(nil, err)
 			return err
@@ -190,7 +190,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
-		if p.detach(l, err) {
+		if p.detach(s, err) {
 			p.cfg.Logger.Error("no connection to rabbitmq; trying again until there is one", "error", err)
 		}
 		_ = sleep(ctx, wait.next())
@@ -199,17 +199,17 @@ func (p *Publisher) Run(ctx context.Context) error {
 	return nil
 }
 
-// open opens a link to queues that keep what they confirm, as far as is known.
-func (p *Publisher) open(ctx context.Context) (*link, error) {
-	l, err := openLink(ctx, p.cfg)
+// open opens a session with queues that keep what they confirm, as far as is known.
+func (p *Publisher) open(ctx context.Context) (*publisherSession, error) {
+	s, err := openPublisherSession(ctx, p.cfg)
 	if err != nil {
 		return nil, err
 	}
 	if err := p.kinds.check(ctx, p.cfg); err != nil {
-		l.conn.kill()
+		s.conn.kill()
 		return nil, err
 	}
-	return l, nil
+	return s, nil
 }
 
 // Close lets nothing more in, and waits until all that was let in is answered
@@ -217,7 +217,7 @@ func (p *Publisher) open(ctx context.Context) (*link, error) {
 func (p *Publisher) Close(ctx context.Context) error {
 	p.mu.Lock()
 	p.closing = true
-	p.settle()
+	p.closeIfDrainedLocked()
 	p.mu.Unlock()
 	select {
 	case <-p.drained:
@@ -227,13 +227,13 @@ func (p *Publisher) Close(ctx context.Context) error {
 	}
 }
 
-// settle notes when a closing publisher has nothing left. mu is held.
-func (p *Publisher) settle() {
+// closeIfDrainedLocked notes when a closing publisher has nothing left. mu is held.
+func (p *Publisher) closeIfDrainedLocked() {
 	if !p.closing {
 		return
 	}
 	p.lanes.dropAnswered()
-	if p.lanes.singleCount > 0 || len(p.lanes.batches) > 0 || p.link != nil && len(p.link.outstanding) > 0 {
+	if p.lanes.singleCount > 0 || len(p.lanes.batches) > 0 || p.session != nil && len(p.session.outstanding) > 0 {
 		return
 	}
 	select {
@@ -250,29 +250,29 @@ func (p *Publisher) signal() {
 	}
 }
 
-// attach makes l the link that events are published on.
-func (p *Publisher) attach(l *link) {
+// attach makes s the session that events are published on.
+func (p *Publisher) attach(s *publisherSession) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.link, p.reason = l, nil
-	p.lanes.mostBytes = l.limit
+	p.session, p.reason = s, nil
+	p.lanes.mostBytes = s.limit
 }
 
 // detach answers all that waits: what was published is an unknown outcome,
 // the rest was not published. It reports whether the reason is a new one.
-func (p *Publisher) detach(l *link, reason error) (changed bool) {
+func (p *Publisher) detach(s *publisherSession, reason error) (changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	changed = p.reason == nil || p.reason.Error() != reason.Error()
-	p.link, p.reason = nil, reason
-	if l != nil {
-		for number := range l.outstanding {
-			p.fail(l.remove(number), "connection_lost", reason)
+	p.session, p.reason = nil, reason
+	if s != nil {
+		for number := range s.outstanding {
+			p.fail(s.remove(number), "connection_lost", reason)
 		}
 		p.metrics.inFlight.Set(0)
 	}
 	p.lanes.fail(reason)
-	p.settle()
+	p.closeIfDrainedLocked()
 	return changed
 }
 
@@ -283,28 +283,28 @@ func (p *Publisher) fail(g *group, cause string, reason error) {
 	g.answer(fmt.Errorf("%w: %w", ErrNotConfirmed, reason))
 }
 
-// serve publishes on l until it is lost or ctx ends.
-func (p *Publisher) serve(ctx context.Context, l *link) error {
+// serve publishes on s until it is lost or ctx ends.
+func (p *Publisher) serve(ctx context.Context, s *publisherSession) error {
 	received := make(chan error, 1)
-	receive := func() { received <- p.receive(l) }
+	receive := func() { received <- p.receive(s) }
 	go receive()
-	p.attach(l)
+	p.attach(s)
 
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	var buf []byte
 	for {
-		g, number, wait := p.next(l)
+		g, number, wait := p.next(s)
 		if g != nil {
 			message, grown := publishing(g.items, buf, g.sent)
 			buf = grown
 			message.CorrelationId = strconv.FormatUint(number, 10)
-			if err := l.ch.Publish("", p.cfg.Queue, true, false, message); err != nil {
+			if err := s.ch.Publish("", p.cfg.Queue, true, false, message); err != nil {
 				if !errors.Is(err, amqp.ErrClosed) {
-					l.conn.kill()
+					s.conn.kill()
 				}
-				if err := p.resume(l, <-received); err != nil {
-					l.conn.kill()
+				if err := p.resume(s, <-received); err != nil {
+					s.conn.kill()
 					return fmt.Errorf("publish: %w", err)
 				}
 				go receive()
@@ -316,13 +316,13 @@ func (p *Publisher) serve(ctx context.Context, l *link) error {
 		case <-p.wake:
 		case <-timer.C:
 		case err := <-received:
-			if err := p.resume(l, err); err != nil {
-				l.conn.kill()
+			if err := p.resume(s, err); err != nil {
+				s.conn.kill()
 				return err
 			}
 			go receive()
 		case <-ctx.Done():
-			l.conn.close()
+			s.conn.close()
 			<-received //nolint:errcheck // it tells of the close
 			return ctx.Err()
 		}
@@ -331,26 +331,26 @@ func (p *Publisher) serve(ctx context.Context, l *link) error {
 
 // next takes the group that may leave now, and its publish number; without
 // one it returns how long to wait for it, unless something happens before.
-func (p *Publisher) next(l *link) (g *group, number uint64, wait time.Duration) {
+func (p *Publisher) next(s *publisherSession) (g *group, number uint64, wait time.Duration) {
 	const untilWoken = time.Hour
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(l.again) > 0 && l.blocked == "" {
-		number, l.again = l.again[0], l.again[1:]
-		return l.outstanding[number], number, 0
+	if len(s.again) > 0 && s.blocked == "" {
+		number, s.again = s.again[0], s.again[1:]
+		return s.outstanding[number], number, 0
 	}
-	if !l.room() {
+	if !s.room() {
 		return nil, 0, untilWoken
 	}
 	p.lanes.dropAnswered()
 	now := time.Now()
 	singles := p.lanes.singleCount > 0
-	batches := len(p.lanes.batches) > 0 && l.batchRoom(now)
+	batches := len(p.lanes.batches) > 0 && s.batchRoom(now)
 	if !singles && !batches {
 		return nil, 0, untilWoken
 	}
-	eager := len(l.outstanding) < eagerMessages
-	singlesIn, batchesIn := paceInterval-now.Sub(l.lastSingles), paceInterval-now.Sub(l.lastBatch)
+	eager := len(s.outstanding) < eagerMessages
+	singlesIn, batchesIn := paceInterval-now.Sub(s.lastSingles), paceInterval-now.Sub(s.lastBatch)
 	g = &group{}
 	switch sendSingles, sendBatch := singles && (eager || singlesIn <= 0 || p.lanes.singlesFull()),
 		batches && (eager || batchesIn <= 0 || p.lanes.batchFull()); {
@@ -367,34 +367,34 @@ func (p *Publisher) next(l *link) (g *group, number uint64, wait time.Duration) 
 	default:
 		return nil, 0, min(singlesIn, batchesIn)
 	}
-	number = l.add(g, now)
-	p.publish(g)
-	p.metrics.inFlight.Set(float64(len(l.outstanding)))
+	number = s.add(g, now)
+	p.startPublishSpanLocked(g)
+	p.metrics.inFlight.Set(float64(len(s.outstanding)))
 	p.metrics.published.Add(float64(len(g.items)))
 	p.metrics.messageEvents.WithLabelValues("published").Observe(float64(len(g.items)))
 	return g, number, 0
 }
 
-// receive handles what the broker says on l, until it says nothing more.
-func (p *Publisher) receive(l *link) error {
+// receive handles what the broker says on s, until it says nothing more.
+func (p *Publisher) receive(s *publisherSession) error {
 	watchdog := time.NewTicker(p.cfg.ConfirmTimeout / 4)
 	defer watchdog.Stop()
-	blocks := l.blocks
+	blocks := s.blocks
 	for {
 		select {
-		case confirm, open := <-l.confirms:
+		case confirm, open := <-s.confirms:
 			if !open {
-				return l.closing.lost()
+				return s.notice.lost()
 			}
 			// A returned message is confirmed too, after its return: the
 			// client reads both in order, so what was returned is known by now.
-			returned := l.drainReturns()
-			p.confirm(l, confirm.DeliveryTag, confirm.Ack, returned)
+			returned := s.drainReturns()
+			p.confirm(s, confirm.DeliveryTag, confirm.Ack, returned)
 			if len(returned) > 0 {
-				// The queue is gone. A new link declares it again.
+				// The queue is gone. A new session declares it again.
 				return errors.New("the queue is gone: a message was returned as unroutable")
 			}
-			if p.refusesLink(l) {
+			if p.refusesSession(s) {
 				return errRefusing
 			}
 		case blocking, open := <-blocks:
@@ -402,10 +402,10 @@ func (p *Publisher) receive(l *link) error {
 				blocks = nil
 				continue
 			}
-			p.setBlocked(l, blocking.Active, blocking.Reason)
+			p.setBlocked(s, blocking.Active, blocking.Reason)
 		case <-watchdog.C:
-			if p.overdue(l) {
-				l.conn.kill()
+			if p.overdue(s) {
+				s.conn.kill()
 				return fmt.Errorf("no confirm within %s", p.cfg.ConfirmTimeout)
 			}
 		}
@@ -414,19 +414,19 @@ func (p *Publisher) receive(l *link) error {
 
 // confirm answers the group of a publish number. On a return in returned the
 // broker held the message nowhere.
-func (p *Publisher) confirm(l *link, number uint64, ack bool, returned map[uint64]string) {
+func (p *Publisher) confirm(s *publisherSession, number uint64, ack bool, returned map[uint64]string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for n, text := range returned {
-		if g := l.remove(n); g != nil {
+		if g := s.remove(n); g != nil {
 			p.fail(g, "returned", fmt.Errorf("unroutable: %s", text))
 		}
 	}
-	g := l.remove(number)
-	p.metrics.inFlight.Set(float64(len(l.outstanding)))
+	g := s.remove(number)
+	p.metrics.inFlight.Set(float64(len(s.outstanding)))
 	if g != nil {
 		p.metrics.confirmSeconds.Observe(time.Since(g.sent).Seconds())
-		l.noteRefusal(!ack)
+		s.noteRefusal(!ack)
 		if ack {
 			p.refused = time.Time{}
 			p.metrics.confirmed.Add(float64(len(g.items)))
@@ -438,29 +438,29 @@ func (p *Publisher) confirm(l *link, number uint64, ack bool, returned map[uint6
 		}
 	}
 	p.signal()
-	p.settle()
+	p.closeIfDrainedLocked()
 }
 
 // errRefusing ends a channel on which the broker refuses everything.
 var errRefusing = errors.New("the broker refuses every message (nack): is the queue full?")
 
-// refusesLink reports whether the broker has refused all for so long that it may be this
+// refusesSession reports whether the broker has refused all for so long that it may be this
 // channel that it refuses. A quorum queue that was full tells its channels when it
 // takes messages again; when its limit is lifted (a policy cleared), RabbitMQ forgets to,
 // and refuses what comes on them for ever (seen with 3.10.8).
-func (p *Publisher) refusesLink(l *link) bool {
+func (p *Publisher) refusesSession(s *publisherSession) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !l.refusedSince.IsZero() && time.Since(l.refusedSince) >= p.cfg.refusalLimit
+	return !s.refusedSince.IsZero() && time.Since(s.refusedSince) >= p.cfg.refusalLimit
 }
 
 // setBlocked answers all that waits as soon as the broker stops taking
 // messages. Outstanding ones stay so: their confirms may come when it takes them again.
-func (p *Publisher) setBlocked(l *link, active bool, reason string) {
+func (p *Publisher) setBlocked(s *publisherSession, active bool, reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !active {
-		l.blocked, l.unblocked = "", time.Now()
+		s.blocked, s.unblocked = "", time.Now()
 		p.cfg.Logger.Info("rabbitmq takes messages again")
 		p.signal()
 		return
@@ -468,17 +468,17 @@ func (p *Publisher) setBlocked(l *link, active bool, reason string) {
 	if reason == "" {
 		reason = "it gave no reason"
 	}
-	l.blocked = reason
+	s.blocked = reason
 	p.cfg.Logger.Error("rabbitmq blocks publishers", "reason", reason)
 	why := fmt.Errorf("%w: %s", ErrBlocked, reason)
 	p.lanes.fail(why)
-	for _, g := range l.outstanding {
+	for _, g := range s.outstanding {
 		p.fail(g, "blocked", why)
 	}
 }
 
-func (p *Publisher) overdue(l *link) bool {
+func (p *Publisher) overdue(s *publisherSession) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return l.overdue(time.Now().Add(-p.cfg.ConfirmTimeout))
+	return s.overdue(time.Now().Add(-p.cfg.ConfirmTimeout))
 }

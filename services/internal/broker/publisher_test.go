@@ -315,7 +315,7 @@ func TestAMismatchNamesTheSetting(t *testing.T) {
 	if !strings.Contains(err.Error(), "RABBITMQ_QUEUE_TYPE") {
 		t.Error(err)
 	}
-	_, err = NewConsumer(cfg, 10, metrics()).Open(t.Context(), func(error) {})
+	_, err = NewSessionOpener(cfg, 10, metrics()).Open(t.Context(), func(error) {})
 	wantError(t, err, ErrTopology)
 
 	cfg.QueueType = Classic
@@ -384,7 +384,7 @@ func TestCloseWaitsForConfirms(t *testing.T) {
 	eventually(t, "the batch is under way", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.link.published > 0
+		return p.session.published > 0
 	})
 	if err := p.Close(t.Context()); err != nil {
 		t.Fatal(err)

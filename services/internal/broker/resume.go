@@ -8,32 +8,32 @@ import (
 	"time"
 )
 
-// resume goes on with another channel of l's connection, if only the channel is lost; another reason is returned. What was published
+// resume goes on with another channel of the connection of s, if only the channel is lost; another reason is returned. What was published
 // and not answered is published again, under the same event_ids, so that a part that the broker has taken is stored once all the same.
-func (p *Publisher) resume(l *link, lost error) error {
+func (p *Publisher) resume(s *publisherSession, lost error) error {
 	refusal := asTooLarge(lost)
 	switch {
-	case l.conn.IsClosed():
+	case s.conn.IsClosed():
 		return lost
 	case errors.Is(lost, errRefusing):
-		if err := p.leaveRefusing(l); err != nil {
+		if err := p.leaveRefusing(s); err != nil {
 			return err
 		}
 	case refusal != nil:
-		if err := p.leaveTooLarge(l, lost, refusal); err != nil {
+		if err := p.leaveTooLarge(s, lost, refusal); err != nil {
 			return err
 		}
 	default:
 		return lost
 	}
-	return p.renew(l)
+	return p.renew(s)
 }
 
 // leaveTooLarge: the broker has closed the channel because of one message that is too large for it. That message's requests get a
 // TooLargeError.
-func (p *Publisher) leaveTooLarge(l *link, lost error, refusal *TooLargeError) error {
+func (p *Publisher) leaveTooLarge(s *publisherSession, lost error, refusal *TooLargeError) error {
 	p.cfg.Logger.Warn("rabbitmq has closed the channel: a message was too large. Events that are as large are answered 413 from now on", "error", lost)
-	if !p.learn(l, refusal.Limit) {
+	if !p.learn(s, refusal.Limit) {
 		return lost
 	}
 	return nil
@@ -41,10 +41,10 @@ func (p *Publisher) leaveTooLarge(l *link, lost error, refusal *TooLargeError) e
 
 // leaveRefusing closes a channel on which everything was refused, and takes what the broker still answers on it. The connection
 // stays: a full queue is the same for every replica, and must turn none of them unready.
-func (p *Publisher) leaveRefusing(l *link) error {
+func (p *Publisher) leaveRefusing(s *publisherSession) error {
 	p.mu.Lock()
-	again := l.refusing
-	l.refusing = true
+	again := s.refusing
+	s.refusing = true
 	p.mu.Unlock()
 	const text = "rabbitmq has refused every message for a while: is the queue full? Now and then another channel asks"
 	if again {
@@ -52,48 +52,48 @@ func (p *Publisher) leaveRefusing(l *link) error {
 	} else {
 		p.cfg.Logger.Warn(text, "within", p.cfg.refusalLimit)
 	}
-	if err := l.ch.Close(); err != nil {
-		return fmt.Errorf("close channel: %w", l.closing.explain(err))
+	if err := s.ch.Close(); err != nil {
+		return fmt.Errorf("close channel: %w", s.notice.explain(err))
 	}
-	for confirm := range l.confirms {
-		p.confirm(l, confirm.DeliveryTag, confirm.Ack, l.drainReturns())
+	for confirm := range s.confirms {
+		p.confirm(s, confirm.DeliveryTag, confirm.Ack, s.drainReturns())
 	}
 	return nil
 }
 
 // renew opens another channel, and publishes on it what has no answer.
-func (p *Publisher) renew(l *link) error {
-	if err := l.open(p.cfg); err != nil {
+func (p *Publisher) renew(s *publisherSession) error {
+	if err := s.open(p.cfg); err != nil {
 		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l.refusedSince = time.Time{}
-	again := l.removeAll()
+	s.refusedSince = time.Time{}
+	again := s.removeAll()
 	for _, g := range again {
 		for _, part := range g.split(&p.lanes) {
-			l.again = append(l.again, l.add(part, time.Now()))
+			s.again = append(s.again, s.add(part, time.Now()))
 		}
 	}
-	p.metrics.inFlight.Set(float64(len(l.outstanding)))
+	p.metrics.inFlight.Set(float64(len(s.outstanding)))
 	p.signal()
-	p.settle()
+	p.closeIfDrainedLocked()
 	return nil
 }
 
 // learn keeps the limit, and answers all who have an event over it. It reports whether a message was over it, by what we know.
-func (p *Publisher) learn(l *link, limit int) (explained bool) {
+func (p *Publisher) learn(s *publisherSession, limit int) (explained bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l.limit, p.lanes.mostBytes = limit, limit
+	s.limit, p.lanes.mostBytes = limit, limit
 	p.lanes.refuse(limit)
-	for number, g := range l.outstanding {
+	for number, g := range s.outstanding {
 		if g.bytes-1 <= limit {
 			continue
 		}
 		explained = true
 		if refusal := tooLarge(limit, g.items...); refusal != nil {
-			l.remove(number)
+			s.remove(number)
 			p.metrics.failed.WithLabelValues("too_large").Add(float64(len(g.items)))
 			g.endSpan("too_large", refusal)
 			g.refuse(refusal)
@@ -102,13 +102,13 @@ func (p *Publisher) learn(l *link, limit int) (explained bool) {
 	return explained
 }
 
-// removeAll forgets all outstanding groups, and returns them in their order. It makes the link as one that has published nothing.
-func (l *link) removeAll() []*group {
+// removeAll forgets all outstanding groups, and returns them in their order. It makes the session as one that has published nothing.
+func (s *publisherSession) removeAll() []*group {
 	var all []*group
-	for _, number := range slices.Sorted(maps.Keys(l.outstanding)) {
-		all = append(all, l.remove(number))
+	for _, number := range slices.Sorted(maps.Keys(s.outstanding)) {
+		all = append(all, s.remove(number))
 	}
-	l.published, l.again = 0, nil
+	s.published, s.again = 0, nil
 	return all
 }
 

@@ -23,8 +23,8 @@ const (
 // and a worker.
 const undeliveredLimit = 16 << 20
 
-// Consumer opens a worker's sessions.
-type Consumer struct {
+// SessionOpener opens a worker's sessions.
+type SessionOpener struct {
 	cfg     Config
 	batch   int // events that a worker takes at once
 	metrics *Metrics
@@ -32,30 +32,30 @@ type Consumer struct {
 	kinds   existing
 }
 
-// NewConsumer returns a consumer whose workers take batch events at once.
-func NewConsumer(cfg Config, batch int, metrics *Metrics) *Consumer {
+// NewSessionOpener returns an opener of sessions for workers that take batch events at once.
+func NewSessionOpener(cfg Config, batch int, metrics *Metrics) *SessionOpener {
 	metrics.unacked(cfg.Queue, 0) // a sum without it would be no number until the first message
-	return &Consumer{cfg: cfg.withDefaults(), batch: batch, metrics: metrics}
+	return &SessionOpener{cfg: cfg.withDefaults(), batch: batch, metrics: metrics}
 }
 
 // Open connects, declares the queues and starts to consume. It tries until it
 // can or ctx ends. An ErrTopology is returned at once unless a session was
 // open before: then it is a setting to correct, not a fault to wait out.
 // changed is called with every new reason for which it can't.
-func (c *Consumer) Open(ctx context.Context, changed func(error)) (*Session, error) {
+func (o *SessionOpener) Open(ctx context.Context, changed func(error)) (*Session, error) {
 	var wait backoff
 	var last string
 	for {
-		s, err := c.open(ctx)
+		s, err := o.open(ctx)
 		if err == nil {
-			c.opened.Store(true)
-			c.metrics.sessions.Inc()
+			o.opened.Store(true)
+			o.metrics.sessions.Inc()
 			return s, nil
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if errors.Is(err, ErrTopology) && !c.opened.Load() {
+		if errors.Is(err, ErrTopology) && !o.opened.Load() {
 			return nil, err
 		}
 		if err.Error() != last {
@@ -68,17 +68,17 @@ func (c *Consumer) Open(ctx context.Context, changed func(error)) (*Session, err
 	}
 }
 
-func (c *Consumer) open(ctx context.Context) (*Session, error) {
-	s := &Session{cfg: c.cfg, batch: c.batch, metrics: c.metrics, prefetch: initialPrefetch}
-	conn, err := dial(ctx, c.cfg, func(conn net.Conn) net.Conn {
-		s.gate = newGate(newRoomyConn(conn), c.cfg.undeliveredSize)
-		return s.gate
+func (o *SessionOpener) open(ctx context.Context) (*Session, error) {
+	s := &Session{cfg: o.cfg, batch: o.batch, metrics: o.metrics, prefetch: initialPrefetch}
+	conn, err := dial(ctx, o.cfg, func(conn net.Conn) net.Conn {
+		s.window = newReadWindow(newLargeFrameConn(conn), o.cfg.undeliveredSize)
+		return s.window
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.conn = conn
-	if err := s.start(ctx, &c.kinds); err != nil {
+	if err := s.start(ctx, &o.kinds); err != nil {
 		conn.kill()
 		return nil, err
 	}
@@ -93,27 +93,27 @@ type Session struct {
 	batch   int
 	metrics *Metrics
 
-	conn    *connection
-	gate    *gate
-	ch      *amqp.Channel
-	closing *closing // a consumer timeout, a queue that is gone
+	conn   *connection
+	window *readWindow
+	ch     *amqp.Channel
+	notice *closeNotice // a consumer timeout, a queue that is gone
 
 	prefetch   int
 	generation int                  // number of the consumer
 	deliveries <-chan amqp.Delivery // of the consumer
-	former     <-chan amqp.Delivery // of the one before, until it is empty
+	previous   <-chan amqp.Delivery // of the one before, until it is empty
 
 	unacked          int
 	seen             int       // messages
 	eventsPerMessage float64   // moving mean
-	settled          time.Time // when the prefetch was last set
+	prefetchSetAt    time.Time // when the prefetch was last set
 }
 
 func (s *Session) start(ctx context.Context, kinds *existing) (err error) {
 	if s.ch, err = s.conn.Channel(); err != nil {
 		return fmt.Errorf("open channel: %w", err)
 	}
-	s.closing = hearClosing(s.conn, s.ch)
+	s.notice = newCloseNotice(s.conn, s.ch)
 	if err := declare(s.ch, s.cfg); err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (s *Session) consume() error {
 		return fmt.Errorf("set prefetch: %w", err)
 	}
 	s.generation++
-	s.settled = time.Now()
+	s.prefetchSetAt = time.Now()
 	deliveries, err := s.ch.Consume(s.cfg.Queue, s.tag(), false, false, false, false, consumerArguments(s.cfg))
 	if err != nil {
 		return consumeError(s.cfg.Queue, err)
@@ -172,21 +172,21 @@ func (s *Session) Receive(ctx context.Context, wait time.Duration) (d Delivery, 
 // source is where the next message comes from: deliveries of the consumer
 // before go first, so that tags ascend.
 func (s *Session) source() <-chan amqp.Delivery {
-	if s.former != nil {
-		return s.former
+	if s.previous != nil {
+		return s.previous
 	}
 	return s.deliveries
 }
 
 func (s *Session) take(raw amqp.Delivery, open bool) (Delivery, bool, error) {
 	if !open {
-		if s.former != nil {
-			s.former = nil
+		if s.previous != nil {
+			s.previous = nil
 			return Delivery{}, false, nil
 		}
 		return Delivery{}, false, s.lostError()
 	}
-	s.gate.release(len(raw.Body))
+	s.window.release(len(raw.Body))
 	s.unacked++
 	s.metrics.unacked(s.cfg.Queue, 1)
 	return newDelivery(&raw), true, nil
@@ -195,13 +195,13 @@ func (s *Session) take(raw amqp.Delivery, open bool) (Delivery, bool, error) {
 // lostError says why the broker ended the session, if it said so.
 func (s *Session) lostError() error {
 	if s.Why() != nil {
-		return s.closing.lost()
+		return s.notice.lost()
 	}
 	return fmt.Errorf("%w: the broker cancelled the consumer: its queue is gone, or it kept messages for longer than consumer-timeout", ErrSessionLost)
 }
 
 // Why is what the broker said when it closed the channel or the connection; nil if it said nothing.
-func (s *Session) Why() error { return s.closing.why() }
+func (s *Session) Why() error { return s.notice.why() }
 
 // Lost reports whether the session is known to be lost.
 func (s *Session) Lost() bool { return s.ch.IsClosed() || s.conn.IsClosed() }
@@ -211,21 +211,21 @@ func (s *Session) Lost() bool { return s.ch.IsClosed() || s.conn.IsClosed() }
 // session that delivered them.
 func (s *Session) Ack(tag uint64, n int) error {
 	if err := s.ch.Ack(tag, true); err != nil {
-		return fmt.Errorf("%w: ack: %w", ErrSessionLost, s.closing.explain(err))
+		return fmt.Errorf("%w: ack: %w", ErrSessionLost, s.notice.explain(err))
 	}
 	s.unacked -= n
 	s.metrics.unacked(s.cfg.Queue, -n)
 	return nil
 }
 
-// Saw takes note of a message's events, and adapts the prefetch to them when
+// ObserveSize takes note of a message's events, and adapts the prefetch to them when
 // it is far off: a worker should have its next batch at hand, and not much
 // more.
-func (s *Session) Saw(events int) error {
+func (s *Session) ObserveSize(events int) error {
 	s.metrics.messageEvents.WithLabelValues("consumed").Observe(float64(events))
 	s.seen++
 	s.eventsPerMessage += (float64(max(events, 1)) - s.eventsPerMessage) / float64(min(s.seen, 64))
-	if s.seen < 16 || s.former != nil || time.Since(s.settled) < time.Second {
+	if s.seen < 16 || s.previous != nil || time.Since(s.prefetchSetAt) < time.Second {
 		return nil
 	}
 	want := min(max(int(2*float64(s.batch)/s.eventsPerMessage), minPrefetch), maxPrefetch)
@@ -237,15 +237,15 @@ func (s *Session) Saw(events int) error {
 
 // restart consumes anew: a consumer's prefetch is settled when it starts.
 func (s *Session) restart(prefetch int) error {
-	s.gate.lift(true)
-	defer s.gate.lift(false)
+	s.window.lift(true)
+	defer s.window.lift(false)
 	if err := s.ch.Cancel(s.tag(), false); err != nil {
-		return fmt.Errorf("%w: cancel: %w", ErrSessionLost, s.closing.explain(err))
+		return fmt.Errorf("%w: cancel: %w", ErrSessionLost, s.notice.explain(err))
 	}
-	s.former = s.deliveries
+	s.previous = s.deliveries
 	s.prefetch = prefetch
 	if err := s.consume(); err != nil {
-		return fmt.Errorf("%w: %w", ErrSessionLost, s.closing.explain(err))
+		return fmt.Errorf("%w: %w", ErrSessionLost, s.notice.explain(err))
 	}
 	return nil
 }
@@ -253,7 +253,7 @@ func (s *Session) restart(prefetch int) error {
 // Close ends the session. What was not acked goes back to the queue, and so may
 // what was acked just before (see [Browser]): the store then finds duplicates.
 func (s *Session) Close() {
-	s.gate.lift(true)
+	s.window.lift(true)
 	s.metrics.unacked(s.cfg.Queue, -s.unacked)
 	s.unacked = 0
 	s.conn.close()

@@ -17,7 +17,7 @@ import (
 
 func session(t *testing.T, cfg Config, batch int) *Session {
 	t.Helper()
-	s, err := NewConsumer(cfg, batch, metrics()).Open(t.Context(), func(err error) { t.Log(err) })
+	s, err := NewSessionOpener(cfg, batch, metrics()).Open(t.Context(), func(err error) { t.Log(err) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,8 +161,8 @@ func TestPrefetchFollowsTheEventsOfAMessage(t *testing.T) {
 			}
 			n, _ := d.Events()
 			events -= int(n)
-			s.settled = time.Time{} // it may adapt again at once
-			if err := s.Saw(int(n)); err != nil {
+			s.prefetchSetAt = time.Time{} // it may adapt again at once
+			if err := s.ObserveSize(int(n)); err != nil {
 				t.Fatal(err)
 			}
 			if err := s.Ack(d.Tag, 1); err != nil {
@@ -198,7 +198,7 @@ func TestAFullHandStopsReadingAndKeepsTheConnection(t *testing.T) {
 	if err := s.restart(count); err != nil {
 		t.Fatal(err)
 	}
-	o := NewOutlet(cfg)
+	o := NewConfirmingPublisher(cfg)
 	defer o.Close()
 	messages := make([]Message, count)
 	for i := range messages {
@@ -208,11 +208,11 @@ func TestAFullHandStopsReadingAndKeepsTheConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	level := func() int {
-		s.gate.mu.Lock()
-		defer s.gate.mu.Unlock()
-		return s.gate.level
+		s.window.mu.Lock()
+		defer s.window.mu.Unlock()
+		return s.window.level
 	}
-	eventually(t, "the gate is shut", func() bool { return level() > cfg.undeliveredSize })
+	eventually(t, "the window is full", func() bool { return level() > cfg.undeliveredSize })
 	// Longer than three heartbeats of either side: nothing else shows that they don't matter.
 	time.Sleep(4 * cfg.heartbeat)
 	if now := level(); now > cfg.undeliveredSize+64<<10 {
@@ -234,12 +234,12 @@ func TestAFullHandStopsReadingAndKeepsTheConnection(t *testing.T) {
 	}
 }
 
-func TestTheOutletConfirms(t *testing.T) {
+func TestTheConfirmingPublisher(t *testing.T) {
 	v := testbed.Rabbit(t)
 	cfg := config(t, v)
-	o := NewOutlet(cfg)
+	o := NewConfirmingPublisher(cfg)
 	defer o.Close()
-	many := make([]Message, 3*outletWindow+1)
+	many := make([]Message, 3*confirmWindow+1)
 	for i := range many {
 		many[i] = Message{Body: []byte("x"), ContentType: "text/plain", MessageID: fmt.Sprint(i), Headers: map[string]any{"a": "b"}}
 	}

@@ -25,7 +25,7 @@ func mostBytes(t *testing.T, s *testbed.Servers, limit int) {
 func reconnect(t *testing.T, s *testbed.Servers, p *Publisher) {
 	t.Helper()
 	p.mu.Lock()
-	former := p.link
+	former := p.session
 	p.mu.Unlock()
 	if _, err := s.Rabbit.Ctl(t.Context(), "close_all_connections", "--global", "of a test"); err != nil {
 		t.Fatal(err)
@@ -33,7 +33,7 @@ func reconnect(t *testing.T, s *testbed.Servers, p *Publisher) {
 	eventually(t, "there is another connection", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.link != nil && p.link != former
+		return p.session != nil && p.session != former
 	})
 }
 
@@ -61,7 +61,7 @@ func TestMaxMessageSize(t *testing.T) {
 	mostBytes(t, s, limit)
 	v := s.Vhost(t)
 	p := publisher(t, config(t, v))
-	link := p.link
+	session := p.session
 
 	t.Run("others are published", func(t *testing.T) {
 		var (
@@ -98,7 +98,7 @@ func TestMaxMessageSize(t *testing.T) {
 		if found := ids(t, takeAll(t, v, "log_queue")); int64(len(found)) != sent.Load() {
 			t.Errorf("%d events are on the queue, want %d", len(found), sent.Load())
 		}
-		if p.link != link {
+		if p.session != session {
 			t.Error("the connection is another one")
 		}
 	})
@@ -157,16 +157,16 @@ func TestMaxMessageSize(t *testing.T) {
 		}
 	})
 
-	t.Run("dead letters", func(t *testing.T) { testOutletSize(t, s) })
+	t.Run("dead letters", func(t *testing.T) { testConfirmingPublisherSize(t, s) })
 	t.Run("the reason", func(t *testing.T) { testBrowserReason(t, s) })
 }
 
-// testOutletSize: an outlet learns the limit, too, and says which message it can't publish.
-func testOutletSize(t *testing.T, s *testbed.Servers) {
+// testConfirmingPublisherSize: a confirming publisher learns the limit, too, and says which message it can't publish.
+func testConfirmingPublisherSize(t *testing.T, s *testbed.Servers) {
 	const limit = 64 << 10
 	mostBytes(t, s, limit)
 	v := s.Vhost(t)
-	o := NewOutlet(config(t, v))
+	o := NewConfirmingPublisher(config(t, v))
 	defer o.Close()
 	small, big := Message{Body: []byte("{}")}, Message{Body: make([]byte, limit+1)}
 	if err := o.Fits([]Message{big}); err != nil {
@@ -195,7 +195,7 @@ func testOutletSize(t *testing.T, s *testbed.Servers) {
 func testBrowserReason(t *testing.T, s *testbed.Servers) {
 	v := s.Vhost(t)
 	cfg := config(t, v)
-	o := NewOutlet(cfg)
+	o := NewConfirmingPublisher(cfg)
 	defer o.Close()
 	if err := o.Publish(t.Context(), "log_queue.dead", []Message{{Body: []byte("{}")}}); err != nil {
 		t.Fatal(err)

@@ -25,14 +25,14 @@ func (c Config) TracedQueue() tracing.Queue {
 	return tracing.Queue{Name: c.Queue, Host: c.Host, Port: c.Port}
 }
 
-// sending is the span of a request's events, from the lane to the answer. The
+// sendSpan is the span of a request's events, from the lane to the answer. The
 // zero value is for when nothing is traced, and all that it does is nothing.
-type sending struct{ span trace.Span }
+type sendSpan struct{ span trace.Span }
 
-// send begins a span for n events, of which e is the first.
-func (p *Publisher) send(ctx context.Context, e *event.Event, n int) sending {
+// startSendSpan begins a span for n events, of which e is the first.
+func (p *Publisher) startSendSpan(ctx context.Context, e *event.Event, n int) sendSpan {
 	if p.cfg.Tracer == nil {
-		return sending{}
+		return sendSpan{}
 	}
 	attributes := p.cfg.TracedQueue().Attributes("send", semconv.MessagingOperationTypeSend)
 	if n == 1 {
@@ -41,22 +41,22 @@ func (p *Publisher) send(ctx context.Context, e *event.Event, n int) sending {
 		attributes = append(attributes, semconv.MessagingBatchMessageCount(n))
 	}
 	_, span := p.cfg.Tracer.Start(ctx, "send "+p.cfg.Queue, trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(attributes...))
-	return sending{span}
+	return sendSpan{span}
 }
 
 // item is newItem, with the span's context in place of the client's.
-func (s sending) item(e *event.Event) item {
+func (s sendSpan) item(e *event.Event) item {
 	if s.span == nil {
 		return newItem(e)
 	}
 	traced := *e
 	traced.TraceParent = tracing.TraceParent(s.span.SpanContext())
 	it := newItem(&traced)
-	it.sender = s.span
+	it.span = s.span
 	return it
 }
 
-func (s sending) end(err error) {
+func (s sendSpan) end(err error) {
 	if s.span != nil {
 		if err != nil {
 			kind := "not_confirmed"
@@ -71,22 +71,22 @@ func (s sending) end(err error) {
 	}
 }
 
-// publish begins a group's span: in the trace of its first event that is
+// startPublishSpanLocked begins a group's span: in the trace of its first event that is
 // recorded, and linked to the others'. Those are linked to it in turn, so that
 // one finds it from each.
-func (p *Publisher) publish(g *group) {
+func (p *Publisher) startPublishSpanLocked(g *group) {
 	if p.cfg.Tracer == nil {
 		return
 	}
 	var parent trace.Span
 	var links []trace.Link
 	for _, it := range g.items {
-		switch sender := it.sender; {
-		case sender == nil || !sender.IsRecording() || sender == parent:
+		switch span := it.span; {
+		case span == nil || !span.IsRecording() || span == parent:
 		case parent == nil:
-			parent = sender
-		case len(links) < maxLinks && (len(links) == 0 || !links[len(links)-1].SpanContext.Equal(sender.SpanContext())):
-			links = append(links, trace.Link{SpanContext: sender.SpanContext()})
+			parent = span
+		case len(links) < maxLinks && (len(links) == 0 || !links[len(links)-1].SpanContext.Equal(span.SpanContext())):
+			links = append(links, trace.Link{SpanContext: span.SpanContext()})
 		}
 	}
 	if parent == nil {
@@ -97,8 +97,8 @@ func (p *Publisher) publish(g *group) {
 		trace.WithAttributes(p.cfg.TracedQueue().Attributes("publish", semconv.MessagingOperationTypeSend,
 			semconv.MessagingBatchMessageCount(len(g.items)), semconv.MessagingMessageBodySize(g.bytes))...))
 	for _, s := range g.singles {
-		if s.sender != nil && s.sender.IsRecording() && s.sender != parent {
-			s.sender.AddLink(trace.Link{SpanContext: g.span.SpanContext()})
+		if s.span != nil && s.span.IsRecording() && s.span != parent {
+			s.span.AddLink(trace.Link{SpanContext: g.span.SpanContext()})
 		}
 	}
 }

@@ -18,11 +18,11 @@ func TestTracingThatIsOffAllocatesNothing(t *testing.T) {
 	plain := testbed.Allocations(func() { newItem(e) })
 	g := &group{items: []item{newItem(e)}}
 	traced := testbed.Allocations(func() {
-		sending := p.send(t.Context(), e, 1)
-		sending.item(e)
-		p.publish(g)
+		span := p.startSendSpan(t.Context(), e, 1)
+		span.item(e)
+		p.startPublishSpanLocked(g)
 		g.endSpan("nacked", refused)
-		sending.end(refused)
+		span.end(refused)
 	})
 	if traced != plain {
 		t.Errorf("%d allocations an event, want %d", traced, plain)

@@ -103,7 +103,7 @@ func setUpOn(t *testing.T, v testbed.Vhost, queueType broker.QueueType) *fixture
 
 func (f *fixture) publish(queue string, messages ...broker.Message) {
 	f.Helper()
-	o := broker.NewOutlet(f.cfg)
+	o := broker.NewConfirmingPublisher(f.cfg)
 	defer o.Close()
 	// Even nothing connects; what is published to .dead is confirmed.
 	if len(messages) == 0 {

@@ -80,7 +80,7 @@ type replay struct {
 	cfg     broker.Config
 	opts    ReplayOptions
 	browser *broker.Browser
-	outlet  *broker.Outlet
+	outlet  *broker.ConfirmingPublisher
 
 	letters []chosen // wait for flush
 
@@ -138,7 +138,7 @@ func (r *replay) all(ctx context.Context) (err error) {
 			err = closing
 		}
 	}()
-	r.outlet = broker.NewOutlet(r.cfg)
+	r.outlet = broker.NewConfirmingPublisher(r.cfg)
 	defer r.outlet.Close()
 	alone, err := r.browser.Alone()
 	if err != nil {

@@ -151,5 +151,5 @@ func (p *pipeline) receive(take context.Context, first bool, deadline time.Time)
 	}
 	m = read(d, p.opts.IdentityKey, p.opts.Now(), p.taken)
 	p.taken = m.events
-	return m, true, p.session.Saw(m.count())
+	return m, true, p.session.ObserveSize(m.count())
 }

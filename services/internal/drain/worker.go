@@ -18,8 +18,8 @@ type Session interface {
 	loser
 	// Receive waits for a message, for at most wait unless that is negative.
 	Receive(ctx context.Context, wait time.Duration) (broker.Delivery, bool, error)
-	// Saw tells the session how many events a message had.
-	Saw(events int) error
+	// ObserveSize tells the session how many events a message had.
+	ObserveSize(events int) error
 	// Ack settles the n messages up to and including tag for good.
 	Ack(tag uint64, n int) error
 	Close()

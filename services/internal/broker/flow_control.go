@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// gate stops reading from the broker while too many bytes of messages lie
+// readWindow stops reading from the broker while too many bytes of messages lie
 // between the socket and the worker. Prefetch counts messages, of which one can be
 // a thousand times the size of another; this bounds memory.
 //
 // It reads the frames that pass, since only message bodies count: what it adds
-// for a delivery is exactly what [gate.release] takes away.
-type gate struct {
+// for a delivery is exactly what [readWindow.release] takes away.
+type readWindow struct {
 	net.Conn
 
 	mu     sync.Mutex
@@ -41,112 +41,112 @@ const (
 	frameBody   = 3 // type of a frame with part of a message's body
 )
 
-func newGate(conn net.Conn, limit int) *gate {
-	g := &gate{Conn: conn, limit: limit}
-	g.passed = sync.NewCond(&g.mu)
-	return g
+func newReadWindow(conn net.Conn, limit int) *readWindow {
+	w := &readWindow{Conn: conn, limit: limit}
+	w.passed = sync.NewCond(&w.mu)
+	return w
 }
 
 // Read waits until less than the limit is in hand.
-func (g *gate) Read(p []byte) (int, error) {
-	if g.wait() {
-		// The time at the gate is not the broker's silence: the client's
+func (w *readWindow) Read(p []byte) (int, error) {
+	if w.wait() {
+		// The time at the window is not the broker's silence: the client's
 		// deadline starts anew.
-		g.mu.Lock()
-		idle := g.idle
-		g.mu.Unlock()
+		w.mu.Lock()
+		idle := w.idle
+		w.mu.Unlock()
 		if idle > 0 {
-			_ = g.Conn.SetReadDeadline(time.Now().Add(idle))
+			_ = w.Conn.SetReadDeadline(time.Now().Add(idle))
 		}
 	}
-	n, err := g.Conn.Read(p)
-	if bodies := g.scan(p[:n]); bodies > 0 {
-		g.mu.Lock()
-		g.level += bodies
-		g.mu.Unlock()
+	n, err := w.Conn.Read(p)
+	if bodies := w.scan(p[:n]); bodies > 0 {
+		w.mu.Lock()
+		w.level += bodies
+		w.mu.Unlock()
 	}
 	return n, err
 }
 
 // wait reports whether it had to wait.
-func (g *gate) wait() (waited bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for g.level > g.limit && !g.lifted && !g.closed {
+func (w *readWindow) wait() (waited bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.level > w.limit && !w.lifted && !w.closed {
 		waited = true
-		g.passed.Wait()
+		w.passed.Wait()
 	}
 	return waited
 }
 
 // scan follows the frames through p and returns how much of it is bodies.
-func (g *gate) scan(p []byte) (bodies int) {
+func (w *readWindow) scan(p []byte) (bodies int) {
 	for len(p) > 0 {
-		if g.payload == 0 {
-			n := copy(g.header[g.have:], p)
+		if w.payload == 0 {
+			n := copy(w.header[w.have:], p)
 			p = p[n:]
-			if g.have += n; g.have < frameHeader {
+			if w.have += n; w.have < frameHeader {
 				return bodies
 			}
-			g.have = 0
-			g.body = g.header[0] == frameBody
-			g.payload = int(binary.BigEndian.Uint32(g.header[3:])) + 1
+			w.have = 0
+			w.body = w.header[0] == frameBody
+			w.payload = int(binary.BigEndian.Uint32(w.header[3:])) + 1
 			continue
 		}
-		n := min(g.payload, len(p))
-		if g.body {
+		n := min(w.payload, len(p))
+		if w.body {
 			bodies += n
-			if n == g.payload {
+			if n == w.payload {
 				bodies-- // the frame's end
 			}
 		}
-		g.payload -= n
+		w.payload -= n
 		p = p[n:]
 	}
 	return bodies
 }
 
 // release says that n bytes of bodies are in the worker's hands.
-func (g *gate) release(n int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.level -= n
-	g.passed.Signal()
+func (w *readWindow) release(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.level -= n
+	w.passed.Signal()
 }
 
 // lift lets everything pass, or no longer: while the worker waits for an
 // answer of the broker's, that answer must come through.
-func (g *gate) lift(lifted bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.lifted = lifted
-	g.passed.Signal()
+func (w *readWindow) lift(lifted bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lifted = lifted
+	w.passed.Signal()
 }
 
 // SetReadDeadline keeps what the client wants for after a wait.
-func (g *gate) SetReadDeadline(t time.Time) error {
-	g.mu.Lock()
-	g.idle = 0
+func (w *readWindow) SetReadDeadline(t time.Time) error {
+	w.mu.Lock()
+	w.idle = 0
 	if !t.IsZero() {
-		g.idle = time.Until(t)
+		w.idle = time.Until(t)
 	}
-	g.mu.Unlock()
-	return g.Conn.SetReadDeadline(t)
+	w.mu.Unlock()
+	return w.Conn.SetReadDeadline(t)
 }
 
 // SetDeadline is for both directions.
-func (g *gate) SetDeadline(t time.Time) error {
-	if err := g.SetReadDeadline(t); err != nil {
+func (w *readWindow) SetDeadline(t time.Time) error {
+	if err := w.SetReadDeadline(t); err != nil {
 		return err
 	}
-	return g.Conn.SetWriteDeadline(t)
+	return w.Conn.SetWriteDeadline(t)
 }
 
 // Close lets a waiting Read go.
-func (g *gate) Close() error {
-	g.mu.Lock()
-	g.closed = true
-	g.passed.Signal()
-	g.mu.Unlock()
-	return g.Conn.Close()
+func (w *readWindow) Close() error {
+	w.mu.Lock()
+	w.closed = true
+	w.passed.Signal()
+	w.mu.Unlock()
+	return w.Conn.Close()
 }

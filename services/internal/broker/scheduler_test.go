@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-func testSingle() *single {
+func testSingle() *singleRequest {
 	e := testEvent(0)
-	return &single{item: newItem(&e), result: make(chan error, 1)}
+	return &singleRequest{item: newItem(&e), result: make(chan error, 1)}
 }
 
-func testBatch(n int) *batch {
-	b := &batch{result: make(chan error, 1)}
+func testBatch(n int) *batchRequest {
+	b := &batchRequest{result: make(chan error, 1)}
 	for range n {
 		e := testEvent(0)
 		b.items = append(b.items, newItem(&e))
@@ -44,13 +44,13 @@ func TestBatchesTakeTurns(t *testing.T) {
 	a, b := testBatch(25), testBatch(15)
 	l.addBatch(a)
 	l.addBatch(b)
-	var order []*batch
+	var order []*batchRequest
 	for len(l.batches) > 0 {
 		var g group
 		l.takeBatch(&g)
 		order = append(order, g.batch)
 	}
-	if want := []*batch{a, b, a, b, a}; len(order) != len(want) || order[0] != a || order[1] != b || order[2] != a || order[3] != b {
+	if want := []*batchRequest{a, b, a, b, a}; len(order) != len(want) || order[0] != a || order[1] != b || order[2] != a || order[3] != b {
 		t.Errorf("%d turns", len(order))
 	}
 }
@@ -104,8 +104,8 @@ func TestFailTellsWhatWasPublished(t *testing.T) {
 // window free.
 func TestFairness(t *testing.T) {
 	p := NewPublisher(Config{Queue: "q"}, metrics())
-	l := &link{outstanding: make(map[uint64]*group)}
-	p.link = l
+	l := &publisherSession{outstanding: make(map[uint64]*group)}
+	p.session = l
 	p.lanes.addBatch(testBatch(64 * maxOutstanding))
 	for range 64 * 20 {
 		p.lanes.addSingle(testSingle())
@@ -138,8 +138,8 @@ func TestFairness(t *testing.T) {
 func TestBatchesAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPublisher(Config{Queue: "q"}, metrics())
-		l := &link{outstanding: make(map[uint64]*group)}
-		p.link = l
+		l := &publisherSession{outstanding: make(map[uint64]*group)}
+		p.session = l
 		p.lanes.addSingle(testSingle())
 		if g, _, _ := p.next(l); g == nil || g.isBatch {
 			t.Fatal("the single event does not leave at once")
@@ -164,8 +164,8 @@ func TestBatchesAlone(t *testing.T) {
 func TestABusyBatchDoesNotHoldASingleEventUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPublisher(Config{Queue: "q"}, metrics())
-		l := &link{outstanding: make(map[uint64]*group)}
-		p.link = l
+		l := &publisherSession{outstanding: make(map[uint64]*group)}
+		p.session = l
 		p.lanes.addBatch(testBatch(64 * maxOutstanding))
 		p.lanes.addSingle(testSingle())
 		var waited time.Duration

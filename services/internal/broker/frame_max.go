@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 )
 
-// roomyConn is for connections that read messages and publish none: it lets the client read frames that are larger than the frame_max that it
+// largeFrameConn is for connections that read messages and publish none: it lets the client read frames that are larger than the frame_max that it
 // agrees on with the broker. RabbitMQ sends such frames: a message's headers are never
 // split, it takes them with 8 bytes more than frame_max allows, and adds to them what it
 // counts (x-delivery-count, x-death). The client library ends the connection at such a
@@ -18,16 +18,16 @@ import (
 //
 // So the client is told of a larger frame_max than the broker named (connection.tune),
 // and the broker hears its own back (connection.tune-ok). Nothing else is touched.
-type roomyConn struct {
+type largeFrameConn struct {
 	net.Conn
 	tuned  []byte // what is left of a frame of the handshake; only Read uses it
 	plain  bool   // the handshake's part that matters has passed; only Read uses it
 	answer atomic.Pointer[[4]byte]
 }
 
-// frameRoom is how much larger a frame may be: a few counters, and a copy of the routing
+// frameMaxExtra is how much larger a frame may be: a few counters, and a copy of the routing
 // keys (CC) for each reason to dead-letter that RabbitMQ knows.
-const frameRoom = 1 << 20
+const frameMaxExtra = 1 << 20
 
 var (
 	methodTune   = []byte{0, 10, 0, 30} // class connection and its method
@@ -41,10 +41,10 @@ const (
 	frameMax = 13 // the place of frame_max
 )
 
-func newRoomyConn(conn net.Conn) *roomyConn { return &roomyConn{Conn: conn} }
+func newLargeFrameConn(conn net.Conn) *largeFrameConn { return &largeFrameConn{Conn: conn} }
 
 // Read gives frame by frame until connection.tune.
-func (c *roomyConn) Read(p []byte) (int, error) {
+func (c *largeFrameConn) Read(p []byte) (int, error) {
 	if len(c.tuned) == 0 {
 		if c.plain {
 			return c.Conn.Read(p)
@@ -58,7 +58,7 @@ func (c *roomyConn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (c *roomyConn) handshake() error {
+func (c *largeFrameConn) handshake() error {
 	frame := make([]byte, frameHeader, 1024)
 	if n, err := io.ReadFull(c.Conn, frame); err != nil {
 		if n == 0 {
@@ -68,7 +68,7 @@ func (c *roomyConn) handshake() error {
 		return nil
 	}
 	size := binary.BigEndian.Uint32(frame[3:])
-	if frame[0] != 1 || size > frameRoom { // another protocol: the client says so
+	if frame[0] != 1 || size > frameMaxExtra { // another protocol: the client says so
 		c.tuned, c.plain = frame, true
 		return nil
 	}
@@ -83,7 +83,7 @@ func (c *roomyConn) handshake() error {
 		was := [4]byte(at)
 		c.answer.Store(&was)
 		if limit := binary.BigEndian.Uint32(at); limit > 0 { // 0: none
-			binary.BigEndian.PutUint32(at, min(limit, math.MaxUint32-frameRoom)+frameRoom)
+			binary.BigEndian.PutUint32(at, min(limit, math.MaxUint32-frameMaxExtra)+frameMaxExtra)
 		}
 	}
 	c.tuned = frame
@@ -92,7 +92,7 @@ func (c *roomyConn) handshake() error {
 
 // Write gives the broker its own frame_max back. The client flushes each frame of the
 // handshake, so that none is in two writes.
-func (c *roomyConn) Write(p []byte) (int, error) {
+func (c *largeFrameConn) Write(p []byte) (int, error) {
 	was := c.answer.Load()
 	if was == nil {
 		return c.Conn.Write(p)

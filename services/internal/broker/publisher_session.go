@@ -9,15 +9,15 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// link is the publisher's session: one connection, one channel in confirm
+// publisherSession is the publisher's session: one connection, one channel in confirm
 // mode, and the groups that are published on it.
-type link struct {
+type publisherSession struct {
 	conn     *connection
 	ch       *amqp.Channel
 	confirms chan amqp.Confirmation
 	returns  chan amqp.Return
 	blocks   chan amqp.Blocking
-	closing  *closing
+	notice   *closeNotice
 	limit    int // the broker's max_message_size, bytes; 0: nobody has been over it on this connection
 
 	// Guarded by Publisher.mu.
@@ -36,89 +36,89 @@ type link struct {
 	unblocked    time.Time // when it last began to take something again
 }
 
-// openLink connects, declares the queues and turns confirms on.
-func openLink(ctx context.Context, cfg Config) (*link, error) {
+// openPublisherSession connects, declares the queues and turns confirms on.
+func openPublisherSession(ctx context.Context, cfg Config) (*publisherSession, error) {
 	conn, err := dial(ctx, cfg, nil)
 	if err != nil {
 		return nil, err
 	}
-	l := &link{
+	s := &publisherSession{
 		conn:        conn,
 		blocks:      conn.NotifyBlocked(make(chan amqp.Blocking, 16)),
 		outstanding: make(map[uint64]*group, maxOutstanding),
 	}
-	if err := l.open(cfg); err != nil {
+	if err := s.open(cfg); err != nil {
 		conn.kill()
 		return nil, err
 	}
-	return l, nil
+	return s, nil
 }
 
 // open opens a channel, after the first one another.
-func (l *link) open(cfg Config) (err error) {
-	if l.ch, err = l.conn.Channel(); err != nil {
+func (s *publisherSession) open(cfg Config) (err error) {
+	if s.ch, err = s.conn.Channel(); err != nil {
 		return fmt.Errorf("open channel: %w", err)
 	}
-	l.closing = hearClosing(l.conn, l.ch)
-	if err := declare(l.ch, cfg); err != nil {
+	s.notice = newCloseNotice(s.conn, s.ch)
+	if err := declare(s.ch, cfg); err != nil {
 		return err
 	}
-	if err := l.ch.Confirm(false); err != nil {
-		return fmt.Errorf("turn publisher confirms on: %w", l.closing.explain(err))
+	if err := s.ch.Confirm(false); err != nil {
+		return fmt.Errorf("turn publisher confirms on: %w", s.notice.explain(err))
 	}
 	// A full listener loses notifications after 5 s (amqp091-go, since
 	// 1.13), so each has room for all that can be outstanding.
-	l.confirms = make(chan amqp.Confirmation, maxOutstanding+1)
-	l.returns = make(chan amqp.Return, maxOutstanding+1)
-	l.ch.NotifyPublish(l.confirms)
-	l.ch.NotifyReturn(l.returns)
+	s.confirms = make(chan amqp.Confirmation, maxOutstanding+1)
+	s.returns = make(chan amqp.Return, maxOutstanding+1)
+	s.ch.NotifyPublish(s.confirms)
+	s.ch.NotifyReturn(s.returns)
 	return nil
 }
 
 // add notes a group that is about to be published, under the number it gets.
-func (l *link) add(g *group, now time.Time) uint64 {
-	l.published++
+func (s *publisherSession) add(g *group, now time.Time) uint64 {
+	s.published++
 	g.sent = now
-	l.outstanding[l.published] = g
-	l.bytes += g.bytes
+	s.outstanding[s.published] = g
+	s.bytes += g.bytes
 	if !g.isBatch {
-		l.lastSingles = now
-		return l.published
+		s.lastSingles = now
+		return s.published
 	}
-	l.lastBatch = now
-	l.batchCount++
-	l.batchBytes += g.bytes
-	return l.published
+	s.lastBatch = now
+	s.batchCount++
+	s.batchBytes += g.bytes
+	return s.published
 }
 
 // remove forgets an outstanding group, and returns it.
-func (l *link) remove(number uint64) *group {
-	g := l.outstanding[number]
+func (s *publisherSession) remove(number uint64) *group {
+	g := s.outstanding[number]
 	if g == nil {
 		return nil
 	}
-	delete(l.outstanding, number)
-	l.bytes -= g.bytes
+	delete(s.outstanding, number)
+	s.bytes -= g.bytes
 	if g.isBatch {
-		l.batchCount--
-		l.batchBytes -= g.bytes
+		s.batchCount--
+		s.batchBytes -= g.bytes
 	}
 	return g
 }
 
 // noteRefusal notes whether the broker refused a message or took it.
-func (l *link) noteRefusal(refused bool) {
+func (s *publisherSession) noteRefusal(refused bool) {
 	switch {
 	case !refused:
-		l.refusedSince, l.refusing = time.Time{}, false
-	case l.refusedSince.IsZero():
-		l.refusedSince = time.Now()
+		s.refusedSince, s.refusing = time.Time{}, false
+	case s.refusedSince.IsZero():
+		s.refusedSince = time.Now()
 	}
 }
 
 // room reports whether another message may be outstanding.
-func (l *link) room() bool {
-	return l.blocked == "" && len(l.outstanding) < maxOutstanding && l.bytes < maxOutstandingBytes
+func (s *publisherSession) room() bool {
+	return s.blocked == "" && len(s.outstanding) < maxOutstanding && s.bytes < maxOutstandingBytes
 }
 
 // batchRoom reports whether another message of a batch may be outstanding:
@@ -126,21 +126,21 @@ func (l *link) room() bool {
 // room and soon have their turn at the broker. (A quorum queue's channel also reads
 // nothing more of a connection with 32 messages that the queue has not answered,
 // quorum_commands_soft_limit.)
-func (l *link) batchRoom(now time.Time) bool {
+func (s *publisherSession) batchRoom(now time.Time) bool {
 	most := maxBatchOutstanding
-	if now.Sub(l.lastSingles) < besideFor {
+	if now.Sub(s.lastSingles) < besideFor {
 		most = maxBatchBeside
 	}
-	return l.batchCount < most && l.batchBytes < maxOutstandingBytes/2
+	return s.batchCount < most && s.batchBytes < maxOutstandingBytes/2
 }
 
 // overdue reports whether a group waits for its confirm since before the given
-// time. A blocked broker confirms nothing, and that is no fault of the link's.
-func (l *link) overdue(since time.Time) bool {
-	if l.blocked != "" || l.unblocked.After(since) {
+// time. A blocked broker confirms nothing, and that is no fault of the session.
+func (s *publisherSession) overdue(since time.Time) bool {
+	if s.blocked != "" || s.unblocked.After(since) {
 		return false
 	}
-	for _, g := range l.outstanding {
+	for _, g := range s.outstanding {
 		if g.sent.Before(since) {
 			return true
 		}
@@ -149,11 +149,11 @@ func (l *link) overdue(since time.Time) bool {
 }
 
 // drainReturns takes the returns that have come, by publish number.
-func (l *link) drainReturns() map[uint64]string {
+func (s *publisherSession) drainReturns() map[uint64]string {
 	var returned map[uint64]string
 	for {
 		select {
-		case r, open := <-l.returns:
+		case r, open := <-s.returns:
 			if !open {
 				return returned
 			}

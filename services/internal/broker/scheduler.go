@@ -22,8 +22,8 @@ const (
 	maxOutstandingBytes = 8 << 20
 )
 
-// single is an event that one request waits for.
-type single struct {
+// singleRequest is an event that one request waits for.
+type singleRequest struct {
 	item
 	result chan error // capacity 1
 	state  singleState
@@ -37,8 +37,8 @@ const (
 	withdrawn             // by its request, before a group took it
 )
 
-// batch is the events of one batch request.
-type batch struct {
+// batchRequest is the events of one batch request.
+type batchRequest struct {
 	items       []item     // not yet taken
 	published   bool       // a group of it has left
 	outstanding int        // groups without a confirm
@@ -47,7 +47,7 @@ type batch struct {
 }
 
 // giveUp answers the batch with what is known of it.
-func (b *batch) giveUp(reason error) {
+func (b *batchRequest) giveUp(reason error) {
 	kind := ErrUnavailable
 	if b.published {
 		kind = ErrNotConfirmed
@@ -56,7 +56,7 @@ func (b *batch) giveUp(reason error) {
 }
 
 // refuse answers the batch that it has an event which the broker takes in no message.
-func (b *batch) refuse(reason *TooLargeError) {
+func (b *batchRequest) refuse(reason *TooLargeError) {
 	if b.published {
 		b.answer(fmt.Errorf("%w: %w", ErrNotConfirmed, reason))
 		return
@@ -65,7 +65,7 @@ func (b *batch) refuse(reason *TooLargeError) {
 }
 
 // answer tells the batch's request, once.
-func (b *batch) answer(err error) {
+func (b *batchRequest) answer(err error) {
 	if !b.over {
 		b.over = true
 		b.items = nil
@@ -78,26 +78,26 @@ func (b *batch) answer(err error) {
 type lanes struct {
 	most        int // events of a group
 	mostBytes   int // of a group's body; 0: maxGroupBytes
-	singles     []*single
+	singles     []*singleRequest
 	singleCount int // of singles, without the withdrawn
 	singleBytes int
-	batches     []*batch
+	batches     []*batchRequest
 	batchTurn   bool
 }
 
-func (l *lanes) addSingle(s *single) {
+func (l *lanes) addSingle(s *singleRequest) {
 	l.singles = append(l.singles, s)
 	l.singleCount++
 	l.singleBytes += len(s.line)
 }
 
-func (l *lanes) withdrawSingle(s *single) {
+func (l *lanes) withdrawSingle(s *singleRequest) {
 	s.state = withdrawn
 	l.singleCount--
 	l.singleBytes -= len(s.line)
 }
 
-func (l *lanes) addBatch(b *batch) { l.batches = append(l.batches, b) }
+func (l *lanes) addBatch(b *batchRequest) { l.batches = append(l.batches, b) }
 
 // dropAnswered takes batches that failed or were given up out of the line's
 // front.
@@ -207,8 +207,8 @@ func (l *lanes) takeBatch(g *group) {
 type group struct {
 	items   []item
 	bytes   int
-	singles []*single
-	batch   *batch // nil for single events, and once answered
+	singles []*singleRequest
+	batch   *batchRequest // nil for single events, and once answered
 	isBatch bool
 	sent    time.Time
 	span    trace.Span // nil when it is not traced

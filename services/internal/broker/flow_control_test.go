@@ -36,7 +36,7 @@ type readerConn struct {
 
 func (c readerConn) Read(p []byte) (int, error) { return c.Reader.Read(p) }
 
-func TestTheGateCountsBodiesAlone(t *testing.T) {
+func TestTheReadWindowCountsBodiesAlone(t *testing.T) {
 	stream := bytes.Join([][]byte{
 		frame(1, make([]byte, 300)), // method
 		frame(2, make([]byte, 50)),  // header
@@ -51,7 +51,7 @@ func TestTheGateCountsBodiesAlone(t *testing.T) {
 		"byte by byte": iotest.OneByteReader(bytes.NewReader(stream)),
 		"by halves":    iotest.HalfReader(bytes.NewReader(stream)),
 	} {
-		g := newGate(readerConn{Reader: reader}, 1<<30)
+		g := newReadWindow(readerConn{Reader: reader}, 1<<30)
 		if n, err := io.Copy(io.Discard, g); err != nil || n != int64(len(stream)) {
 			t.Fatalf("%s: %d bytes, %v", name, n, err)
 		}
