@@ -19,7 +19,7 @@ func TestTimeIsUp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := NewPublisher(Config{Queue: "q"}, metrics())
-				p.session = &publisherSession{outstanding: make(map[uint64]*group)}
+				p.session = new(publisherSession)
 				start := time.Now()
 				if err := publish(t, p); !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrNotConfirmed) {
 					t.Errorf("not published: %v", err)
@@ -27,13 +27,13 @@ func TestTimeIsUp(t *testing.T) {
 				if took := time.Since(start); took != time.Second {
 					t.Errorf("answered after %s", took)
 				}
-				if g, _, _ := p.next(p.session); g != nil {
+				if p.next().send != nil {
 					t.Error("it is published after its answer")
 				}
 				answer := make(chan error, 1)
 				go func() { answer <- publish(t, p) }()
 				synctest.Wait()
-				if g, _, _ := p.next(p.session); g == nil {
+				if p.next().send == nil {
 					t.Fatal("nothing is published")
 				}
 				if err := <-answer; !errors.Is(err, ErrNotConfirmed) {

@@ -20,7 +20,7 @@ type QueueStatus struct {
 func (p *Publisher) QueueStatus(ctx context.Context) (QueueStatus, error) {
 	p.mu.Lock()
 	err := p.readyLocked()
-	l := p.session
+	s := p.session
 	p.mu.Unlock()
 	// A broker that blocks publishers still answers, but not on a connection that it
 	// no longer reads.
@@ -28,7 +28,7 @@ func (p *Publisher) QueueStatus(ctx context.Context) (QueueStatus, error) {
 		return QueueStatus{}, err
 	}
 	var status QueueStatus
-	err = withChannel(ctx, l.conn, func(ch *amqp.Channel) (err error) {
+	err = withChannel(ctx, s.conn, func(ch *amqp.Channel) (err error) {
 		status, err = queueStatus(ch, p.cfg.Queue)
 		return err
 	})

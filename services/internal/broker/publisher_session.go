@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -9,65 +10,54 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// publisherSession is the publisher's session: one connection, one channel in confirm
-// mode, and the groups that are published on it.
+// publisherSession is one connection, and one channel of it in confirm mode. It writes what its
+// publisher's scheduler says, and tells the publisher what the broker answers.
 type publisherSession struct {
-	conn     *connection
+	publisher *Publisher
+	conn      *connection
+	blocks    chan amqp.Blocking
+
+	// Of the channel, which may be replaced while the connection stays.
 	ch       *amqp.Channel
 	confirms chan amqp.Confirmation
 	returns  chan amqp.Return
-	blocks   chan amqp.Blocking
 	notice   *closeNotice
-	limit    int // the broker's max_message_size, bytes; 0: nobody has been over it on this connection
 
-	// Guarded by Publisher.mu.
-	outstanding map[uint64]*group // by publish number, which is the delivery tag of its confirm
-	bytes       int               // of outstanding groups' bodies
-	batchCount  int               // outstanding groups that are batches'
-	batchBytes  int
-	published   uint64
-	again       []uint64  // outstanding, to be written once more
-	lastSingles time.Time // when a group of single events was last sent
-	lastBatch   time.Time // and one of a batch: each lane has its own pace, or a busy one would hold the other up
-	// since when the broker has confirmed nothing and refused what came; zero: it took the last
-	refusedSince time.Time
-	refusing     bool      // it has refused everything on an earlier channel, too, and confirmed nothing since
-	blocked      string    // the broker's reason for taking nothing, "" if it does
-	unblocked    time.Time // when it last began to take something again
+	buf []byte // scratch for the body of a group
 }
 
 // openPublisherSession connects, declares the queues and turns confirms on.
-func openPublisherSession(ctx context.Context, cfg Config) (*publisherSession, error) {
-	conn, err := dial(ctx, cfg, nil)
+func openPublisherSession(ctx context.Context, p *Publisher) (*publisherSession, error) {
+	conn, err := dial(ctx, p.cfg, nil)
 	if err != nil {
 		return nil, err
 	}
 	s := &publisherSession{
-		conn:        conn,
-		blocks:      conn.NotifyBlocked(make(chan amqp.Blocking, 16)),
-		outstanding: make(map[uint64]*group, maxOutstanding),
+		publisher: p,
+		conn:      conn,
+		blocks:    conn.NotifyBlocked(make(chan amqp.Blocking, 16)),
 	}
-	if err := s.open(cfg); err != nil {
+	if err := s.openChannel(); err != nil {
 		conn.kill()
 		return nil, err
 	}
 	return s, nil
 }
 
-// open opens a channel, after the first one another.
-func (s *publisherSession) open(cfg Config) (err error) {
+// openChannel opens a channel, after the first one another.
+func (s *publisherSession) openChannel() (err error) {
 	if s.ch, err = s.conn.Channel(); err != nil {
 		return fmt.Errorf("open channel: %w", err)
 	}
 	s.notice = newCloseNotice(s.conn, s.ch)
-	if err := declare(s.ch, cfg); err != nil {
+	if err := declare(s.ch, s.publisher.cfg); err != nil {
 		return err
 	}
 	if err := s.ch.Confirm(false); err != nil {
 		return fmt.Errorf("turn publisher confirms on: %w", s.notice.explain(err))
 	}
-	// A full listener loses notifications after 5 s (amqp091-go, since
-	// 1.13), so each has room for all that can be outstanding.
+	// A full listener loses notifications after 5 s (amqp091-go, since 1.13), so each has room for
+	// all that can be outstanding.
 	s.confirms = make(chan amqp.Confirmation, maxOutstanding+1)
 	s.returns = make(chan amqp.Return, maxOutstanding+1)
 	s.ch.NotifyPublish(s.confirms)
@@ -75,77 +65,91 @@ func (s *publisherSession) open(cfg Config) (err error) {
 	return nil
 }
 
-// add notes a group that is about to be published, under the number it gets.
-func (s *publisherSession) add(g *group, now time.Time) uint64 {
-	s.published++
-	g.sent = now
-	s.outstanding[s.published] = g
-	s.bytes += g.bytes
-	if !g.isBatch {
-		s.lastSingles = now
-		return s.published
-	}
-	s.lastBatch = now
-	s.batchCount++
-	s.batchBytes += g.bytes
-	return s.published
-}
+// serve publishes until the session is lost or ctx ends.
+func (s *publisherSession) serve(ctx context.Context) error {
+	received := make(chan error, 1)
+	receive := func() { received <- s.receive() }
+	go receive()
 
-// remove forgets an outstanding group, and returns it.
-func (s *publisherSession) remove(number uint64) *group {
-	g := s.outstanding[number]
-	if g == nil {
-		return nil
-	}
-	delete(s.outstanding, number)
-	s.bytes -= g.bytes
-	if g.isBatch {
-		s.batchCount--
-		s.batchBytes -= g.bytes
-	}
-	return g
-}
-
-// noteRefusal notes whether the broker refused a message or took it.
-func (s *publisherSession) noteRefusal(refused bool) {
-	switch {
-	case !refused:
-		s.refusedSince, s.refusing = time.Time{}, false
-	case s.refusedSince.IsZero():
-		s.refusedSince = time.Now()
-	}
-}
-
-// room reports whether another message may be outstanding.
-func (s *publisherSession) room() bool {
-	return s.blocked == "" && len(s.outstanding) < maxOutstanding && s.bytes < maxOutstandingBytes
-}
-
-// batchRoom reports whether another message of a batch may be outstanding:
-// batches stay within a part of the window, so that single events always find
-// room and soon have their turn at the broker. (A quorum queue's channel also reads
-// nothing more of a connection with 32 messages that the queue has not answered,
-// quorum_commands_soft_limit.)
-func (s *publisherSession) batchRoom(now time.Time) bool {
-	most := maxBatchOutstanding
-	if now.Sub(s.lastSingles) < besideFor {
-		most = maxBatchBeside
-	}
-	return s.batchCount < most && s.batchBytes < maxOutstandingBytes/2
-}
-
-// overdue reports whether a group waits for its confirm since before the given
-// time. A blocked broker confirms nothing, and that is no fault of the session.
-func (s *publisherSession) overdue(since time.Time) bool {
-	if s.blocked != "" || s.unblocked.After(since) {
-		return false
-	}
-	for _, g := range s.outstanding {
-		if g.sent.Before(since) {
-			return true
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		d := s.publisher.next()
+		if d.send != nil {
+			if err := s.write(d.send); err != nil {
+				if !errors.Is(err, amqp.ErrClosed) {
+					s.conn.kill()
+				}
+				if err := s.resume(<-received); err != nil {
+					s.conn.kill()
+					return fmt.Errorf("publish: %w", err)
+				}
+				go receive()
+			}
+			continue
+		}
+		timer.Reset(d.wait)
+		select {
+		case <-s.publisher.wake:
+		case <-timer.C:
+		case err := <-received:
+			if err := s.resume(err); err != nil {
+				s.conn.kill()
+				return err
+			}
+			go receive()
+		case <-ctx.Done():
+			s.conn.close()
+			<-received //nolint:errcheck // the error is the one from our own close
+			return ctx.Err()
 		}
 	}
-	return false
+}
+
+// write publishes a group.
+func (s *publisherSession) write(g *group) error {
+	message, grown := publishing(g.items, s.buf, g.sent)
+	s.buf = grown
+	message.CorrelationId = strconv.FormatUint(g.number, 10)
+	return s.ch.Publish("", s.publisher.cfg.Queue, true, false, message)
+}
+
+// receive handles what the broker says, until it says nothing more.
+func (s *publisherSession) receive() error {
+	timeout := s.publisher.cfg.ConfirmTimeout
+	watchdog := time.NewTicker(timeout / 4)
+	defer watchdog.Stop()
+	blocks := s.blocks
+	for {
+		select {
+		case confirm, open := <-s.confirms:
+			if !open {
+				return s.notice.lost()
+			}
+			// A returned message is confirmed too, after its return: the
+			// client reads both in order, so what was returned is known by now.
+			returned := s.drainReturns()
+			s.publisher.confirm(confirm.DeliveryTag, confirm.Ack, returned)
+			if len(returned) > 0 {
+				// The queue is gone. A new session declares it again.
+				return errors.New("the queue is gone: a message was returned as unroutable")
+			}
+			if s.publisher.refusesChannel() {
+				return errRefusing
+			}
+		case blocking, open := <-blocks:
+			if !open {
+				blocks = nil
+				continue
+			}
+			s.publisher.setBlocked(blocking.Active, blocking.Reason)
+		case <-watchdog.C:
+			if s.publisher.overdue() {
+				s.conn.kill()
+				return fmt.Errorf("no confirm within %s", timeout)
+			}
+		}
+	}
 }
 
 // drainReturns takes the returns that have come, by publish number.

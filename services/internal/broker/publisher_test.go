@@ -384,7 +384,7 @@ func TestCloseWaitsForConfirms(t *testing.T) {
 	eventually(t, "the batch is under way", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.session.published > 0
+		return p.scheduler.window.published > 0
 	})
 	if err := p.Close(t.Context()); err != nil {
 		t.Fatal(err)

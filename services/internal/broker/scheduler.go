@@ -1,242 +1,190 @@
 package broker
 
-import (
-	"fmt"
-	"time"
+import "time"
 
-	"go.opentelemetry.io/otel/trace"
-)
+// scheduler decides which events share a message, and when it leaves. It owns what waits, what is
+// outstanding and the pace. It does no I/O, starts no spans, counts nothing and has no clock, so
+// that it can be read and tested alone: whoever calls it holds [Publisher.mu] and says what time it
+// is. Every event is in exactly one place: a lane, a group of the window, or answered.
+type scheduler struct {
+	maxEvents int // of a group
+	limit     int // the broker's max_message_size, bytes; 0: no message has been over it on this connection
 
-// Pacing and fairness of the publisher. A fixed handful of outstanding messages
-// would throttle a cluster whose confirms take 10 ms, and no limit would make
-// every group small. A lone event leaves at once; more than one message at once only
-// when a whole pace has passed, since each costs the broker much more than an event in it.
+	singles   singleLane
+	batches   batchLane
+	batchTurn bool // single events and batches alternate
+	window    window
+	again     []uint64 // numbers of outstanding groups that are to be written once more
+
+	// Each lane has its own pace, or a busy one would hold the other up.
+	lastSingles time.Time // when a group of single events was last sent
+	lastBatch   time.Time // when a group of a batch was last sent
+
+	blocked   string    // the broker's reason for taking nothing; "" if it takes messages
+	unblocked time.Time // when it last began to take messages again
+}
+
+// Pacing. A lone event leaves at once. While messages are outstanding, a group that is not full
+// waits for its pace: each message costs the broker much more than each event in it.
 const (
-	maxGroupBytes       = 32 << 10         // a group's body, unless one event is larger
-	eagerMessages       = 1                // with fewer outstanding a group need not wait to be full
-	paceInterval        = time.Millisecond // nor when the last one left this long ago
-	maxOutstanding      = 256              // messages without a confirm
-	maxBatchOutstanding = 32               // of them batches'
-	maxBatchBeside      = 8                // the same while single events come: the broker takes messages in turn, so each waits for these
-	besideFor           = 100 * time.Millisecond
-	maxOutstandingBytes = 8 << 20
+	eagerMessages = 1                // with fewer outstanding, a group need not wait to be full
+	paceInterval  = time.Millisecond // nor when this time has passed since the lane's last one
 )
 
-// singleRequest is an event that one request waits for.
-type singleRequest struct {
-	item
-	result chan error // capacity 1
-	state  singleState
+// idle is the wait of a scheduler that time alone won't change.
+const idle = time.Hour
+
+// decision is what the publisher is to do now.
+type decision struct {
+	send  *group        // to be written; nil: nothing may leave now
+	again bool          // send was written before, on a channel that is lost
+	wait  time.Duration // where send is nil: how long until something may leave, unless something happens before
 }
 
-type singleState uint8
-
-const (
-	waiting   singleState = iota
-	taken                 // by a group: will be published
-	withdrawn             // by its request, before a group took it
-)
-
-// batchRequest is the events of one batch request.
-type batchRequest struct {
-	items       []item     // not yet taken
-	published   bool       // a group of it has left
-	outstanding int        // groups without a confirm
-	over        bool       // answered: nothing more is published
-	result      chan error // capacity 1
+func newScheduler(maxEvents int) scheduler {
+	return scheduler{maxEvents: maxEvents, window: newWindow()}
 }
 
-// giveUp answers the batch with what is known of it.
-func (b *batchRequest) giveUp(reason error) {
-	kind := ErrUnavailable
-	if b.published {
-		kind = ErrNotConfirmed
+// bounds returns how large a group may be.
+func (s *scheduler) bounds() bounds {
+	if s.limit > 0 {
+		return bounds{s.maxEvents, min(s.limit, maxGroupBytes)}
 	}
-	b.answer(fmt.Errorf("%w: %w", kind, reason))
+	return bounds{s.maxEvents, maxGroupBytes}
 }
 
-// refuse answers the batch that it has an event which the broker takes in no message.
-func (b *batchRequest) refuse(reason *TooLargeError) {
-	if b.published {
-		b.answer(fmt.Errorf("%w: %w", ErrNotConfirmed, reason))
-		return
+// next decides what to do now. A group that is to be sent is outstanding from then on.
+func (s *scheduler) next(now time.Time) decision {
+	if s.blocked != "" {
+		return decision{wait: idle}
 	}
-	b.answer(reason)
-}
-
-// answer tells the batch's request, once.
-func (b *batchRequest) answer(err error) {
-	if !b.over {
-		b.over = true
-		b.items = nil
-		b.result <- err
+	if len(s.again) > 0 {
+		number := s.again[0]
+		s.again = s.again[1:]
+		return decision{send: s.window.groups[number], again: true}
 	}
-}
-
-// lanes are the events that wait for a group. Single events and slices of
-// batches queue apart and alternate; batches take turns.
-type lanes struct {
-	most        int // events of a group
-	mostBytes   int // of a group's body; 0: maxGroupBytes
-	singles     []*singleRequest
-	singleCount int // of singles, without the withdrawn
-	singleBytes int
-	batches     []*batchRequest
-	batchTurn   bool
-}
-
-func (l *lanes) addSingle(s *singleRequest) {
-	l.singles = append(l.singles, s)
-	l.singleCount++
-	l.singleBytes += len(s.line)
-}
-
-func (l *lanes) withdrawSingle(s *singleRequest) {
-	s.state = withdrawn
-	l.singleCount--
-	l.singleBytes -= len(s.line)
-}
-
-func (l *lanes) addBatch(b *batchRequest) { l.batches = append(l.batches, b) }
-
-// dropAnswered takes batches that failed or were given up out of the line's
-// front.
-func (l *lanes) dropAnswered() {
-	for len(l.batches) > 0 && l.batches[0].over {
-		l.batches = l.batches[1:]
+	if !s.window.hasRoom() {
+		return decision{wait: idle}
 	}
+	s.batches.dropAnswered()
+	var (
+		singles     = s.singles.count > 0
+		batches     = len(s.batches.requests) > 0 && s.window.hasBatchRoom(s.singlesCome(now))
+		eager       = len(s.window.groups) < eagerMessages
+		singlesIn   = s.lastSingles.Add(paceInterval).Sub(now)
+		batchIn     = s.lastBatch.Add(paceInterval).Sub(now)
+		sendSingles = singles && (eager || singlesIn <= 0 || s.singles.full(s.bounds()))
+		sendBatch   = batches && (eager || batchIn <= 0 || s.batches.full(s.bounds()))
+	)
+	switch {
+	case sendBatch && (s.batchTurn || !sendSingles):
+		return decision{send: s.takeBatch(now)}
+	case sendSingles:
+		return decision{send: s.takeSingles(now)}
+	case singles && batches:
+		return decision{wait: min(singlesIn, batchIn)}
+	case singles:
+		return decision{wait: singlesIn}
+	case batches:
+		return decision{wait: batchIn}
+	}
+	return decision{wait: idle}
 }
 
-// fail answers all that waits, of which nothing was published but earlier
-// groups of batches.
-func (l *lanes) fail(reason error) {
-	for _, s := range l.singles {
-		if s.state == waiting {
-			s.state = withdrawn
-			s.result <- fmt.Errorf("%w: %w", ErrUnavailable, reason)
-		}
-	}
-	for _, b := range l.batches {
-		b.giveUp(reason)
-	}
-	*l = lanes{most: l.most, mostBytes: l.mostBytes}
+// singlesCome reports whether single events have come lately, which batches are to leave room for.
+func (s *scheduler) singlesCome(now time.Time) bool { return now.Sub(s.lastSingles) < besideFor }
+
+func (s *scheduler) takeSingles(now time.Time) *group {
+	g := &group{}
+	s.singles.take(g, s.bounds())
+	s.batchTurn = true
+	s.add(g, now)
+	return g
 }
 
-// groupBytes is how large a group's body may be, unless one event is larger.
-func (l *lanes) groupBytes() int {
-	if l.mostBytes > 0 {
-		return min(l.mostBytes, maxGroupBytes)
-	}
-	return maxGroupBytes
+func (s *scheduler) takeBatch(now time.Time) *group {
+	g := &group{}
+	s.batches.take(g, s.bounds())
+	s.batchTurn = false
+	s.add(g, now)
+	return g
 }
 
-// refuse answers all that waits and has an event larger than the limit.
-func (l *lanes) refuse(limit int) {
-	for _, s := range l.singles {
-		if err := tooLarge(limit, s.item); err != nil && s.state == waiting {
-			l.withdrawSingle(s)
-			s.result <- err
-		}
-	}
-	for _, b := range l.batches {
-		if err := tooLarge(limit, b.items...); err != nil {
-			b.refuse(err)
-		}
+// add makes a group outstanding, which is about to be written.
+func (s *scheduler) add(g *group, now time.Time) {
+	s.window.add(g, now)
+	if g.isBatch {
+		s.lastBatch = now
+	} else {
+		s.lastSingles = now
 	}
 }
 
-// singlesFull reports whether the next group of single events can't grow.
-func (l *lanes) singlesFull() bool {
-	return l.singleCount >= l.most || l.singleBytes >= l.groupBytes()
+// addAgain makes a group outstanding, which is to be written once more.
+func (s *scheduler) addAgain(g *group, now time.Time) {
+	s.add(g, now)
+	s.again = append(s.again, g.number)
 }
 
-// batchFull reports whether the next slice of the batch whose turn it is can't
-// grow. The end of a batch is not full: it may leave with the pace.
-func (l *lanes) batchFull() bool {
-	bytes := 0
-	for i, it := range l.batches[0].items {
-		if bytes += len(it.line); i+1 >= l.most || bytes >= l.groupBytes() {
-			return true
-		}
-	}
-	return false
+// block notes that the broker takes nothing, and answers all that waits. Outstanding groups stay
+// so, and are returned: their confirms may come when the broker takes messages again.
+func (s *scheduler) block(text string, reason error) map[uint64]*group {
+	s.blocked = text
+	s.fail(reason)
+	return s.window.groups
 }
 
-// takeSingles makes a group of the longest waiting single events.
-func (l *lanes) takeSingles(g *group) {
-	n := 0
-	for _, s := range l.singles {
-		if s.state == withdrawn {
-			n++
+func (s *scheduler) unblock(now time.Time) { s.blocked, s.unblocked = "", now }
+
+// overdue reports whether a group has waited for its confirm since before the given time. A blocked
+// broker confirms nothing, and that is no fault of the session.
+func (s *scheduler) overdue(since time.Time) bool {
+	return s.blocked == "" && !s.unblocked.After(since) && s.window.hasOlder(since)
+}
+
+// learn keeps the broker's limit of a message, and answers all that waits and is over it. It takes
+// the outstanding groups that have an event over it out of the window, for the caller to answer.
+// explained reports whether a message was over it, by what we know.
+func (s *scheduler) learn(limit int) (over []*group, explained bool) {
+	s.limit = limit
+	s.singles.refuse(limit)
+	s.batches.refuse(limit)
+	for number, g := range s.window.groups {
+		if g.bodySize() <= limit {
 			continue
 		}
-		if !g.fits(s.item, l.most, l.groupBytes()) {
-			break
-		}
-		n++
-		s.state = taken
-		l.singleCount--
-		l.singleBytes -= len(s.line)
-		g.add(s.item)
-		g.singles = append(g.singles, s)
-	}
-	clear(l.singles[:n])
-	if l.singles = l.singles[n:]; len(l.singles) == 0 {
-		l.singles = nil // lets the grown array go
-	}
-}
-
-// takeBatch makes a group of the next slice of the batch whose turn it is,
-// and moves that batch to the end of the line.
-func (l *lanes) takeBatch(g *group) {
-	b := l.batches[0]
-	for len(b.items) > 0 && g.fits(b.items[0], l.most, l.groupBytes()) {
-		g.add(b.items[0])
-		b.items = b.items[1:]
-	}
-	g.batch, g.isBatch = b, true
-	b.published = true
-	b.outstanding++
-	l.batches = l.batches[1:]
-	if len(b.items) > 0 {
-		l.batches = append(l.batches, b)
-	}
-}
-
-// group is the events of one message, and who waits for its confirm.
-type group struct {
-	items   []item
-	bytes   int
-	singles []*singleRequest
-	batch   *batchRequest // nil for single events, and once answered
-	isBatch bool
-	sent    time.Time
-	span    trace.Span // nil when it is not traced
-}
-
-func (g *group) fits(it item, most, mostBytes int) bool {
-	return len(g.items) == 0 || len(g.items) < most && g.bytes+len(it.line) < mostBytes // and a line break
-}
-
-func (g *group) add(it item) {
-	g.items = append(g.items, it)
-	g.bytes += len(it.line) + 1
-}
-
-// answer tells all who wait for the group, once; the broker's own answer may
-// come after theirs.
-func (g *group) answer(err error) {
-	for _, s := range g.singles {
-		s.result <- err
-	}
-	g.singles = nil
-	if b := g.batch; b != nil {
-		g.batch = nil
-		b.outstanding--
-		if err != nil {
-			b.answer(err)
-		} else if b.outstanding == 0 && len(b.items) == 0 {
-			b.answer(nil)
+		explained = true
+		if tooLarge(limit, g.items...) != nil {
+			over = append(over, s.window.remove(number))
 		}
 	}
+	return over, explained
+}
+
+// channelLost empties the window, and returns what was in it, in its order. Numbers start again at 1.
+func (s *scheduler) channelLost() []*group {
+	s.again = nil
+	return s.window.reset()
+}
+
+// connectionLost answers all that waits and returns what was outstanding, for the caller to answer.
+// Nothing is left of what was known of the connection.
+func (s *scheduler) connectionLost(reason error) []*group {
+	outstanding := s.channelLost()
+	s.fail(reason)
+	*s = scheduler{maxEvents: s.maxEvents, window: s.window}
+	return outstanding
+}
+
+// fail answers all that waits, of which nothing was published but earlier groups of batches.
+func (s *scheduler) fail(reason error) {
+	s.singles.fail(reason)
+	s.batches.fail(reason)
+	s.batchTurn = false
+}
+
+// empty reports whether all that was let in is answered.
+func (s *scheduler) empty() bool {
+	s.batches.dropAnswered()
+	return s.singles.count == 0 && len(s.batches.requests) == 0 && len(s.window.groups) == 0
 }
