@@ -21,6 +21,22 @@ func TestMain(m *testing.M) { testbed.Main(m) }
 
 const patience = 60 * time.Second // of a test for what takes milliseconds
 
+// send publishes an event, for as long as a test has patience.
+func send(t *testing.T, p *Publisher, e *event.Event) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	return p.Publish(ctx, e)
+}
+
+// sendBatch is send for many.
+func sendBatch(t *testing.T, p *Publisher, events []event.Event) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	return p.PublishBatch(ctx, events)
+}
+
 // config is for a vhost of the test's own.
 func config(t *testing.T, v testbed.Vhost) Config {
 	t.Helper()

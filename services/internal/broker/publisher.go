@@ -45,20 +45,25 @@ func NewPublisher(cfg Config, metrics *Metrics) *Publisher {
 
 // Publish returns nil when the broker has confirmed e. Otherwise the error is an ErrUnavailable
 // (nothing was published), an ErrNotConfirmed (the outcome is unknown) or a TooLargeError (the
-// broker takes no such message). When ctx ends, or nothing is known within the given time, it
-// withdraws its event if no group has taken it. (A context with that deadline would take longer
-// than the timer does.)
-func (p *Publisher) Publish(ctx context.Context, within time.Duration, e *event.Event) (err error) {
+// broker takes no such message). When ctx ends, it withdraws its event if no group has taken it; ctx
+// needs a deadline, since a broker that is slow may confirm late.
+func (p *Publisher) Publish(ctx context.Context, e *event.Event) (err error) {
 	span := p.startSendSpan(ctx, e, 1)
 	defer func() { span.end(err) }()
 	s := &singleRequest{item: span.item(e), result: make(chan error, 1)}
 	if err := p.enqueue(func() { p.scheduler.singles.add(s) }, s.item); err != nil {
 		return err
 	}
-	outcome, gaveUp := await(ctx, within, s.result)
-	if gaveUp == nil {
+	select {
+	case outcome := <-s.result:
 		return outcome
+	case <-ctx.Done():
+		return p.withdraw(s, ctx.Err())
 	}
+}
+
+// withdraw takes an event back that its request gave up, if no group has taken it.
+func (p *Publisher) withdraw(s *singleRequest, gaveUp error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
@@ -77,7 +82,7 @@ func (p *Publisher) Publish(ctx context.Context, within time.Duration, e *event.
 // PublishBatch is Publish for many: nil means that every event is confirmed. After a group of the
 // batch fails, no more of it is published. A TooLargeError names the event; other events of the
 // batch may have been published where it is an ErrNotConfirmed, too.
-func (p *Publisher) PublishBatch(ctx context.Context, within time.Duration, events []event.Event) (err error) {
+func (p *Publisher) PublishBatch(ctx context.Context, events []event.Event) (err error) {
 	if len(events) == 0 {
 		return nil
 	}
@@ -91,13 +96,14 @@ func (p *Publisher) PublishBatch(ctx context.Context, within time.Duration, even
 	if err := p.enqueue(func() { p.scheduler.batches.add(b) }, b.items...); err != nil {
 		return err
 	}
-	outcome, gaveUp := await(ctx, within, b.result)
-	if gaveUp == nil {
+	select {
+	case outcome := <-b.result:
 		return outcome
+	case <-ctx.Done():
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	b.giveUp(gaveUp)
+	b.giveUp(ctx.Err())
 	p.closeIfDrainedLocked()
 	return <-b.result
 }

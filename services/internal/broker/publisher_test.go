@@ -24,7 +24,7 @@ func TestALoneEventIsAMessageOfItsOwn(t *testing.T) {
 	e := testEvent(1)
 	e.Type = strings.Repeat("€", 100)
 	e.TraceParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-	if err := p.Publish(t.Context(), patience, &e); err != nil {
+	if err := send(t, p, &e); err != nil {
 		t.Fatal(err)
 	}
 	all := takeAll(t, v, "log_queue")
@@ -71,7 +71,7 @@ func publishAll(t *testing.T, p *Publisher, events []event.Event) {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			if err := p.Publish(t.Context(), patience, &events[i]); err != nil {
+			if err := send(t, p, &events[i]); err != nil {
 				t.Error(err)
 			}
 		})
@@ -83,7 +83,7 @@ func TestABatchIsPublishedWhole(t *testing.T) {
 	v := testbed.Rabbit(t)
 	p := publisher(t, config(t, v))
 	events := testEvents(10_000)
-	if err := p.PublishBatch(t.Context(), patience, events); err != nil {
+	if err := sendBatch(t, p, events); err != nil {
 		t.Fatal(err)
 	}
 	all := takeAll(t, v, "log_queue")
@@ -101,7 +101,7 @@ func TestGroupsStayBelow32KiB(t *testing.T) {
 		events[i].Payload = fmt.Appendf(nil, `{"text":"%s"}`, strings.Repeat("x", 5000))
 	}
 	events[7].Payload = fmt.Appendf(nil, `{"text":"%s"}`, strings.Repeat("x", 200_000))
-	if err := p.PublishBatch(t.Context(), patience, events); err != nil {
+	if err := sendBatch(t, p, events); err != nil {
 		t.Fatal(err)
 	}
 	all := takeAll(t, v, "log_queue")
@@ -125,7 +125,7 @@ func TestOneEventPerMessage(t *testing.T) {
 			p := publisher(t, cfg)
 			events := testEvents(500)
 			publishAll(t, p, events[:250])
-			if err := p.PublishBatch(t.Context(), patience, events[250:]); err != nil {
+			if err := sendBatch(t, p, events[250:]); err != nil {
 				t.Fatal(err)
 			}
 			all := takeAll(t, v, "log_queue")
@@ -144,9 +144,9 @@ func TestAReturnedMessageIsNoSuccess(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := testEvent(1)
-	wantError(t, p.Publish(t.Context(), patience, &e), ErrNotConfirmed)
+	wantError(t, send(t, p, &e), ErrNotConfirmed)
 	// It comes back by itself, and makes the queue again.
-	eventually(t, "an event is accepted again", func() bool { return p.Publish(t.Context(), patience, &e) == nil })
+	eventually(t, "an event is accepted again", func() bool { return send(t, p, &e) == nil })
 	wantIDs(t, ids(t, takeAll(t, v, "log_queue")), []event.Event{e})
 }
 
@@ -156,7 +156,7 @@ func TestABatchOfWhichAGroupIsReturnedFails(t *testing.T) {
 	if _, err := channel(t, v).QueueDelete("log_queue", false, false, false); err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, p.PublishBatch(t.Context(), patience, testEvents(5000)), ErrNotConfirmed)
+	wantError(t, sendBatch(t, p, testEvents(5000)), ErrNotConfirmed)
 }
 
 func TestAFullQueueIsNoSuccess(t *testing.T) {
@@ -171,7 +171,7 @@ func TestAFullQueueIsNoSuccess(t *testing.T) {
 	var err error
 	eventually(t, "the broker refuses a message", func() bool {
 		e := testEvent(1)
-		err = p.Publish(t.Context(), patience, &e)
+		err = send(t, p, &e)
 		return err != nil
 	})
 	wantError(t, err, ErrNotConfirmed)
@@ -189,7 +189,7 @@ func TestAFullQueueIsNoSuccess(t *testing.T) {
 	}
 	eventually(t, "the broker takes a message", func() bool {
 		e := testEvent(1)
-		return p.Publish(t.Context(), patience, &e) == nil
+		return send(t, p, &e) == nil
 	})
 	if err := p.Refused(); err != nil {
 		t.Errorf("after: %v", err)
@@ -202,7 +202,7 @@ func publisherOfAFullQueue(t *testing.T, v testbed.Vhost, cfg Config) (p *Publis
 	p = publisher(t, cfg)
 	publish = func() error {
 		e := testEvent(1)
-		return p.Publish(t.Context(), patience, &e)
+		return send(t, p, &e)
 	}
 	if out, err := v.Ctl(t.Context(), "set_policy", "full", "^log_queue$", `{"max-length":3}`, "--apply-to", "queues"); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -280,8 +280,8 @@ func TestPublisherWaitsForNobodyWhileTheBrokerIsAway(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
 	e := testEvent(1)
-	wantError(t, p.Publish(t.Context(), patience, &e), ErrUnavailable)
-	wantError(t, p.PublishBatch(t.Context(), patience, testEvents(2)), ErrUnavailable)
+	wantError(t, send(t, p, &e), ErrUnavailable)
+	wantError(t, sendBatch(t, p, testEvents(2)), ErrUnavailable)
 	eventually(t, "the reason is known", func() bool { return strings.Contains(p.Ready().Error(), "connect") })
 	cancel()
 	if err := <-done; err != nil {
@@ -347,7 +347,7 @@ func TestExistingDeclaresNothing(t *testing.T) {
 	// Whoever declares may be late.
 	eventually(t, "it is connected", func() bool { return p.Ready() == nil })
 	e := testEvent(1)
-	if err := p.Publish(t.Context(), patience, &e); err != nil {
+	if err := send(t, p, &e); err != nil {
 		t.Error(err)
 	}
 	cancel()
@@ -362,7 +362,7 @@ func TestAGivenUpRequestIsAnswered(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	e := testEvent(1)
-	err := p.Publish(gone, patience, &e)
+	err := p.Publish(gone, &e)
 	if err != nil && !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrNotConfirmed) {
 		t.Error(err)
 	}
@@ -380,7 +380,7 @@ func TestCloseWaitsForConfirms(t *testing.T) {
 	p := publisher(t, config(t, v))
 	events := testEvents(3000)
 	result := make(chan error, 1)
-	go func() { result <- p.PublishBatch(context.Background(), patience, events) }()
+	go func() { result <- sendBatch(t, p, events) }()
 	eventually(t, "the batch is under way", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -393,7 +393,7 @@ func TestCloseWaitsForConfirms(t *testing.T) {
 		t.Error(err)
 	}
 	e := testEvent(1)
-	wantError(t, p.Publish(t.Context(), patience, &e), ErrUnavailable)
+	wantError(t, send(t, p, &e), ErrUnavailable)
 	wantIDs(t, ids(t, takeAll(t, v, "log_queue")), events)
 }
 
@@ -401,7 +401,7 @@ func TestQueueStatus(t *testing.T) {
 	v := testbed.Rabbit(t)
 	p := publisher(t, config(t, v))
 	e := testEvent(1)
-	if err := p.Publish(t.Context(), patience, &e); err != nil {
+	if err := send(t, p, &e); err != nil {
 		t.Fatal(err)
 	}
 	var status QueueStatus
@@ -445,14 +445,14 @@ func TestOutages(t *testing.T) {
 		var err error
 		eventually(t, "publishing fails", func() bool {
 			start := time.Now()
-			err = p.Publish(t.Context(), patience, &e)
+			err = send(t, p, &e)
 			if took := time.Since(start); took > 5*time.Second {
 				t.Errorf("an answer took %s", took)
 			}
 			return err != nil
 		})
 		wantError(t, err, ErrNotConfirmed)
-		wantError(t, p.Publish(t.Context(), patience, &e), ErrUnavailable)
+		wantError(t, send(t, p, &e), ErrUnavailable)
 		if !strings.Contains(p.Ready().Error(), "blocks publishers") {
 			t.Error(p.Ready())
 		}
@@ -462,7 +462,7 @@ func TestOutages(t *testing.T) {
 		if _, err := s.Rabbit.Ctl(t.Context(), "set_vm_memory_high_watermark", "0.6"); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "publishing works again", func() bool { return p.Publish(t.Context(), patience, &e) == nil })
+		eventually(t, "publishing works again", func() bool { return send(t, p, &e) == nil })
 		if !shows(1, 0) {
 			t.Error("an alarm that is over is shown")
 		}
@@ -474,7 +474,7 @@ func TestOutages(t *testing.T) {
 		}
 		eventually(t, "publishing fails", func() bool {
 			e := testEvent(1)
-			return errors.Is(p.Publish(t.Context(), patience, &e), ErrUnavailable)
+			return errors.Is(send(t, p, &e), ErrUnavailable)
 		})
 		if !shows(0, 0) {
 			t.Error("a lost connection is not shown")
@@ -484,7 +484,7 @@ func TestOutages(t *testing.T) {
 		}
 		eventually(t, "publishing works again", func() bool {
 			e := testEvent(1)
-			return p.Publish(t.Context(), patience, &e) == nil
+			return send(t, p, &e) == nil
 		})
 	})
 }

@@ -73,7 +73,7 @@ func TestWhatAStolenPasswordOfTheBrokersCanDo(t *testing.T) {
 	cfg := config(t, users["producer"])
 	cfg.QueueType = Existing
 	event := testEvent(1)
-	if err := publisher(t, cfg).Publish(t.Context(), patience, &event); err != nil {
+	if err := send(t, publisher(t, cfg), &event); err != nil {
 		t.Error(err)
 	}
 }

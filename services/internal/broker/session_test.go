@@ -48,7 +48,7 @@ func TestASessionDeliversAndAcks(t *testing.T) {
 	v := testbed.Rabbit(t)
 	cfg := config(t, v)
 	p := publisher(t, cfg)
-	if err := p.PublishBatch(t.Context(), patience, testEvents(150)); err != nil {
+	if err := sendBatch(t, p, testEvents(150)); err != nil {
 		t.Fatal(err)
 	}
 	s := session(t, cfg, 1000)
@@ -84,7 +84,7 @@ func TestWhatWasNotAckedComesAgain(t *testing.T) {
 	v := testbed.Rabbit(t)
 	cfg := config(t, v)
 	e := testEvent(1)
-	if err := publisher(t, cfg).Publish(t.Context(), patience, &e); err != nil {
+	if err := send(t, publisher(t, cfg), &e); err != nil {
 		t.Fatal(err)
 	}
 	for round := range 4 {
@@ -147,7 +147,7 @@ func TestPrefetchFollowsTheEventsOfAMessage(t *testing.T) {
 	singles, groups := testEvents(3000), testEvents(6400)
 	one := cfg
 	one.EventsPerMessage = 1
-	if err := publisher(t, one).PublishBatch(t.Context(), patience, singles); err != nil {
+	if err := sendBatch(t, publisher(t, one), singles); err != nil {
 		t.Fatal(err)
 	}
 	s := session(t, cfg, 1000)
@@ -176,7 +176,7 @@ func TestPrefetchFollowsTheEventsOfAMessage(t *testing.T) {
 	}
 	// The first ones are delivered by the old prefetch still.
 	for _, wave := range [][]event.Event{groups[:3200], groups[3200:]} {
-		if err := p.PublishBatch(t.Context(), patience, wave); err != nil {
+		if err := sendBatch(t, p, wave); err != nil {
 			t.Fatal(err)
 		}
 		take(len(wave))
@@ -263,7 +263,7 @@ func TestWatchKeepsTheDepth(t *testing.T) {
 	v := testbed.Rabbit(t)
 	cfg := config(t, v)
 	e := testEvent(1)
-	if err := publisher(t, cfg).Publish(t.Context(), patience, &e); err != nil {
+	if err := send(t, publisher(t, cfg), &e); err != nil {
 		t.Fatal(err)
 	}
 	m := metrics()

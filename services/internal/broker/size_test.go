@@ -74,11 +74,11 @@ func TestMaxMessageSize(t *testing.T) {
 				for !over.Load() {
 					var err error
 					if n%4 == 0 {
-						err = p.PublishBatch(t.Context(), patience, testEvents(200))
+						err = sendBatch(t, p, testEvents(200))
 						sent.Add(200)
 					} else {
 						e := testEvent(1)
-						err = p.Publish(t.Context(), patience, &e)
+						err = send(t, p, &e)
 						sent.Add(1)
 					}
 					if err != nil {
@@ -91,7 +91,7 @@ func TestMaxMessageSize(t *testing.T) {
 			before := sent.Load()
 			eventually(t, "others publish", func() bool { return sent.Load() > before+1000 })
 			e := large(100_000)
-			wantTooLarge(t, p.Publish(t.Context(), patience, &e), 100_000, limit, 0)
+			wantTooLarge(t, send(t, p, &e), 100_000, limit, 0)
 		}
 		over.Store(true)
 		wg.Wait()
@@ -106,7 +106,7 @@ func TestMaxMessageSize(t *testing.T) {
 	t.Run("a batch", func(t *testing.T) {
 		events := testEvents(300)
 		events[270] = large(100_000)
-		err := p.PublishBatch(t.Context(), patience, events)
+		err := sendBatch(t, p, events)
 		wantTooLarge(t, err, 100_000, limit, 270)
 		if errors.Is(err, ErrNotConfirmed) {
 			t.Errorf("the limit was known, and yet: %v", err)
@@ -115,7 +115,7 @@ func TestMaxMessageSize(t *testing.T) {
 			t.Errorf("%d messages of it were published", n)
 		}
 		reconnect(t, s, p) // which forgets the limit
-		err = p.PublishBatch(t.Context(), patience, events)
+		err = sendBatch(t, p, events)
 		wantTooLarge(t, err, 100_000, limit, 270)
 		wantError(t, err, ErrNotConfirmed) // the beginning was published
 		takeAll(t, v, "log_queue")
@@ -129,7 +129,7 @@ func TestMaxMessageSize(t *testing.T) {
 			events[i].Payload = large(1500).Payload
 		}
 		// The first group is too large, and all of its events are published in smaller ones.
-		if err := p.PublishBatch(t.Context(), patience, events); err != nil {
+		if err := sendBatch(t, p, events); err != nil {
 			t.Fatal(err)
 		}
 		all := takeAll(t, v, "log_queue")
@@ -145,14 +145,14 @@ func TestMaxMessageSize(t *testing.T) {
 			}
 		}
 		e := large(8 << 10)
-		wantTooLarge(t, p.Publish(t.Context(), patience, &e), 8<<10, 8<<10, 0)
+		wantTooLarge(t, send(t, p, &e), 8<<10, 8<<10, 0)
 	})
 
 	t.Run("the next connection", func(t *testing.T) {
 		mostBytes(t, s, 1<<20)
 		reconnect(t, s, p)
 		e := large(100_000)
-		if err := p.Publish(t.Context(), patience, &e); err != nil {
+		if err := send(t, p, &e); err != nil {
 			t.Error(err)
 		}
 	})

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -11,10 +12,16 @@ import (
 func TestTimeIsUp(t *testing.T) {
 	for name, publish := range map[string]func(*testing.T, *Publisher) error{
 		"event": func(t *testing.T, p *Publisher) error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
 			e := testEvent(1)
-			return p.Publish(t.Context(), time.Second, &e)
+			return p.Publish(ctx, &e)
 		},
-		"batch": func(t *testing.T, p *Publisher) error { return p.PublishBatch(t.Context(), time.Second, testEvents(3)) },
+		"batch": func(t *testing.T, p *Publisher) error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			return p.PublishBatch(ctx, testEvents(3))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
