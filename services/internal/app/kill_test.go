@@ -7,14 +7,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/broker/admin"
 )
 
 // waiting is how many messages are on the queue and in nobody's hands. (The
 // broker's own count of those in hands is seconds old.)
 func (s *stack) waiting() int {
 	s.t.Helper()
-	b, err := broker.OpenBrowser(s.t.Context(), s.broker(), "log_queue")
+	b, err := admin.OpenBrowser(s.t.Context(), s.broker(), "log_queue")
 	if err != nil {
 		s.t.Fatal(err)
 	}

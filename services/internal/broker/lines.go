@@ -6,18 +6,18 @@ import (
 	"slices"
 )
 
-// Bounds of a group that is taken apart.
+// Bounds of a group that is parsed.
 const (
 	maxGroupLines = 10_000
 	maxParseBytes = 1 << 20
 )
 
-// space is what JSON allows between its tokens (RFC 8259, 2). A line of other
-// white space, which Unicode has more of, is no blank line but one that can't be read.
+// space is what JSON allows between its tokens (RFC 8259, 2). A line of other white space, which
+// Unicode has more of, is malformed, not blank.
 const space = " \t\r\n"
 
-// Lines are the lines of a group's body, without blank ones. The error says
-// which bound the group is over.
+// Lines returns the lines of a group's body, without blank ones. The error says which bound the
+// group is over.
 func (d *Delivery) Lines() ([][]byte, error) {
 	if len(d.Body) > maxParseBytes {
 		return nil, fmt.Errorf("%d bytes, of at most %d", len(d.Body), maxParseBytes)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/broker/admin"
 )
 
 // ErrUnproven says that letters were replayed and it could not be proven that they have left the
@@ -40,7 +41,7 @@ func fingerprintOf(d *broker.Delivery) fingerprint {
 	return fingerprint(h.Sum(nil))
 }
 
-// confirm returns nil when none of the letters that a closed [broker.Browser] acked is left: see there for why acks alone prove
+// confirm returns nil when none of the letters that a closed [admin.Browser] acked is left: see there for why acks alone prove
 // nothing. What came back is acked again, until a look finds none. Counts are no proof either: others dead-letter,
 // list and replay meanwhile.
 //
@@ -84,7 +85,7 @@ func confirm(ctx context.Context, cfg broker.Config, acked map[fingerprint]int, 
 // look goes through the letters once, and acks those that came back. alone says that it saw all that there are: nobody else
 // had any.
 func look(ctx context.Context, cfg broker.Config, acked map[fingerprint]int) (found int, alone bool, err error) {
-	b, err := broker.OpenBrowser(ctx, cfg, cfg.DeadQueue())
+	b, err := admin.OpenBrowser(ctx, cfg, cfg.DeadQueue())
 	if err != nil {
 		return 0, false, err
 	}
