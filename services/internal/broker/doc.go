@@ -5,9 +5,9 @@
 //   - consume takes messages off it,
 //   - admin looks at queues, takes dead letters off, and publishes single messages to any queue.
 //
-// A message carries one event or a group of them. Publishing commits in groups: events of concurrent
-// requests that arrive while earlier messages wait for their confirms share the next message and are
-// answered by its confirm; a lone event leaves at once, alone.
+// A message carries one event or a group of them. Publishing commits in groups: events of
+// concurrent requests that arrive while earlier messages wait for their confirms share the next
+// message and are answered by its confirm; a lone event leaves at once, alone.
 //
 // A connection is a session. The client library's own recovery stays off: its deliveries keep tags
 // that start again at 1 after a recovery, and an ack with a stale tag can settle a message that was

@@ -11,8 +11,8 @@ var (
 	ErrBlocked = errors.New("the broker blocks publishers")
 	// ErrRefused says that the broker's last word was a refusal (nack), as a full queue's is.
 	ErrRefused = errors.New("the broker refused the message (nack): is the queue full?")
-	// ErrNotConfirmed says that publishing began and was not confirmed: nacked, returned, timed out,
-	// or the connection was lost. The event may be on the queue or not; a retry with the same
+	// ErrNotConfirmed says that publishing began and was not confirmed: nacked, returned, timed
+	// out, or the connection was lost. The event may be on the queue or not; a retry with the same
 	// event_id is safe.
 	ErrNotConfirmed = errors.New("the message broker did not confirm")
 	// ErrTopology says that a queue can't be used as configured. It does not pass by itself.

@@ -1,7 +1,7 @@
 package broker
 
-// QueueStatus is what a passive declaration tells: messages that are ready, not those that consumers
-// hold unacked.
+// QueueStatus is what a passive declaration tells: messages that are ready, not those that
+// consumers hold unacked.
 type QueueStatus struct {
 	Name      string
 	Messages  int

@@ -13,10 +13,11 @@ import (
 // Browser takes messages off a queue one by one. What it took and did not ack goes back when it is
 // closed, or its process killed.
 //
-// An ack is no more than sent. A quorum queue applies some 33 of those that are under way when their
-// channel closes, and the others come back (RabbitMQ 3.10.8 and 4.3): its side of the channel keeps
-// what it could not send yet, and dies with it. No answer on the channel tells, not even
-// tx.commit-ok. Whoever must know that a message is gone closes the Browser and looks with a new one.
+// An ack is no more than sent. A quorum queue applies some 33 of those that are under way when
+// their channel closes, and the others come back (RabbitMQ 3.10.8 and 4.3): its side of the channel
+// keeps what it could not send yet, and dies with it. No answer on the channel tells, not even
+// tx.commit-ok. Whoever must know that a message is gone closes the Browser and looks with a new
+// one.
 type Browser struct {
 	conn  *connection.Connection
 	ch    *connection.Channel
@@ -63,11 +64,11 @@ func (b *Browser) status() (broker.QueueStatus, error) {
 	return status, nil
 }
 
-// Alone reports whether nobody else holds a message of the queue unacked, as far as the broker tells:
-// a quorum queue counts a consumer for each that was taken (by basic.get, too; seen on 3.10.8 and
-// 4.3), until its settlement is applied. So it also reports that a Browser that was closed before
-// holds nothing any more, and that no acks of this one are under way. A classic queue counts real
-// consumers alone, and applies a channel's acks before its end.
+// Alone reports whether nobody else holds a message of the queue unacked, as far as the broker
+// tells: a quorum queue counts a consumer for each that was taken (by basic.get, too; seen on
+// 3.10.8 and 4.3), until its settlement is applied. So it also reports that a Browser that was
+// closed before holds nothing any more, and that no acks of this one are under way. A classic queue
+// counts real consumers alone, and applies a channel's acks before its end.
 func (b *Browser) Alone() (bool, error) {
 	for deadline := time.Now().Add(othersTimeout); ; time.Sleep(5 * time.Millisecond) {
 		status, err := b.status()
@@ -103,14 +104,15 @@ func (b *Browser) Ack(tag uint64) error {
 	return nil
 }
 
-// Close gives back what was taken and not acked, and waits until it can be taken again: a replay after
-// a listing must find what was listed.
+// Close gives back what was taken and not acked, and waits until it can be taken again: a replay
+// after a listing must find what was listed.
 func (b *Browser) Close() (err error) {
 	if b.acked {
 		err = b.awaitSettled(b.held, 0)
 	}
 	if held := b.held; err == nil && held > 0 {
-		// Nacked, since that does not count as a failed delivery (since 4.3), and a lost channel does.
+		// Nacked, since that does not count as a failed delivery (since 4.3), and a lost channel
+		// does.
 		if err = b.ch.Explain(b.ch.Nack(0, true, true)); err == nil {
 			err = b.awaitSettled(0, held)
 		}
@@ -122,9 +124,9 @@ func (b *Browser) Close() (err error) {
 	return err
 }
 
-// awaitSettled waits until the broker counts at most so many messages as held, and has at least so many
-// ready. Others may hold some for as long as they like, and take what is ready: so it gives up, without
-// an error, when nothing changes any more.
+// awaitSettled waits until the broker counts at most so many messages as held, and has at least so
+// many ready. Others may hold some for as long as they like, and take what is ready: so it gives
+// up, without an error, when nothing changes any more.
 func (b *Browser) awaitSettled(held, ready int) error {
 	var last broker.QueueStatus
 	began := time.Now()

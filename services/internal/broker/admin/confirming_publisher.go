@@ -13,10 +13,10 @@ import (
 	"github.com/trailpost/trailpost/services/internal/broker/internal/queues"
 )
 
-// ConfirmingPublisher publishes a few messages at a time, to any queue, and waits for their confirms:
-// dead letters and replays. It has a connection of its own, since the broker stops reading
-// connections that publish while an alarm is on, acks included. It connects when it is first used,
-// and again after an error. It is safe for concurrent use.
+// ConfirmingPublisher publishes a few messages at a time, to any queue, and waits for their
+// confirms: dead letters and replays. It has a connection of its own, since the broker stops
+// reading connections that publish while an alarm is on, acks included. It connects when it is
+// first used, and again after an error. It is safe for concurrent use.
 type ConfirmingPublisher struct {
 	cfg broker.Config
 
@@ -34,9 +34,9 @@ func NewConfirmingPublisher(cfg broker.Config) *ConfirmingPublisher {
 	return &ConfirmingPublisher{cfg: cfg.WithDefaults()}
 }
 
-// Publish puts messages on a queue and returns nil when the broker holds every one durably. After an
-// error any of them may or may not be there. It is a TooLargeError when the broker takes no message of
-// that size.
+// Publish puts messages on a queue and returns nil when the broker holds every one durably. After
+// an error any of them may or may not be there. It is a TooLargeError when the broker takes no
+// message of that size.
 func (c *ConfirmingPublisher) Publish(ctx context.Context, queue string, messages []broker.Message) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -53,8 +53,8 @@ func (c *ConfirmingPublisher) Publish(ctx context.Context, queue string, message
 	return nil
 }
 
-// Fits returns a TooLargeError where a message is larger than the broker takes, as far as it has told
-// on this connection.
+// Fits returns a TooLargeError where a message is larger than the broker takes, as far as it has
+// told on this connection.
 func (c *ConfirmingPublisher) Fits(messages ...[]broker.Message) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

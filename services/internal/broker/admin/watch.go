@@ -12,8 +12,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/broker/internal/queues"
 )
 
-// Watch keeps the depth metrics of the queue and its dead-letter queue until ctx ends, on a connection
-// of its own. While the broker is away they keep their last values.
+// Watch keeps the depth metrics of the queue and its dead-letter queue until ctx ends, on a
+// connection of its own. While the broker is away they keep their last values.
 func Watch(ctx context.Context, cfg broker.Config, every time.Duration, metrics *broker.Metrics) {
 	w := watcher{cfg: cfg.WithDefaults(), metrics: metrics}
 	defer func() {

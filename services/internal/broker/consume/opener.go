@@ -34,8 +34,8 @@ func NewSessionOpener(cfg broker.Config, batch int, metrics *broker.Metrics) *Se
 }
 
 // Open connects, declares the queues and starts to consume. It tries until it can or ctx ends. An
-// ErrTopology is returned at once unless a session was open before: then it is a setting to correct,
-// not a fault to wait out. changed is called with every new reason for which it can't.
+// ErrTopology is returned at once unless a session was open before: then it is a setting to
+// correct, not a fault to wait out. changed is called with every new reason for which it can't.
 func (o *SessionOpener) Open(ctx context.Context, changed func(error)) (*Session, error) {
 	var wait backoff.Backoff
 	var last string

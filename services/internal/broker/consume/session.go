@@ -14,8 +14,8 @@ import (
 )
 
 // Session is the connection, channel and consumer of one worker. One goroutine uses it, except for
-// Lost and Why, which any may call. Every error means that it is lost: what it delivered and was not
-// acked comes again on another one.
+// Lost and Why, which any may call. Every error means that it is lost: what it delivered and was
+// not acked comes again on another one.
 type Session struct {
 	cfg     broker.Config
 	batch   int // events that the worker takes at once
@@ -130,8 +130,8 @@ func (s *Session) Why() error { return s.ch.Why() }
 // Lost reports whether the session is known to be lost.
 func (s *Session) Lost() bool { return s.ch.IsClosed() || s.conn.IsClosed() }
 
-// Ack settles the n messages up to and including tag. Call it when each of their events is committed
-// or dead-lettered, on the session that delivered them.
+// Ack settles the n messages up to and including tag. Call it when each of their events is
+// committed or dead-lettered, on the session that delivered them.
 func (s *Session) Ack(tag uint64, n int) error {
 	if err := s.ch.Ack(tag, true); err != nil {
 		return fmt.Errorf("%w: ack: %w", broker.ErrSessionLost, s.ch.Explain(err))

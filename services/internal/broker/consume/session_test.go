@@ -125,7 +125,8 @@ func TestASessionEndsWithItsQueue(t *testing.T) {
 	}
 }
 
-// The broker closes a channel for a reason, and keeps the connection: a consumer timeout up to 4.2, a tag that it does not know.
+// The broker closes a channel for a reason, and keeps the connection: a consumer timeout up to 4.2,
+// a tag that it does not know.
 func TestTheReasonOfAClosedChannelIsTold(t *testing.T) {
 	s := session(t, brokertest.Config(t, testbed.Rabbit(t)), 10)
 	if why := s.Why(); why != nil {
@@ -218,7 +219,7 @@ func TestAFullHandStopsReadingAndKeepsTheConnection(t *testing.T) {
 	// Longer than three heartbeats of either side: nothing else shows that they don't matter.
 	time.Sleep(4 * cfg.Heartbeat)
 	if now := s.window.Level(); now > window+64<<10 {
-		t.Errorf("%d bytes in hand, of %d", now, window)
+		t.Errorf("%d bytes unreleased, of %d", now, window)
 	}
 	seen := 0
 	for range count {
@@ -232,6 +233,6 @@ func TestAFullHandStopsReadingAndKeepsTheConnection(t *testing.T) {
 		}
 	}
 	if now := s.window.Level(); now != 0 {
-		t.Errorf("%d bytes in hand after the last message", now)
+		t.Errorf("%d bytes unreleased after the last message", now)
 	}
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/broker/internal/brokertest"
 )
 
-// When time is up, an event that no group has taken is withdrawn, and of one that was published nothing is known.
+// When time is up, an event that no group has taken is withdrawn, and of one that was published
+// nothing is known.
 func TestTimeIsUp(t *testing.T) {
 	for name, publish := range map[string]func(*testing.T, *Publisher) error{
 		"event": func(t *testing.T, p *Publisher) error {

@@ -57,8 +57,8 @@ func (b *batchRequest) answer(err error) {
 	}
 }
 
-// singleLane is the single events that wait for a group, the oldest first. They have a lane of their
-// own, so that a long batch does not hold them up.
+// singleLane is the single events that wait for a group, the oldest first. They have a lane of
+// their own, so that a long batch does not hold them up.
 type singleLane struct {
 	requests []*singleRequest
 	count    int // of requests, without the withdrawn

@@ -24,8 +24,8 @@ func (p *Publisher) next() decision {
 	return d
 }
 
-// confirm answers the group of a publish number. On a return in returned the broker held the message
-// nowhere.
+// confirm answers the group of a publish number. On a return in returned the broker held the
+// message nowhere.
 func (p *Publisher) confirm(number uint64, ack bool, returned map[uint64]string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

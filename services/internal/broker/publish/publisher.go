@@ -51,8 +51,8 @@ func NewPublisher(cfg broker.Config, metrics *broker.Metrics) *Publisher {
 
 // Publish returns nil when the broker has confirmed e. Otherwise the error is an ErrUnavailable
 // (nothing was published), an ErrNotConfirmed (the outcome is unknown) or a TooLargeError (the
-// broker takes no such message). When ctx ends, it withdraws its event if no group has taken it; ctx
-// needs a deadline, since a broker that is slow may confirm late.
+// broker takes no such message). When ctx ends, it withdraws its event if no group has taken it;
+// ctx needs a deadline, since a broker that is slow may confirm late.
 func (p *Publisher) Publish(ctx context.Context, e *event.Event) (err error) {
 	span := p.startSendSpan(ctx, e, 1)
 	defer func() { span.end(err) }()
@@ -156,8 +156,8 @@ func (p *Publisher) readyLocked() error {
 	return nil
 }
 
-// Refused returns an ErrRefused while the broker's last word, of a minute ago at most, was a refusal;
-// else nil. Ready is nil all the same: an event that is published now may be taken.
+// Refused returns an ErrRefused while the broker's last word, of a minute ago at most, was a
+// refusal; else nil. Ready is nil all the same: an event that is published now may be taken.
 func (p *Publisher) Refused() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

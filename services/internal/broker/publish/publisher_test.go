@@ -225,8 +225,8 @@ func TestAQueueThatIsNoLongerFull(t *testing.T) {
 	brokertest.Eventually(t, "the broker takes messages again", func() bool { return publish() == nil })
 }
 
-// While the queue is full the publisher asks again and again, is ready all the while, as every replica is, and knows why
-// events are refused.
+// While the queue is full the publisher asks again and again, is ready all the while, as every
+// replica is, and knows why events are refused.
 func TestAFullQueueLeavesThePublisherReady(t *testing.T) {
 	v := testbed.Rabbit(t)
 	log := new(logs.Buffer)

@@ -2,7 +2,8 @@ package publish
 
 import "time"
 
-// refusals is what is remembered of messages that the broker refused (nack). [Publisher.mu] guards it.
+// refusals is what is remembered of messages that the broker refused (nack). [Publisher.mu] guards
+// it.
 type refusals struct {
 	last  time.Time // when the broker's last word was that it refuses a message; zero: it confirmed one
 	since time.Time // since when this channel has confirmed nothing and refused what came; zero: it took the last

@@ -9,9 +9,9 @@ import (
 	"github.com/trailpost/trailpost/services/internal/broker/internal/connection"
 )
 
-// resume goes on with another channel of the connection, if only the channel is lost; another reason
-// is returned. What was published and not answered is published again, under the same event_ids, so
-// that a part that the broker has taken is stored once all the same.
+// resume goes on with another channel of the connection, if only the channel is lost; another
+// reason is returned. What was published and not answered is published again, under the same
+// event_ids, so that a part that the broker has taken is stored once all the same.
 func (s *session) resume(lost error) error {
 	refusal := connection.AsTooLarge(lost)
 	switch {
@@ -50,7 +50,8 @@ func (s *session) leaveRefusing() error {
 	return nil
 }
 
-// noteRefusing logs that a channel is left because everything was refused on it, loudly the first time.
+// noteRefusing logs that a channel is left because everything was refused on it, loudly the first
+// time.
 func (p *Publisher) noteRefusing() {
 	p.mu.Lock()
 	again := p.refusals.channelLeft()
@@ -63,8 +64,8 @@ func (p *Publisher) noteRefusing() {
 	}
 }
 
-// learn keeps the broker's limit of a message, and answers all who have an event over it. It reports
-// whether a message was over it, by what we know.
+// learn keeps the broker's limit of a message, and answers all who have an event over it. It
+// reports whether a message was over it, by what we know.
 func (p *Publisher) learn(limit int) (explained bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,8 +79,8 @@ func (p *Publisher) learn(limit int) (explained bool) {
 	return explained
 }
 
-// republish has what was outstanding on the channel before written on the new one, if somebody still
-// waits for it, in groups of a size that the broker takes.
+// republish has what was outstanding on the channel before written on the new one, if somebody
+// still waits for it, in groups of a size that the broker takes.
 func (p *Publisher) republish() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -14,8 +14,9 @@ import (
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-// TestWhatAStolenPasswordOfTheBrokersCanDo tries what the rights that the chart and the operator's manifests give (a test
-// there holds the two together) leave to whoever has the producer's or the consumer's password. SECURITY.md says the same.
+// TestWhatAStolenPasswordOfTheBrokersCanDo tries what the rights that the chart and the operator's
+// manifests give (a test there holds the two together) leave to whoever has the producer's or the
+// consumer's password. SECURITY.md says the same.
 func TestWhatAStolenPasswordOfTheBrokersCanDo(t *testing.T) {
 	v := testbed.Rabbit(t)
 	publisher(t, brokertest.Config(t, v)) // declares the queues

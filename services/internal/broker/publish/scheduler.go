@@ -161,7 +161,8 @@ func (s *scheduler) learn(limit int) (over []*group, explained bool) {
 	return over, explained
 }
 
-// channelLost empties the window, and returns what was in it, in its order. Numbers start again at 1.
+// channelLost empties the window, and returns what was in it, in its order. Numbers start again at
+// 1.
 func (s *scheduler) channelLost() []*group {
 	s.again = nil
 	return s.window.reset()

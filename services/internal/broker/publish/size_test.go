@@ -15,7 +15,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-// mostBytes sets max_message_size, as rabbitmq.conf would, for channels that are opened from now on (3.10), or at once (4).
+// mostBytes sets max_message_size, as rabbitmq.conf would, for channels that are opened from now on
+// (3.10), or at once (4).
 func mostBytes(t *testing.T, s *testbed.Servers, limit int) {
 	t.Helper()
 	err := s.Rabbit.Eval(t.Context(), fmt.Sprintf("ok = application:set_env(rabbit, max_message_size, %[1]d), ok = persistent_term:put(max_message_size, %[1]d)", limit))
@@ -163,7 +164,8 @@ func TestMaxMessageSize(t *testing.T) {
 	t.Run("dead letters", func(t *testing.T) { testConfirmingPublisherSize(t, s) })
 }
 
-// testConfirmingPublisherSize: a confirming publisher learns the limit, too, and says which message it can't publish.
+// testConfirmingPublisherSize: a confirming publisher learns the limit, too, and says which message
+// it can't publish.
 func testConfirmingPublisherSize(t *testing.T, s *testbed.Servers) {
 	const limit = 64 << 10
 	mostBytes(t, s, limit)

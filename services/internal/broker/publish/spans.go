@@ -12,10 +12,10 @@ import (
 	"github.com/trailpost/trailpost/services/internal/tracing"
 )
 
-// In the words of the messaging conventions an event is a message, since it has an id and a creation
-// context, and one of ours on the wire is a batch. So a request's "send" span is a PRODUCER, whose
-// context goes with its events; the "publish" span of a group, from its writing to the broker's
-// confirm, is a CLIENT, linked to what it carries.
+// In the words of the messaging conventions an event is a message, since it has an id and a
+// creation context, and one of ours on the wire is a batch. So a request's "send" span is a
+// PRODUCER, whose context goes with its events; the "publish" span of a group, from its writing to
+// the broker's confirm, is a CLIENT, linked to what it carries.
 
 // maxLinks is how many links a span may have.
 const maxLinks = 128
@@ -66,8 +66,8 @@ func (s sendSpan) end(err error) {
 	}
 }
 
-// startPublishSpanLocked begins a group's span: in the trace of its first event that is recorded, and
-// linked to the others'. Those are linked to it in turn, so that one finds it from each.
+// startPublishSpanLocked begins a group's span: in the trace of its first event that is recorded,
+// and linked to the others'. Those are linked to it in turn, so that one finds it from each.
 func (p *Publisher) startPublishSpanLocked(g *group) {
 	if p.cfg.Tracer == nil {
 		return

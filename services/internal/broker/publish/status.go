@@ -16,7 +16,8 @@ func (p *Publisher) QueueStatus(ctx context.Context) (broker.QueueStatus, error)
 	err := p.readyLocked()
 	s := p.session
 	p.mu.Unlock()
-	// A broker that blocks publishers still answers, but not on a connection that it no longer reads.
+	// A broker that blocks publishers still answers, but not on a connection that it no longer
+	// reads.
 	if err != nil {
 		return broker.QueueStatus{}, err
 	}

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Backoff is the wait between attempts: doubling from 100 ms to 5 s, with equal jitter, so that many
-// clients don't come back at once.
+// Backoff is the wait between attempts: doubling from 100 ms to 5 s, with equal jitter, so that
+// many clients don't come back at once.
 type Backoff struct{ attempt int }
 
 // Next returns how long to wait before the next attempt.

@@ -1,5 +1,5 @@
-// Package brokertest is what the tests of package broker's subpackages share: settings for a vhost of
-// the test's own, events, and a plain client that looks at what is on a queue.
+// Package brokertest is what the tests of package broker's subpackages share: settings for a vhost
+// of the test's own, events, and a plain client that looks at what is on a queue.
 package brokertest
 
 import (

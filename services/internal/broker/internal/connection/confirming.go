@@ -24,8 +24,8 @@ type Confirming struct {
 }
 
 // Confirming turns confirms on. At most window messages may be unconfirmed at a time: a full
-// listener loses notifications after 5 s (amqp091-go, since 1.13), so each has room for all that can
-// be outstanding.
+// listener loses notifications after 5 s (amqp091-go, since 1.13), so each has room for all that
+// can be outstanding.
 func (c *Channel) Confirming(window int) (*Confirming, error) {
 	if err := c.Confirm(false); err != nil {
 		return nil, fmt.Errorf("turn publisher confirms on: %w", c.Explain(err))

@@ -12,8 +12,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/broker/internal/netconn"
 )
 
-// secure shakes hands over a new connection. Its errors say which setting, or whose certificate, must
-// be fixed.
+// secure shakes hands over a new connection. Its errors say which setting, or whose certificate,
+// must be fixed.
 func secure(ctx context.Context, cfg broker.Config, conn net.Conn) (net.Conn, error) {
 	settings, err := cfg.TLS()
 	if err != nil {

@@ -110,8 +110,8 @@ func (w *ReadWindow) Release(n int) {
 	w.passed.Signal()
 }
 
-// Lift lets everything pass, or no longer: while the worker waits for an answer of the broker's, that
-// answer must come through.
+// Lift lets everything pass, or no longer: while the worker waits for an answer of the broker's,
+// that answer must come through.
 func (w *ReadWindow) Lift(lifted bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -11,11 +11,11 @@ import (
 
 // LargeFrameConn is for connections that read messages and publish none: it lets the client read
 // frames that are larger than the frame_max that it agrees on with the broker. RabbitMQ sends such
-// frames: a message's headers are never split (rabbitmq-server issue 921, and erratum 11 of RabbitMQ's
-// errata of AMQP 0-9-1), it takes them with 8 bytes more than frame_max allows, and adds to them what
-// it counts (x-delivery-count, x-death). The client library ends the connection at such a frame, and
-// the message goes back to the front of the queue: whoever may publish one could stop every consumer
-// with it.
+// frames: a message's headers are never split (rabbitmq-server issue 921, and erratum 11 of
+// RabbitMQ's errata of AMQP 0-9-1), it takes them with 8 bytes more than frame_max allows, and adds
+// to them what it counts (x-delivery-count, x-death). The client library ends the connection at
+// such a frame, and the message goes back to the front of the queue: whoever may publish one could
+// stop every consumer with it.
 //
 // So the client is told of a larger frame_max than the broker named (connection.tune), and the
 // broker hears its own back (connection.tune-ok). Nothing else is touched.

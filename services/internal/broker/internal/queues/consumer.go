@@ -12,8 +12,8 @@ import (
 
 // ConsumerArguments are such as streams refuse and other queues take for what they do anyway: 0 is
 // the default priority (seen on 3.10.8). So a consumer without the configure permission finds a
-// stream, too. That a delivery has the header x-stream-offset would say less: whoever may publish can
-// set it.
+// stream, too. That a delivery has the header x-stream-offset would say less: whoever may publish
+// can set it.
 func ConsumerArguments(cfg broker.Config) amqp.Table {
 	if cfg.QueueType != broker.Existing {
 		return nil

@@ -21,8 +21,8 @@ import (
 
 func TestMain(m *testing.M) { testbed.Main(m) }
 
-// Queues that somebody else has declared, and nobody asks the management API: each confirms what it is
-// sent, and some of them lose it.
+// Queues that somebody else has declared, and nobody asks the management API: each confirms what it
+// is sent, and some of them lose it.
 func TestExistingQueuesThatKeepNothing(t *testing.T) {
 	v := testbed.Rabbit(t)
 	owner := brokertest.Channel(t, v)

@@ -29,8 +29,8 @@ func deadArguments() amqp.Table {
 	}
 }
 
-// Declare makes the queue and its dead-letter queue, or finds them as they should be. An ErrTopology
-// closes the channel.
+// Declare makes the queue and its dead-letter queue, or finds them as they should be. An
+// ErrTopology closes the channel.
 func Declare(ch *amqp.Channel, cfg broker.Config) error {
 	dead := cfg.DeadQueue()
 	if cfg.QueueType == broker.Existing {
