@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/broker/admin"
 	"github.com/trailpost/trailpost/services/internal/deadletter"
 	"github.com/trailpost/trailpost/services/internal/event"
 	"github.com/trailpost/trailpost/services/internal/testbed"
@@ -36,9 +37,9 @@ func TestReplayChoices(t *testing.T) {
 		letters = append(letters, l.Message(now))
 	}
 	cfg := broker.Config{Host: v.Host, Port: v.Port, User: v.User, Password: v.Password, VHost: v.Name, Queue: "log_queue", QueueType: broker.Quorum, Name: "test"}
-	outlet := broker.NewOutlet(cfg)
-	defer outlet.Close()
-	if err := outlet.Publish(t.Context(), cfg.DeadQueue(), letters); err != nil {
+	publisher := admin.NewConfirmingPublisher(cfg)
+	defer publisher.Close()
+	if err := publisher.Publish(t.Context(), cfg.DeadQueue(), letters); err != nil {
 		t.Fatal(err)
 	}
 	other := uuid.Must(uuid.NewV7()).String()

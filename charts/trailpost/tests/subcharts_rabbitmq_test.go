@@ -66,7 +66,7 @@ func rabbitNodes(t *testing.T, args ...string) appsv1.StatefulSetSpec {
 // A queue that exists with other arguments than a client declares is refused (406), and arguments never change. So the
 // chart's are held against the source of what Trailpost declares.
 func TestQueuesAreWhatTrailpostDeclares(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), chart+"/../../services/internal/broker/topology.go", nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), chart+"/../../services/internal/broker/internal/queues/topology.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

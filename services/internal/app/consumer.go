@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/broker/admin"
+	"github.com/trailpost/trailpost/services/internal/broker/consume"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/drain"
 	"github.com/trailpost/trailpost/services/internal/event"
@@ -143,15 +145,15 @@ func (c *Consumer) drain(take, life context.Context) error {
 	helpers.Go(func() { c.keepHorizon(life) })
 	helpers.Go(func() { c.watchDatabase(life) })
 	helpers.Go(func() { c.policies.Run(life) })
-	helpers.Go(func() { broker.Watch(life, c.broker, DepthInterval, c.brokerMetrics) })
-	outlet := broker.NewOutlet(c.broker)
-	defer outlet.Close()
+	helpers.Go(func() { admin.Watch(life, c.broker, DepthInterval, c.brokerMetrics) })
+	confirming := admin.NewConfirmingPublisher(c.broker)
+	defer confirming.Close()
 
 	take, stop := context.WithCancel(take)
 	defer stop()
 	work, cancel := afterwards(take, life, c.cfg.Consumer.ShutdownTimeout)
 	defer cancel()
-	source := broker.NewConsumer(c.broker, c.cfg.Consumer.BatchSize, c.brokerMetrics)
+	source := consume.NewSessionOpener(c.broker, c.cfg.Consumer.BatchSize, c.brokerMetrics)
 	var traced *drain.Tracing
 	if tracer := c.tracing.Tracer(); tracer != nil {
 		traced = &drain.Tracing{Tracer: tracer, Queue: c.broker.TracedQueue()}
@@ -168,7 +170,7 @@ func (c *Consumer) drain(take, life context.Context) error {
 			},
 			Store:        around(observedWriter{store.NewWriter(c.database), c.dbMetrics}),
 			StoreTimeout: c.StoreTimeout,
-			Publisher:    outlet,
+			Publisher:    confirming,
 			DeadQueue:    c.broker.DeadQueue(),
 			IdentityKey:  c.identityKey,
 			HoldLetters:  c.policies.Letters,

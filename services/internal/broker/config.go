@@ -47,17 +47,11 @@ type Config struct {
 	Logger *slog.Logger // nil: slog.Default()
 	Tracer trace.Tracer // nil: no spans
 
-	heartbeat       time.Duration // 0: 10 s; tests have less time
-	undeliveredSize int           // bytes; 0: undeliveredLimit
-	refusalLimit    time.Duration // how long a channel may be refused everything; 0: 5 s
+	Heartbeat time.Duration // 0: 10 s; tests have less time
 }
 
-const (
-	dialTimeout  = 10 * time.Second
-	writeTimeout = 10 * time.Second
-)
-
-func (c Config) withDefaults() Config {
+// WithDefaults returns the configuration with a value for what is zero.
+func (c Config) WithDefaults() Config {
 	if c.QueueType == "" {
 		c.QueueType = Quorum
 	}
@@ -71,14 +65,8 @@ func (c Config) withDefaults() Config {
 	if c.ConfirmTimeout <= 0 {
 		c.ConfirmTimeout = 10 * time.Second
 	}
-	if c.heartbeat <= 0 {
-		c.heartbeat = 10 * time.Second
-	}
-	if c.refusalLimit <= 0 {
-		c.refusalLimit = 5 * time.Second
-	}
-	if c.undeliveredSize <= 0 {
-		c.undeliveredSize = undeliveredLimit
+	if c.Heartbeat <= 0 {
+		c.Heartbeat = 10 * time.Second
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -86,7 +74,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func (c Config) address() string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) }
+// Address is where the broker listens.
+func (c Config) Address() string { return net.JoinHostPort(c.Host, strconv.Itoa(c.Port)) }
 
 // DeadQueue is the name of the dead-letter queue.
 func (c Config) DeadQueue() string { return DeadQueue(c.Queue) }

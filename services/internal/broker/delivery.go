@@ -7,7 +7,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// Delivery is a message in a worker's hands.
+// Delivery is a message that was delivered, or taken, and is not acked.
 type Delivery struct {
 	Tag         uint64 // delivery tag, within its session
 	Body        []byte
@@ -16,12 +16,13 @@ type Delivery struct {
 	Type        string
 	Headers     map[string]any
 	Redelivered bool
-	// Returns is how often the message was handed out before and came back,
-	// as far as the broker tells.
+	// Returns is how often the message was delivered before and came back, as far as the broker
+	// tells.
 	Returns int64
 }
 
-func newDelivery(d *amqp.Delivery) Delivery {
+// NewDelivery takes over what the client library delivers.
+func NewDelivery(d *amqp.Delivery) Delivery {
 	return Delivery{
 		Tag:         d.DeliveryTag,
 		Body:        d.Body,
@@ -34,8 +35,8 @@ func newDelivery(d *amqp.Delivery) Delivery {
 	}
 }
 
-// returns reads the counters of quorum queues. x-delivery-count counts
-// failures alone since 4.3; x-acquired-count, which 4.3 adds, counts every time.
+// returns reads the counters of quorum queues. x-delivery-count counts failures alone since 4.3;
+// x-acquired-count, which 4.3 adds, counts every time.
 func returns(d *amqp.Delivery) int64 {
 	n := max(headerInt(d.Headers, "x-delivery-count"), headerInt(d.Headers, "x-acquired-count"))
 	if n == 0 && d.Redelivered {
@@ -44,7 +45,7 @@ func returns(d *amqp.Delivery) int64 {
 	return n
 }
 
-// IsGroup reports whether the body is a line an event.
+// IsGroup reports whether the body has an event on each line.
 func (d *Delivery) IsGroup() bool {
 	switch d.ContentType { // as the producer writes them
 	case ContentGroup:
@@ -56,8 +57,8 @@ func (d *Delivery) IsGroup() bool {
 	return err == nil && strings.EqualFold(media, ContentGroup)
 }
 
-// Events is the number of events that the message's sender put in; ok is
-// false when it did not say.
+// Events is the number of events that the message's publisher put in; ok is false when it did not
+// say.
 func (d *Delivery) Events() (n int64, ok bool) {
 	if _, ok := d.Headers[HeaderEvents]; !ok {
 		return 0, false
@@ -65,14 +66,13 @@ func (d *Delivery) Events() (n int64, ok bool) {
 	return headerInt(d.Headers, HeaderEvents), true
 }
 
-// Header is a header's text, "" where there is none.
+// Header returns a header's text, "" where there is none.
 func (d *Delivery) Header(name string) string {
 	s, _ := d.Headers[name].(string)
 	return s
 }
 
-// headerInt reads a header that is any of AMQP's whole numbers; 0 if it is
-// none.
+// headerInt reads a header that is any of AMQP's whole numbers; 0 if it is something else.
 func headerInt(headers amqp.Table, name string) int64 {
 	switch n := headers[name].(type) {
 	case int64:

@@ -1,9 +1,12 @@
 package broker
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"time"
 
-// Side is what a process does with the queue. Only the metrics of that side are
-// exported.
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Side is what a process does with the queue. Only the metrics of that side are exported.
 type Side int
 
 const (
@@ -88,41 +91,57 @@ func NewMetrics(reg prometheus.Registerer, side Side) *Metrics {
 
 // RegisterUp registers the gauge that shows what up says when Prometheus asks.
 func RegisterUp(reg prometheus.Registerer, up func() bool) {
-	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	RegisterFlag(reg, prometheus.GaugeOpts{
 		Name: "trailpost_broker_up",
 		Help: "Whether this process has its sessions with RabbitMQ, a consumer's those of all its workers: 1 or 0.",
-	}, indicator(up)))
+	}, up)
 }
 
-// Register registers the gauges of the publisher's session.
-func (p *Publisher) Register(reg prometheus.Registerer) {
-	RegisterUp(reg, p.connected)
-	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "trailpost_broker_blocked",
-		Help: "Whether RabbitMQ takes nothing from this producer because of an alarm of its memory or disk: 1 or 0.",
-	}, indicator(p.blocked)), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "trailpost_queue_refuses",
-		Help: "Whether RabbitMQ's last word to this producer, of a minute ago at most, was that it refuses a message, as a full queue's is: 1 or 0.",
-	}, indicator(func() bool { return p.Refused() != nil })))
-}
-
-// indicator is 1 while holds is true.
-func indicator(holds func() bool) func() float64 {
-	return func() float64 {
+// RegisterFlag registers a gauge that is 1 while holds returns true, else 0.
+func RegisterFlag(reg prometheus.Registerer, opts prometheus.GaugeOpts, holds func() bool) {
+	reg.MustRegister(prometheus.NewGaugeFunc(opts, func() float64 {
 		if holds() {
 			return 1
 		}
 		return 0
-	}
+	}))
 }
 
-// unacked adds n to the messages that this process holds.
-func (m *Metrics) unacked(queue string, n int) {
+// Sent counts the events of a message that is written.
+func (m *Metrics) Sent(events int) {
+	m.published.Add(float64(events))
+	m.messageEvents.WithLabelValues("published").Observe(float64(events))
+}
+
+// InFlight sets how many messages wait for their confirms.
+func (m *Metrics) InFlight(messages int) { m.inFlight.Set(float64(messages)) }
+
+// Answered takes note of how long a message has waited for its confirm.
+func (m *Metrics) Answered(waited time.Duration) { m.confirmSeconds.Observe(waited.Seconds()) }
+
+// Confirmed counts the events of a message that the broker confirmed.
+func (m *Metrics) Confirmed(events int) { m.confirmed.Add(float64(events)) }
+
+// Unconfirmed counts the events of a message that was written and not confirmed.
+func (m *Metrics) Unconfirmed(cause string, events int) {
+	m.failed.WithLabelValues(cause).Add(float64(events))
+}
+
+// SessionOpened counts a session.
+func (m *Metrics) SessionOpened() { m.sessions.Inc() }
+
+// Consumed takes note of how many events a message had.
+func (m *Metrics) Consumed(events int) {
+	m.messageEvents.WithLabelValues("consumed").Observe(float64(events))
+}
+
+// Unacked adds n to the messages that this process has not acked.
+func (m *Metrics) Unacked(queue string, n int) {
 	m.queueMessages.WithLabelValues(queue, "unacked").Add(float64(n))
 }
 
-// depth sets what the broker says of the queue.
-func (m *Metrics) depth(queue string, ready, consumers, dead int) {
+// Depth sets what the broker says of the queue.
+func (m *Metrics) Depth(queue string, ready, consumers, dead int) {
 	m.queueMessages.WithLabelValues(queue, "ready").Set(float64(ready))
 	m.queueConsumers.WithLabelValues(queue).Set(float64(consumers))
 	m.deadMessages.WithLabelValues(DeadQueue(queue)).Set(float64(dead))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/broker/admin"
 )
 
 // ErrUnproven says that letters were replayed and that it could not be proven that they have left
@@ -41,7 +42,7 @@ func fingerprintOf(d *broker.Delivery) fingerprint {
 	return fingerprint(h.Sum(nil))
 }
 
-// confirm returns nil when no letter that a closed [broker.Browser] acked is left: see there for
+// confirm returns nil when no letter that a closed [admin.Browser] acked is left: see there for
 // why acks alone prove nothing. It acks again what came back, until a look finds nothing. Counts
 // are no proof either: others dead-letter, list and replay meanwhile.
 //
@@ -85,7 +86,7 @@ func confirm(ctx context.Context, cfg broker.Config, acked map[fingerprint]int, 
 // look goes through the letters once, and acks those that came back. alone says that it saw all
 // letters: nobody else held one.
 func look(ctx context.Context, cfg broker.Config, acked map[fingerprint]int) (found int, alone bool, err error) {
-	b, err := broker.OpenBrowser(ctx, cfg, cfg.DeadQueue())
+	b, err := admin.OpenBrowser(ctx, cfg, cfg.DeadQueue())
 	if err != nil {
 		return 0, false, err
 	}

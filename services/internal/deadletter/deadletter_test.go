@@ -18,6 +18,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/broker/admin"
 	"github.com/trailpost/trailpost/services/internal/deadletter"
 	"github.com/trailpost/trailpost/services/internal/event"
 	"github.com/trailpost/trailpost/services/internal/testbed"
@@ -96,14 +97,14 @@ func setUpOn(t *testing.T, v testbed.Vhost, queueType broker.QueueType) *fixture
 	if f.ch, err = conn.Channel(); err != nil {
 		t.Fatal(err)
 	}
-	// An outlet declares the queues.
+	// A publisher declares the queues.
 	f.publish(f.cfg.Queue)
 	return f
 }
 
 func (f *fixture) publish(queue string, messages ...broker.Message) {
 	f.Helper()
-	o := broker.NewOutlet(f.cfg)
+	o := admin.NewConfirmingPublisher(f.cfg)
 	defer o.Close()
 	// Even nothing connects; what is published to .dead is confirmed.
 	if len(messages) == 0 {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/broker/admin"
 	"github.com/trailpost/trailpost/services/internal/event"
 )
 
@@ -12,7 +13,7 @@ import (
 // Where others hold letters, which it can't see, it shows the rest and returns ErrOthers. The key
 // is the identity key of the consumers, for the ids of events that came without one.
 func List(ctx context.Context, cfg broker.Config, key event.Key, show func(Entry) error) (err error) {
-	b, err := broker.OpenBrowser(ctx, cfg, cfg.DeadQueue())
+	b, err := admin.OpenBrowser(ctx, cfg, cfg.DeadQueue())
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/broker/admin"
 )
 
 // ErrOthers says that others held letters unacked, which were not looked at: another list or
@@ -14,7 +15,7 @@ var ErrOthers = errors.New("others hold letters of the dead-letter queue unacked
 
 // awaitAlone waits until nobody else holds a letter, and returns ErrOthers after timeout.
 func awaitAlone(ctx context.Context, cfg broker.Config, timeout time.Duration) (err error) {
-	b, err := broker.OpenBrowser(ctx, cfg, cfg.DeadQueue())
+	b, err := admin.OpenBrowser(ctx, cfg, cfg.DeadQueue())
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/broker/admin"
 	"github.com/trailpost/trailpost/services/internal/event"
 )
 
@@ -75,10 +76,10 @@ func Replay(ctx context.Context, cfg broker.Config, opts ReplayOptions, report f
 
 // replay is a replay in progress.
 type replay struct {
-	cfg     broker.Config
-	opts    ReplayOptions
-	browser *broker.Browser
-	outlet  *broker.Outlet
+	cfg       broker.Config
+	opts      ReplayOptions
+	browser   *admin.Browser
+	publisher *admin.ConfirmingPublisher
 
 	letters []chosenLetter // to be published by flush
 
@@ -109,7 +110,7 @@ func (r *replay) takeReturned(ctx context.Context) error {
 
 // takeAll goes through the letters.
 func (r *replay) takeAll(ctx context.Context) (err error) {
-	r.browser, err = broker.OpenBrowser(ctx, r.cfg, r.cfg.DeadQueue())
+	r.browser, err = admin.OpenBrowser(ctx, r.cfg, r.cfg.DeadQueue())
 	if err != nil {
 		return err
 	}
@@ -118,8 +119,8 @@ func (r *replay) takeAll(ctx context.Context) (err error) {
 			err = closing
 		}
 	}()
-	r.outlet = broker.NewOutlet(r.cfg)
-	defer r.outlet.Close()
+	r.publisher = admin.NewConfirmingPublisher(r.cfg)
+	defer r.publisher.Close()
 	alone, err := r.browser.Alone()
 	if err != nil {
 		return err
@@ -198,18 +199,18 @@ func (r *replay) publish(ctx context.Context) error {
 		var toQueue, toDead []broker.Message
 		for i := range r.letters {
 			c := &r.letters[i]
-			if err := r.outlet.Fits(c.toQueue, c.toDead); err != nil {
+			if err := r.publisher.Fits(c.toQueue, c.toDead); err != nil {
 				c.stay(err)
 			}
 			toQueue, toDead = append(toQueue, c.toQueue...), append(toDead, c.toDead...)
 		}
-		err := r.outlet.Publish(ctx, r.cfg.Queue, toQueue)
+		err := r.publisher.Publish(ctx, r.cfg.Queue, toQueue)
 		if err == nil {
-			err = r.outlet.Publish(ctx, r.cfg.DeadQueue(), toDead)
+			err = r.publisher.Publish(ctx, r.cfg.DeadQueue(), toDead)
 		}
 		// The first error makes the limit known, and so does the first after a restart of the
 		// broker.
-		if tooLarge := new(broker.TooLargeError); errors.As(err, &tooLarge) && r.outlet.Fits(toQueue, toDead) != nil {
+		if tooLarge := new(broker.TooLargeError); errors.As(err, &tooLarge) && r.publisher.Fits(toQueue, toDead) != nil {
 			continue
 		}
 		return err

@@ -30,10 +30,10 @@ func (s *shelf) Receive(context.Context, time.Duration) (d broker.Delivery, ok b
 	return d, true, nil
 }
 
-func (s *shelf) Saw(events int) error { s.saw = append(s.saw, events); return nil }
-func (*shelf) Ack(uint64, int) error  { return nil }
-func (*shelf) Lost() bool             { return false }
-func (*shelf) Close()                 {}
+func (s *shelf) ObserveSize(events int) error { s.saw = append(s.saw, events); return nil }
+func (*shelf) Ack(uint64, int) error          { return nil }
+func (*shelf) Lost() bool                     { return false }
+func (*shelf) Close()                         {}
 
 func delivery(tag uint64, events int, returns int64) broker.Delivery {
 	var lines []string

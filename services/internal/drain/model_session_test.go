@@ -117,7 +117,7 @@ func (s *modelSession) take() (d broker.Delivery, ok bool, changed <-chan struct
 	return d, true, nil, nil
 }
 
-func (s *modelSession) Saw(int) error {
+func (s *modelSession) ObserveSize(int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.known {

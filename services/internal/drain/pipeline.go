@@ -144,5 +144,5 @@ func (p *pipeline) receive(take context.Context, first bool, deadline time.Time)
 	}
 	m = read(d, p.opts.IdentityKey, p.opts.Now(), p.buffers.message)
 	p.buffers.message = m.events
-	return m, true, p.session.Saw(m.count())
+	return m, true, p.session.ObserveSize(m.count())
 }

@@ -43,7 +43,7 @@ func (s *stream) Receive(ctx context.Context, wait time.Duration) (d broker.Deli
 	return d, false, nil
 }
 
-func (*stream) Saw(int) error { return nil }
+func (*stream) ObserveSize(int) error { return nil }
 
 func (s *stream) Ack(tag uint64, _ int) error {
 	s.acks <- tag

@@ -18,8 +18,8 @@ type Session interface {
 	// Receive waits for a message, for at most wait unless that is negative. Without a message it
 	// returns false.
 	Receive(ctx context.Context, wait time.Duration) (broker.Delivery, bool, error)
-	// Saw tells the session how many events a message had.
-	Saw(events int) error
+	// ObserveSize tells the session how many events a message had.
+	ObserveSize(events int) error
 	// Ack acks the n messages up to and including tag.
 	Ack(tag uint64, n int) error
 	Close()

@@ -153,20 +153,37 @@ func cloned(events []event.Event) []event.Event {
 // hastyPublisher says that events are on the queue when it could put them there.
 type hastyPublisher struct{ ingest.Publisher }
 
-func (p hastyPublisher) Publish(ctx context.Context, within time.Duration, e *event.Event) error {
+func (p hastyPublisher) Publish(ctx context.Context, e *event.Event) error {
 	if p.Ready() != nil {
-		return p.Publisher.Publish(ctx, within, e)
+		return p.Publisher.Publish(ctx, e)
 	}
 	mine := cloned([]event.Event{*e})
-	go func() { _ = p.Publisher.Publish(context.WithoutCancel(ctx), within, &mine[0]) }()
+	go func() {
+		ctx, cancel := afterAnswer(ctx)
+		defer cancel()
+		_ = p.Publisher.Publish(ctx, &mine[0])
+	}()
 	return nil
 }
 
-func (p hastyPublisher) PublishBatch(ctx context.Context, within time.Duration, events []event.Event) error {
+func (p hastyPublisher) PublishBatch(ctx context.Context, events []event.Event) error {
 	if p.Ready() != nil {
-		return p.Publisher.PublishBatch(ctx, within, events)
+		return p.Publisher.PublishBatch(ctx, events)
 	}
 	mine := cloned(events)
-	go func() { _ = p.Publisher.PublishBatch(context.WithoutCancel(ctx), within, mine) }()
+	go func() {
+		ctx, cancel := afterAnswer(ctx)
+		defer cancel()
+		_ = p.Publisher.PublishBatch(ctx, mine)
+	}()
 	return nil
+}
+
+// afterAnswer returns a context with the deadline of ctx, which the end of the request does not end.
+func afterAnswer(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		panic("a request without a deadline")
+	}
+	return context.WithDeadline(context.WithoutCancel(ctx), deadline)
 }

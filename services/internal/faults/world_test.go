@@ -18,6 +18,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/broker/admin"
 	"github.com/trailpost/trailpost/services/internal/deadletter"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/testbed"
@@ -270,7 +271,7 @@ func (w *world) arrived(l *ledger.Ledger) (n int, err error) {
 	if err := conn.QueryRow(ctx, "SELECT count(*) FROM log_events WHERE payload ->> 'run' = $1", l.Run).Scan(&n); err != nil {
 		return 0, err
 	}
-	dead, err := broker.OpenBrowser(ctx, w.brokerConfig(), broker.DeadQueue(queue))
+	dead, err := admin.OpenBrowser(ctx, w.brokerConfig(), broker.DeadQueue(queue))
 	if err != nil {
 		return 0, err
 	}
@@ -309,7 +310,7 @@ func (w *world) rows(ctx context.Context, l *ledger.Ledger) (all []ledger.Event,
 
 // letters are all dead letters; they stay where they are.
 func (w *world) letters(ctx context.Context) (all []ledger.Letter, err error) {
-	b, err := broker.OpenBrowser(ctx, w.brokerConfig(), broker.DeadQueue(queue))
+	b, err := admin.OpenBrowser(ctx, w.brokerConfig(), broker.DeadQueue(queue))
 	if err != nil {
 		return nil, err
 	}

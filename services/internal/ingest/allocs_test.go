@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -19,11 +18,11 @@ import (
 // confirming is a publisher whose broker confirms at once.
 type confirming struct{}
 
-func (confirming) Publish(context.Context, time.Duration, *event.Event) error       { return nil }
-func (confirming) PublishBatch(context.Context, time.Duration, []event.Event) error { return nil }
-func (confirming) Ready() error                                                     { return nil }
-func (confirming) Refused() error                                                   { return nil }
-func (confirming) QueueStatus(context.Context) (s broker.QueueStatus, err error)    { return s, nil }
+func (confirming) Publish(context.Context, *event.Event) error                   { return nil }
+func (confirming) PublishBatch(context.Context, []event.Event) error             { return nil }
+func (confirming) Ready() error                                                  { return nil }
+func (confirming) Refused() error                                                { return nil }
+func (confirming) QueueStatus(context.Context) (s broker.QueueStatus, err error) { return s, nil }
 
 // answerTo is a ResponseWriter that costs nothing.
 type answerTo struct {

@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"time"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/event"
@@ -14,10 +13,10 @@ import (
 // An error that is [broker.ErrUnavailable] promises that nothing was published.
 // Any other says that events may be on the queue or not, and the client gets
 // their ids, since a retry with the same ids is safe. There is one of either kind
-// within the given time, and as soon as ctx ends.
+// as soon as ctx ends, which has a deadline.
 type Publisher interface {
-	Publish(ctx context.Context, within time.Duration, e *event.Event) error
-	PublishBatch(ctx context.Context, within time.Duration, events []event.Event) error
+	Publish(ctx context.Context, e *event.Event) error
+	PublishBatch(ctx context.Context, events []event.Event) error
 	// Ready is nil if an event could be published now. It answers from memory.
 	Ready() error
 	// Refused is why an event would be refused though it could be published: the queue is full. It answers from memory.

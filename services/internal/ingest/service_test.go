@@ -33,13 +33,11 @@ type testPublisher struct {
 	events []event.Event
 }
 
-func (p *testPublisher) Publish(ctx context.Context, within time.Duration, e *event.Event) error {
-	return p.PublishBatch(ctx, within, []event.Event{*e})
+func (p *testPublisher) Publish(ctx context.Context, e *event.Event) error {
+	return p.PublishBatch(ctx, []event.Event{*e})
 }
 
-func (p *testPublisher) PublishBatch(ctx context.Context, within time.Duration, events []event.Event) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
+func (p *testPublisher) PublishBatch(ctx context.Context, events []event.Event) error {
 	if p.fail != nil {
 		if err := p.fail(ctx); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/broker/admin"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/deadletter"
 	"github.com/trailpost/trailpost/services/internal/event"
@@ -31,9 +32,9 @@ func python(n int) (bodies [][]byte) {
 // bury puts messages on the dead-letter queue.
 func bury(s *pipeline.Pipeline, messages ...broker.Message) {
 	s.T.Helper()
-	outlet := broker.NewOutlet(s.Broker())
-	defer outlet.Close()
-	if err := outlet.Publish(context.Background(), "log_queue.dead", messages); err != nil {
+	publisher := admin.NewConfirmingPublisher(s.Broker())
+	defer publisher.Close()
+	if err := publisher.Publish(context.Background(), "log_queue.dead", messages); err != nil {
 		s.T.Fatal(err)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/broker/admin"
 	"github.com/trailpost/trailpost/services/internal/testbed/pipeline"
 )
 
@@ -15,7 +15,7 @@ import (
 // broker's own count of those in hands is seconds old.)
 func waiting(s *pipeline.Pipeline) int {
 	s.T.Helper()
-	b, err := broker.OpenBrowser(s.T.Context(), s.Broker(), "log_queue")
+	b, err := admin.OpenBrowser(s.T.Context(), s.Broker(), "log_queue")
 	if err != nil {
 		s.T.Fatal(err)
 	}

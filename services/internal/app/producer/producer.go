@@ -17,6 +17,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/apikey"
 	"github.com/trailpost/trailpost/services/internal/app"
 	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/broker/admin"
+	"github.com/trailpost/trailpost/services/internal/broker/publish"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/event"
 	"github.com/trailpost/trailpost/services/internal/ingest"
@@ -31,7 +33,7 @@ type Producer struct {
 	broker    broker.Config
 	log       *slog.Logger
 	metrics   *broker.Metrics
-	publisher *broker.Publisher
+	publisher *publish.Publisher
 	server    *ingest.Server
 	keys      *apikey.File           // nil: nobody needs one
 	probes    *telemetry.ProbeServer // nil: they are the server's
@@ -62,7 +64,7 @@ func New(cfg *config.Config, log *slog.Logger, options ...Option) (*Producer, er
 	brokerConfig.Tracer = traces.Tracer()
 	registry := telemetry.NewRegistry()
 	p := &Producer{cfg: cfg, tracing: traces, broker: brokerConfig, log: log, metrics: broker.NewMetrics(registry, broker.Publishing)}
-	p.publisher = broker.NewPublisher(brokerConfig, p.metrics)
+	p.publisher = publish.NewPublisher(brokerConfig, p.metrics)
 	p.publisher.Register(registry)
 	p.policies = app.Policies(cfg, log)
 	p.policies.Register(registry)
@@ -148,7 +150,7 @@ func (p *Producer) Run(ctx context.Context) error {
 	running.Go(func() { failed <- p.server.Serve() })
 	running.Go(func() { failed <- telemetry.ServeProfiles(life, p.cfg.Service.ProfilesAddr, p.log) })
 	running.Go(func() { p.policies.Run(life) })
-	running.Go(func() { broker.Watch(life, p.broker, app.DepthInterval, p.metrics) })
+	running.Go(func() { admin.Watch(life, p.broker, app.DepthInterval, p.metrics) })
 	if p.keys != nil {
 		running.Go(func() { p.keys.Run(life) })
 	}

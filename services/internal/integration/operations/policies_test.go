@@ -21,6 +21,7 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/app"
 	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/broker/admin"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/policy"
 	"github.com/trailpost/trailpost/services/internal/testbed"
@@ -121,9 +122,9 @@ func (m managed) testPage(t *testing.T) {
 	if out, err := shell.CombinedOutput(); err != nil {
 		t.Fatalf("%s\n%v\n%s", script, err, out)
 	}
-	outlet := broker.NewOutlet(s.Broker()) // declares the queues
-	defer outlet.Close()
-	if err := outlet.Publish(t.Context(), "log_queue", []broker.Message{{ContentType: broker.ContentEvent, Body: poison(0).Body}}); err != nil {
+	publisher := admin.NewConfirmingPublisher(s.Broker()) // declares the queues
+	defer publisher.Close()
+	if err := publisher.Publish(t.Context(), "log_queue", []broker.Message{{ContentType: broker.ContentEvent, Body: poison(0).Body}}); err != nil {
 		t.Fatal(err)
 	}
 	w := app.Policies(s.Config(config.ForProducer), slog.New(slog.DiscardHandler))
@@ -276,8 +277,8 @@ func (m managed) testBrokersLetters(t *testing.T) {
 func (m managed) testFirstAnswer(t *testing.T) {
 	t.Parallel()
 	s := m.stack(t)
-	outlet := broker.NewOutlet(s.Broker()) // declares the queues
-	defer outlet.Close()
+	publisher := admin.NewConfirmingPublisher(s.Broker()) // declares the queues
+	defer publisher.Close()
 	m.set(t, s, "policies", `^log_queue\.dead$`, definition{"max-length": 2})
 	var letters []broker.Message
 	for i := range 5 {
@@ -300,7 +301,7 @@ func (m managed) testFirstAnswer(t *testing.T) {
 	s.Environ = append(s.Environ, "RABBITMQ_MANAGEMENT_URL="+slow.URL)
 	log := s.Logged()
 	c := s.Consumer()
-	if err := outlet.Publish(t.Context(), "log_queue", letters); err != nil {
+	if err := publisher.Publish(t.Context(), "log_queue", letters); err != nil {
 		t.Fatal(err)
 	}
 	pipeline.Eventually(t, "the consumer holds the letters", func() bool {
@@ -318,13 +319,13 @@ func (m managed) testFirstAnswer(t *testing.T) {
 func (m managed) testLists(t *testing.T) {
 	t.Parallel()
 	s := m.stack(t)
-	outlet := broker.NewOutlet(s.Broker())
-	defer outlet.Close()
+	publisher := admin.NewConfirmingPublisher(s.Broker())
+	defer publisher.Close()
 	letters := make([]broker.Message, 5)
 	for i := range letters {
 		letters[i] = broker.Message{ContentType: broker.ContentEvent, Body: poison(i).Body}
 	}
-	if err := outlet.Publish(t.Context(), "log_queue.dead", letters); err != nil {
+	if err := publisher.Publish(t.Context(), "log_queue.dead", letters); err != nil {
 		t.Fatal(err)
 	}
 	m.set(t, s, "operator-policies", ".*", definition{"delivery-limit": 20})
@@ -395,9 +396,9 @@ func (m managed) testTagged(t *testing.T) {
 	if err := json.Unmarshal(text, &manifests); err != nil {
 		t.Fatal(err)
 	}
-	outlet := broker.NewOutlet(s.Broker()) // declares the queues
-	defer outlet.Close()
-	if err := outlet.Publish(t.Context(), "log_queue", []broker.Message{{ContentType: broker.ContentEvent, Body: poison(0).Body}}); err != nil {
+	publisher := admin.NewConfirmingPublisher(s.Broker()) // declares the queues
+	defer publisher.Close()
+	if err := publisher.Publish(t.Context(), "log_queue", []broker.Message{{ContentType: broker.ContentEvent, Body: poison(0).Body}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, u := range manifests.Users {
@@ -449,9 +450,9 @@ func (m managed) testTagged(t *testing.T) {
 // testLastAnswer: what was known holds while the API is away, and its age grows.
 func (m managed) testLastAnswer(t *testing.T) {
 	s := m.stack(t)
-	outlet := broker.NewOutlet(s.Broker()) // declares the queues
-	defer outlet.Close()
-	if err := outlet.Publish(t.Context(), "log_queue", []broker.Message{{ContentType: broker.ContentEvent, Body: poison(0).Body}}); err != nil {
+	publisher := admin.NewConfirmingPublisher(s.Broker()) // declares the queues
+	defer publisher.Close()
+	if err := publisher.Publish(t.Context(), "log_queue", []broker.Message{{ContentType: broker.ContentEvent, Body: poison(0).Body}}); err != nil {
 		t.Fatal(err)
 	}
 	m.set(t, s, "policies", ".*", definition{"expires": 3_600_000})

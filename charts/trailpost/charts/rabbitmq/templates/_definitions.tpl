@@ -1,6 +1,6 @@
 {{/*
 What there is before the first client. Arguments of queues are final, and are exactly what
-Trailpost itself would declare (services/internal/broker/topology.go); a test compares
+Trailpost itself would declare (services/internal/broker/internal/queues/topology.go); a test compares
 them. What can be tuned is a policy. The hash of a password stands as @KEY@: the pod puts
 it in, so that an existing Secret need not be read here.
 */}}
