@@ -15,9 +15,9 @@ import (
 // space is what JSON allows between its tokens (RFC 8259, 2).
 const space = " \t\r\n"
 
-// ParseArray reads a JSON array of events. See [Door.Parse]; one bad event
+// ParseArray reads a JSON array of events. See [Parser.Parse]; one bad event
 // refuses them all, and the error names every bad one's index.
-func (d *Door) ParseArray(body []byte, traceparent string) (es []Event, ignored []string, err error) {
+func (p *Parser) ParseArray(body []byte, traceparent string) (es []Event, ignored []string, err error) {
 	if !utf8.Valid(body) {
 		return nil, nil, invalidBody("must be UTF-8")
 	}
@@ -54,12 +54,12 @@ func (d *Door) ParseArray(body []byte, traceparent string) (es []Event, ignored 
 	if rest := bytes.TrimLeft(body[dec.InputOffset():], space); len(rest) > 0 {
 		return nil, nil, invalidBody("must end after the JSON array")
 	}
-	return d.parseEach(elements, traceparent)
+	return p.parseEach(elements, traceparent)
 }
 
 // ParseLines reads NDJSON: an event a line. Blank lines are skipped and not
-// counted. See [Door.ParseArray].
-func (d *Door) ParseLines(body []byte, traceparent string) (es []Event, ignored []string, err error) {
+// counted. See [Parser.ParseArray].
+func (p *Parser) ParseLines(body []byte, traceparent string) (es []Event, ignored []string, err error) {
 	var lines [][]byte
 	for line := range bytes.Lines(body) {
 		if line = bytes.Trim(line, space); len(line) == 0 {
@@ -70,20 +70,20 @@ func (d *Door) ParseLines(body []byte, traceparent string) (es []Event, ignored 
 		}
 		lines = append(lines, slices.Clip(line))
 	}
-	return d.parseEach(lines, traceparent)
+	return p.parseEach(lines, traceparent)
 }
 
 func tooMany() error {
 	return invalidBody("must not hold more than %d events", MaxBatchEvents)
 }
 
-func (d *Door) parseEach(texts [][]byte, traceparent string) ([]Event, []string, error) {
+func (p *Parser) parseEach(texts [][]byte, traceparent string) ([]Event, []string, error) {
 	if len(texts) == 0 {
 		return nil, nil, invalidBody("must hold at least one event")
 	}
-	b := batch{
-		door:        d,
-		now:         d.now(),
+	b := batchReader{
+		parser:      p,
+		now:         p.now(),
 		traceparent: traceParent(traceparent),
 		events:      make([]Event, 0, len(texts)),
 		seen:        make(map[uuid.UUID]int),
@@ -94,16 +94,16 @@ func (d *Door) parseEach(texts [][]byte, traceparent string) ([]Event, []string,
 	if len(b.faults) > 0 {
 		return nil, nil, &InvalidError{Errors: b.faults}
 	}
-	received := micros(d.now())
+	received := micros(p.now())
 	for i := range b.events {
 		b.events[i].ReceivedAt = received
 	}
 	return b.events, b.ignored, nil
 }
 
-// batch is a batch while it is read.
-type batch struct {
-	door        *Door
+// batchReader collects the events and faults of one batch.
+type batchReader struct {
+	parser      *Parser
 	now         time.Time
 	traceparent string
 	events      []Event
@@ -113,13 +113,13 @@ type batch struct {
 }
 
 // add reads the event at index i.
-func (b *batch) add(i int, text []byte) {
+func (b *batchReader) add(i int, text []byte) {
 	m, err := readMembers(text)
 	if err != nil {
 		b.refuse(i, err)
 		return
 	}
-	e, ignored, err := b.door.admit(&m, b.now, b.traceparent)
+	e, ignored, err := b.parser.admit(&m, b.now, b.traceparent)
 	if err != nil {
 		b.refuse(i, err)
 		return
@@ -138,7 +138,7 @@ func (b *batch) add(i int, text []byte) {
 	b.events = append(b.events, e)
 }
 
-func (b *batch) refuse(i int, err error) {
+func (b *batchReader) refuse(i int, err error) {
 	if invalid, ok := errors.AsType[*InvalidError](err); ok {
 		for _, fault := range invalid.Errors {
 			b.fault(i, fault)
@@ -148,12 +148,12 @@ func (b *batch) refuse(i int, err error) {
 	b.fault(i, FieldError{Field: "body", Message: err.Error()})
 }
 
-func (b *batch) fault(i int, fault FieldError) {
+func (b *batchReader) fault(i int, fault FieldError) {
 	fault.Index = &i
 	b.faults = append(b.faults, fault)
 }
 
-func (b *batch) ignore(name string) {
+func (b *batchReader) ignore(name string) {
 	if slices.Contains(b.ignored, name) {
 		return
 	}

@@ -1,8 +1,8 @@
 // Package event is one line of the audit trail: its fields, the rules for
 // letting it in, and the form it travels in.
 //
-// A [Door] reads what clients send, strictly and once: whatever it lets in,
-// PostgreSQL's jsonb accepts and gives back equal (FuzzDoor holds it to that
+// A [Parser] reads what clients send, strictly and once: whatever it lets in,
+// PostgreSQL's jsonb accepts and gives back equal (FuzzParse holds it to that
 // against a real column). [AppendWire] writes the queue's JSON and [ParseWire]
 // reads it, also as the Python service that Trailpost replaces wrote it.
 //

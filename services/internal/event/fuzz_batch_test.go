@@ -29,7 +29,7 @@ func FuzzBatch(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
-	d := &event.Door{}
+	d := &event.Parser{}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		fromArray, _, err := d.ParseArray(slices.Clone(body), "")
 		if err != nil {
@@ -46,7 +46,7 @@ func FuzzBatch(f *testing.F) {
 }
 
 // checkArray: an array that is accepted is the array of its events' texts.
-func checkArray(t *testing.T, d *event.Door, body []byte, got []event.Event) {
+func checkArray(t *testing.T, d *event.Parser, body []byte, got []event.Event) {
 	t.Helper()
 	if len(got) == 0 || len(got) > event.MaxBatchEvents {
 		t.Fatalf("%d events", len(got))
@@ -67,7 +67,7 @@ func checkArray(t *testing.T, d *event.Door, body []byte, got []event.Event) {
 
 // checkLines: lines that are accepted are each accepted alone; of lines that are
 // refused, exactly those are named that are refused alone or repeat an id.
-func checkLines(t *testing.T, d *event.Door, body []byte, got []event.Event, err error) {
+func checkLines(t *testing.T, d *event.Parser, body []byte, got []event.Event, err error) {
 	t.Helper()
 	named := map[int]bool{}
 	if invalid, ok := errors.AsType[*event.InvalidError](err); ok {
@@ -112,7 +112,7 @@ func FuzzTraceParent(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
-	d := new(event.Door)
+	d := new(event.Parser)
 	f.Fuzz(func(t *testing.T, s string) {
 		e, _, err := d.Parse([]byte(`{"session_id":1,"event_type":"t"}`), s)
 		if err != nil {

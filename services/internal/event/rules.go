@@ -15,7 +15,7 @@ func (f *faults) add(field, message string) {
 	*f = append(*f, FieldError{Field: field, Message: message})
 }
 
-// common reads the members that the door and the wire share by the same rules.
+// common reads the members for which clients and the queue have the same rules.
 func (f *faults) common(m *members, e *Event) {
 	if m.sessionID == nil {
 		f.add("session_id", "is required")

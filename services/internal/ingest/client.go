@@ -17,16 +17,16 @@ type Keys interface {
 
 // client is who sent a request: by the name of its key, else by its address.
 type client struct {
-	key     string // "": none
+	keyName string // "": none
 	address string
 }
 
 const clientOfRequest = "trailpost.client"
 
-// clientOf is whom guarded let in.
+// clientOf returns the client that guarded let in.
 func clientOf(c *gin.Context) client {
-	w, _ := c.Value(clientOfRequest).(client)
-	return w
+	sender, _ := c.Value(clientOfRequest).(client)
+	return sender
 }
 
 // guarded lets in who has a key, where keys are asked for, and has not sent too
@@ -37,19 +37,19 @@ func (h *handler) guarded(handle func(*gin.Context) error) func(*gin.Context) er
 		return handle
 	}
 	return func(c *gin.Context) error {
-		w := client{address: clientAddress(c.Request, h.trustedProxies)}
+		sender := client{address: clientAddress(c.Request, h.trustedProxies)}
 		known := h.keys == nil
 		if !known {
-			w.key, known = h.identify(c.Request.Header)
+			sender.keyName, known = h.identify(c.Request.Header)
 		}
-		if wait, ok := h.rates.admit(w); !ok {
-			return h.refuse(c, w, rateLimited(wait))
+		if wait, ok := h.rates.admit(sender); !ok {
+			return h.refuse(c, sender, rateLimited(wait))
 		}
 		if !known {
 			c.Header("WWW-Authenticate", `Bearer realm="trailpost"`)
-			return h.refuse(c, w, newProblem(kindUnauthorized, "Send an API key of this service: Authorization: Bearer <key>."))
+			return h.refuse(c, sender, newProblem(kindUnauthorized, "Send an API key of this service: Authorization: Bearer <key>."))
 		}
-		c.Set(clientOfRequest, w)
+		c.Set(clientOfRequest, sender)
 		return handle(c)
 	}
 }
@@ -69,10 +69,10 @@ func (h *handler) identify(header http.Header) (name string, ok bool) {
 }
 
 // refuse logs now and then who is refused; the answer doesn't say.
-func (h *handler) refuse(c *gin.Context, w client, p *problem) *problem {
-	if more, ok := h.sparse.allow(p.name, refusalInterval); ok {
+func (h *handler) refuse(c *gin.Context, sender client, p *problem) *problem {
+	if more, ok := h.sampler.allow(p.name, refusalInterval); ok {
 		h.log.LogAttrs(c.Request.Context(), slog.LevelWarn, "client refused",
-			slog.String("problem", p.name), slog.String("key", w.key), slog.String("address", w.address),
+			slog.String("problem", p.name), slog.String("key", sender.keyName), slog.String("address", sender.address),
 			slog.String("route", route(c)), slog.Int("more_since_last", more))
 	}
 	return p

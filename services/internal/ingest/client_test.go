@@ -151,10 +151,10 @@ func TestMetricsElsewhere(t *testing.T) {
 func TestRates(t *testing.T) {
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	r := newRates(10, 5, func() time.Time { return now })
-	billing, shop := client{key: "billing", address: "192.0.2.1"}, client{key: "shop", address: "192.0.2.1"}
-	admit := func(w client, want time.Duration) {
+	billing, shop := client{keyName: "billing", address: "192.0.2.1"}, client{keyName: "shop", address: "192.0.2.1"}
+	admit := func(c client, want time.Duration) {
 		t.Helper()
-		wait, ok := r.admit(w)
+		wait, ok := r.admit(c)
 		if ok != (want == 0) || wait.Round(time.Microsecond) != want {
 			t.Fatalf("at %s: wait %s, %v; want %s", now.Format("05.000"), wait, ok, want)
 		}

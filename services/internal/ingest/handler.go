@@ -20,7 +20,7 @@ type Config struct {
 	// Refuse returns why no event may be accepted, though the publisher could publish it: the broker would lose what it
 	// confirms. It answers from memory. nil: nothing is against it.
 	Refuse   func() error
-	Door     *event.Door
+	Parser   *event.Parser
 	Log      *slog.Logger
 	Metrics  *Metrics
 	Gatherer prometheus.Gatherer // what /metrics shows; nil: there is no /metrics
@@ -56,7 +56,7 @@ const (
 type handler struct {
 	publisher      Publisher
 	refusal        func() error
-	door           *event.Door
+	parser         *event.Parser
 	log            *slog.Logger
 	metrics        *Metrics
 	requestTimeout time.Duration
@@ -67,8 +67,8 @@ type handler struct {
 	trustedProxies []netip.Prefix
 	endpoints      map[string]string
 
-	budget budget
-	sparse *sparse // what clients can repeat at will is logged through it
+	budget  budget
+	sampler *logSampler // what clients can repeat at will is logged through it
 }
 
 // NewHandler returns all routes of the producer.
@@ -76,7 +76,7 @@ func NewHandler(cfg Config) http.Handler {
 	h := &handler{
 		publisher:      cfg.Publisher,
 		refusal:        cfg.Refuse,
-		door:           cfg.Door,
+		parser:         cfg.Parser,
 		log:            cfg.Log,
 		metrics:        cfg.Metrics,
 		requestTimeout: orDefault(cfg.RequestTimeout, DefaultRequestTimeout),
@@ -86,7 +86,7 @@ func NewHandler(cfg Config) http.Handler {
 		rates:          newRates(cfg.RateLimit, cfg.RateBurst, time.Now),
 		trustedProxies: cfg.TrustedProxies,
 		endpoints:      endpoints(cfg),
-		sparse:         newSparse(time.Now),
+		sampler:        newLogSampler(time.Now),
 	}
 	if h.refusal == nil {
 		h.refusal = func() error { return nil }
@@ -179,7 +179,7 @@ func (h *handler) logProblem(c *gin.Context, p *problem, instance string, err er
 	case p.kind == kindInternal:
 		h.log.LogAttrs(ctx, slog.LevelError, "request failed", append(attrs, slog.Any("error", err))...)
 	case p.status >= http.StatusInternalServerError:
-		if more, ok := h.sparse.allow(p.name, refusalInterval); ok {
+		if more, ok := h.sampler.allow(p.name, refusalInterval); ok {
 			h.log.LogAttrs(ctx, slog.LevelWarn, "request refused",
 				append(attrs, slog.Any("error", err), slog.Int("more_since_last", more))...)
 		}

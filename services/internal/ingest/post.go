@@ -23,11 +23,11 @@ func (h *handler) postLog(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	e, ignored, err := h.door.Parse(body.bytes, c.GetHeader("Traceparent"))
+	e, ignored, err := h.parser.Parse(body.bytes, c.GetHeader("Traceparent"))
 	if err != nil {
 		return err
 	}
-	e.ReceivedFrom = clientOf(c).key
+	e.ReceivedFrom = clientOf(c).keyName
 	if err := h.accepting(1); err != nil {
 		return err
 	}
@@ -53,18 +53,18 @@ func (h *handler) postBatch(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	parse := h.door.ParseArray
+	parse := h.parser.ParseArray
 	if body.media == mediaLines {
-		parse = h.door.ParseLines
+		parse = h.parser.ParseLines
 	}
 	events, ignored, err := parse(body.bytes, c.GetHeader("Traceparent"))
 	if err != nil {
 		return err
 	}
-	w := clientOf(c)
-	h.rates.charge(w, len(events)-1)
+	sender := clientOf(c)
+	h.rates.charge(sender, len(events)-1)
 	for i := range events {
-		events[i].ReceivedFrom = w.key
+		events[i].ReceivedFrom = sender.keyName
 	}
 	if err := h.accepting(len(events)); err != nil {
 		return err
@@ -145,7 +145,7 @@ func (h *handler) noteAccepted(ctx context.Context, e *event.Event) {
 	if !event.Known(e.Type) {
 		h.metrics.unknownTypes.Inc()
 		eventType := printable(e.Type)
-		if more, ok := h.sparse.allow("type "+eventType, noticeInterval); ok {
+		if more, ok := h.sampler.allow("type "+eventType, noticeInterval); ok {
 			h.log.LogAttrs(ctx, slog.LevelWarn, "unknown event type accepted",
 				slog.String("event_type", eventType), slog.Int("more_since_last", more))
 		}
@@ -162,7 +162,7 @@ func (h *handler) noteIgnored(ctx context.Context, names []string) {
 	h.metrics.ignoredMembers.Add(float64(len(names)))
 	for _, name := range names {
 		name = printable(name)
-		if more, ok := h.sparse.allow("member "+name, noticeInterval); ok {
+		if more, ok := h.sampler.allow("member "+name, noticeInterval); ok {
 			h.log.LogAttrs(ctx, slog.LevelWarn, "unknown member ignored",
 				slog.String("member", name), slog.Int("more_since_last", more))
 		}

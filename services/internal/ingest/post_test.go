@@ -188,7 +188,7 @@ func TestRetryWithTheIDOfThe503(t *testing.T) {
 		failed = true
 		return broker.ErrNotConfirmed
 	}}
-	s := start(t, p, func(o *options) { o.config.Door = new(event.Door) }) // the real clock: the id is minted by it
+	s := start(t, p, func(o *options) { o.config.Parser = new(event.Parser) }) // the real clock: the id is minted by it
 	var refused, accepted struct {
 		EventID string `json:"event_id"`
 	}

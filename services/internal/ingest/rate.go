@@ -35,11 +35,11 @@ func newRates(perSecond, burst int, now func() time.Time) *rates {
 }
 
 // admit takes a request's first token, or says how long it will be till there is one.
-func (r *rates) admit(w client) (wait time.Duration, ok bool) {
+func (r *rates) admit(c client) (wait time.Duration, ok bool) {
 	if r == nil {
 		return 0, true
 	}
-	b, now := r.of(w), r.now()
+	b, now := r.of(c), r.now()
 	if b.AllowN(now, 1) {
 		return 0, true
 	}
@@ -48,11 +48,11 @@ func (r *rates) admit(w client) (wait time.Duration, ok bool) {
 }
 
 // charge takes the tokens of a request's other events.
-func (r *rates) charge(w client, events int) {
+func (r *rates) charge(c client, events int) {
 	if r == nil {
 		return
 	}
-	b, now := r.of(w), r.now()
+	b, now := r.of(c), r.now()
 	for events > 0 { // a reservation is of at most the burst
 		n := min(events, b.Burst())
 		b.ReserveN(now, n)
@@ -60,11 +60,11 @@ func (r *rates) charge(w client, events int) {
 	}
 }
 
-func (r *rates) of(w client) *rate.Limiter {
-	if w.key != "" {
-		return r.keys.of(w.key)
+func (r *rates) of(c client) *rate.Limiter {
+	if c.keyName != "" {
+		return r.keys.of(c.keyName)
 	}
-	return r.addresses.of(w.address)
+	return r.addresses.of(c.address)
 }
 
 // buckets are the last that were used, of a bounded number.

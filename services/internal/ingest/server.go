@@ -48,12 +48,12 @@ func NewServer(cfg ServerConfig, handler http.Handler) (*Server, error) {
 	read := orDefault(cfg.ReadTimeout, DefaultReadTimeout)
 	server := &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: min(5*time.Second, read), // more by chance, as all read deadlines: spreadListener
+		ReadHeaderTimeout: min(5*time.Second, read), // more by chance, as all read deadlines: jitterListener
 		ReadTimeout:       read,                     // the handlers extend it for large bodies
 		// From the headers to the answer's last byte: the slowest body, the
 		// broker, and a slow reader of the answer.
 		WriteTimeout: read + (event.MaxBatchBytes/bodyRate)*time.Second +
-			orDefault(cfg.RequestTimeout, DefaultRequestTimeout) + 15*time.Second + maxSpread,
+			orDefault(cfg.RequestTimeout, DefaultRequestTimeout) + 15*time.Second + maxJitter,
 		IdleTimeout:    orDefault(cfg.IdleTimeout, DefaultIdleTimeout),
 		MaxHeaderBytes: 16 << 10,
 		ConnContext:    withConn,
@@ -86,7 +86,7 @@ func (s *Server) Serve() error {
 	if s.http.TLSConfig != nil {
 		serve = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") }
 	}
-	if err := serve(spreadListener{s.listener}); !errors.Is(err, http.ErrServerClosed) {
+	if err := serve(jitterListener{s.listener}); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve events: %w", err)
 	}
 	return nil

@@ -51,6 +51,6 @@ func lingering(conn net.Conn) *linger.Conn {
 	if secure, ok := conn.(*tls.Conn); ok {
 		conn = secure.NetConn()
 	}
-	spread, _ := conn.(spreadConn)
-	return spread.Conn
+	jittered, _ := conn.(jitterConn)
+	return jittered.Conn
 }

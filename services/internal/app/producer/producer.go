@@ -82,7 +82,7 @@ func (p *Producer) listen(registry *prometheus.Registry, options []Option) (err 
 	serve := ingest.Config{
 		Publisher:      p.publisher,
 		Refuse:         p.policies.Events,
-		Door:           &event.Door{MaxAge: cfg.EventIDMaxAge},
+		Parser:         &event.Parser{MaxAge: cfg.EventIDMaxAge},
 		Log:            p.log,
 		Metrics:        ingest.NewMetrics(registry),
 		Gatherer:       registry,

@@ -12,14 +12,14 @@ const (
 	refusalInterval = 10 * time.Second // between log lines of one kind of refusal
 	noticeInterval  = time.Hour        // between log lines about one name that a client sent
 	linesAMinute    = 20               // of all keys together
-	maxSparseKeys   = 1000             // remembered; then the memory starts afresh
+	maxSampledKeys  = 1000             // remembered; then the memory starts afresh
 	maxShown        = 100              // characters of a client's text in the log or an answer
 )
 
-// sparse decides what is worth a line in the log, where clients decide how
+// logSampler decides what is worth a line in the log, where clients decide how
 // often it happens: each key once an interval, and not more than linesAMinute of
 // all together.
-type sparse struct {
+type logSampler struct {
 	now func() time.Time
 
 	mu         sync.Mutex // guards all below
@@ -29,12 +29,12 @@ type sparse struct {
 	suppressed int       // since the last line
 }
 
-func newSparse(now func() time.Time) *sparse {
-	return &sparse{now: now, last: make(map[string]time.Time)}
+func newLogSampler(now func() time.Time) *logSampler {
+	return &logSampler{now: now, last: make(map[string]time.Time)}
 }
 
 // allow reports whether to log now, and how many lines were kept back since the last one.
-func (s *sparse) allow(key string, interval time.Duration) (more int, ok bool) {
+func (s *logSampler) allow(key string, interval time.Duration) (more int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
@@ -46,7 +46,7 @@ func (s *sparse) allow(key string, interval time.Duration) (more int, ok bool) {
 		s.suppressed++
 		return 0, false
 	}
-	if len(s.last) >= maxSparseKeys {
+	if len(s.last) >= maxSampledKeys {
 		clear(s.last)
 	}
 	s.last[key] = now

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-func TestSpread(t *testing.T) {
+func TestJitter(t *testing.T) {
 	now := time.Now()
 	for _, c := range []struct{ left, room time.Duration }{
 		{5 * time.Second, 2500 * time.Millisecond},
-		{2 * time.Minute, maxSpread},
+		{2 * time.Minute, maxJitter},
 		{time.Nanosecond, 0},
 		{0, 0},
 		{-time.Hour, 0},
@@ -20,7 +20,7 @@ func TestSpread(t *testing.T) {
 		deadline := now.Add(c.left)
 		later := map[time.Time]bool{}
 		for range 100 {
-			got := spread(deadline, c.left)
+			got := jitter(deadline, c.left)
 			later[got] = true
 			if got.Before(deadline) || got.After(deadline.Add(c.room)) {
 				t.Fatalf("with %s left: %s later, want at most %s", c.left, got.Sub(deadline), c.room)
@@ -30,7 +30,7 @@ func TestSpread(t *testing.T) {
 			t.Errorf("with %s left: %d different deadlines", c.left, len(later))
 		}
 	}
-	if got := spread(time.Time{}, time.Until(time.Time{})); !got.IsZero() {
+	if got := jitter(time.Time{}, time.Until(time.Time{})); !got.IsZero() {
 		t.Errorf("no deadline became %s", got)
 	}
 }

@@ -10,11 +10,11 @@ import (
 // idAhead is how far a client's clock may run ahead of ours.
 const idAhead = 5 * time.Minute
 
-// DefaultMaxAge is the default of [Door.MaxAge].
+// DefaultMaxAge is the default of [Parser.MaxAge].
 const DefaultMaxAge = 30 * 24 * time.Hour
 
-// Door lets clients' events in.
-type Door struct {
+// Parser reads the events that clients send.
+type Parser struct {
 	// MaxAge is how old the time of an event_id that a client sends may be.
 	// It must not exceed how long events are kept, or a retry could be
 	// stored again after its first copy is gone. 0 means DefaultMaxAge.
@@ -23,9 +23,9 @@ type Door struct {
 	Now func() time.Time
 }
 
-func (d *Door) now() time.Time {
-	if d.Now != nil {
-		return d.Now()
+func (p *Parser) now() time.Time {
+	if p.Now != nil {
+		return p.Now()
 	}
 	return time.Now()
 }
@@ -35,28 +35,28 @@ func (d *Door) now() time.Time {
 // ignored names members that are no event's; the Python service ignored them
 // too. The error is a *SyntaxError or an *InvalidError with every fault. The
 // event's payload aliases body, which the caller must not reuse.
-func (d *Door) Parse(body []byte, traceparent string) (e Event, ignored []string, err error) {
+func (p *Parser) Parse(body []byte, traceparent string) (e Event, ignored []string, err error) {
 	m, err := readMembers(body)
 	if err != nil {
 		return e, nil, err
 	}
-	e, ignored, err = d.admit(&m, d.now(), traceParent(traceparent))
+	e, ignored, err = p.admit(&m, p.now(), traceParent(traceparent))
 	if err != nil {
 		return e, nil, err
 	}
-	e.ReceivedAt = micros(d.now())
+	e.ReceivedAt = micros(p.now())
 	return e, ignored, nil
 }
 
-// admit turns members into an event by the door's rules. The caller sets ReceivedAt, by a
+// admit turns members into an event by the rules for clients. The caller sets ReceivedAt, by a
 // clock that it reads afterwards: an id minted here, and with it the event's own time, would
 // be later than one read before.
-func (d *Door) admit(m *members, now time.Time, traceparent string) (e Event, ignored []string, err error) {
+func (p *Parser) admit(m *members, now time.Time, traceparent string) (e Event, ignored []string, err error) {
 	var f faults
 	f.common(m, &e)
 	e.TraceParent = traceparent
 	if m.eventID != nil {
-		e.ID = d.clientID(&f, m.eventID, now)
+		e.ID = p.clientID(&f, m.eventID, now)
 	} else if e.ID, err = uuid.NewV7(); err != nil {
 		return e, nil, fmt.Errorf("mint an event id: %w", err)
 	}
@@ -82,7 +82,7 @@ func (d *Door) admit(m *members, now time.Time, traceparent string) (e Event, ig
 
 // clientID reads an id that the client chose, so that its retries are the
 // same event.
-func (d *Door) clientID(f *faults, raw []byte, now time.Time) uuid.UUID {
+func (p *Parser) clientID(f *faults, raw []byte, now time.Time) uuid.UUID {
 	s, ok := f.text("event_id", raw)
 	if !ok {
 		return uuid.Nil
@@ -92,7 +92,7 @@ func (d *Door) clientID(f *faults, raw []byte, now time.Time) uuid.UUID {
 		f.add("event_id", err.Error())
 		return uuid.Nil
 	}
-	maxAge := d.MaxAge
+	maxAge := p.MaxAge
 	if maxAge <= 0 {
 		maxAge = DefaultMaxAge
 	}

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-func TestSparse(t *testing.T) {
+func TestLogSampler(t *testing.T) {
 	now := noon
-	s := newSparse(func() time.Time { return now })
+	s := newLogSampler(func() time.Time { return now })
 	expect := func(key string, wantOK bool, wantMore int) {
 		t.Helper()
 		if more, ok := s.allow(key, time.Hour); ok != wantOK || more != wantMore {
@@ -35,7 +35,7 @@ func TestSparse(t *testing.T) {
 			s.allow(fmt.Sprint(now, i), time.Hour)
 		}
 	}
-	if len(s.last) > maxSparseKeys {
+	if len(s.last) > maxSampledKeys {
 		t.Errorf("remembers %d keys", len(s.last))
 	}
 }
