@@ -13,7 +13,7 @@ const typicalEvent = `{"session_id":42,"event_type":"llm_query","payload":{"mode
 // typicalWire is typicalEvent as the producer puts it on the queue.
 func typicalWire(tb testing.TB) []byte {
 	tb.Helper()
-	e, _, err := new(Parser).Parse([]byte(typicalEvent), "")
+	e, _, err := new(Parser).Parse([]byte(typicalEvent), Origin{})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -25,7 +25,7 @@ func typicalWire(tb testing.TB) []byte {
 func TestAllocations(t *testing.T) {
 	body, wire, now := []byte(typicalEvent), typicalWire(t), time.Now()
 	parser := new(Parser)
-	e, _, err := parser.Parse(body, "")
+	e, _, err := parser.Parse(body, Origin{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestAllocations(t *testing.T) {
 		most int
 		do   func()
 	}{
-		{"Parse", 2, func() { _, _, err = parser.Parse(body, "") }},
+		{"Parse", 2, func() { _, _, err = parser.Parse(body, Origin{}) }},
 		{"ParseWire", 1, func() { _, err = ParseWire(wire, now) }},
 		{"AppendWire", 0, func() { buf = AppendWire(buf[:0], &e) }},
 	} {
@@ -49,7 +49,7 @@ func BenchmarkParse(b *testing.B) {
 	body, parser := []byte(typicalEvent), new(Parser)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := parser.Parse(body, ""); err != nil {
+		if _, _, err := parser.Parse(body, Origin{}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -73,7 +73,7 @@ func BenchmarkParseLines(b *testing.B) {
 	parser := new(Parser)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := parser.ParseLines(body, ""); err != nil {
+		if _, _, err := parser.ParseLines(body, Origin{}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -59,9 +59,9 @@ func FuzzParse(f *testing.F) {
 	}
 	conn := column(f)
 	now := time.Now()
-	d := &event.Parser{Now: func() time.Time { return now }}
+	p := &event.Parser{Now: func() time.Time { return now }}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		e, _, err := d.Parse(body, "")
+		e, _, err := p.Parse(body, event.Origin{})
 		if err != nil {
 			checkRefusal(t, err)
 			return
@@ -207,13 +207,13 @@ func FuzzTimestamp(f *testing.F) {
 	for _, seed := range []string{"2026-11-24T10:00:00Z", "2026-11-24 10:00", "0001-01-01T00:00:00-14:00", "9999-12-31T23:59:59.999999999", "2026-11-24T10:00:00,5+0530"} {
 		f.Add(seed)
 	}
-	d := new(event.Parser)
+	p := new(event.Parser)
 	f.Fuzz(func(t *testing.T, s string) {
 		quoted, err := json.Marshal(s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, _, err := d.Parse([]byte(`{"session_id":1,"event_type":"t","timestamp":`+string(quoted)+`}`), "")
+		e, _, err := p.Parse([]byte(`{"session_id":1,"event_type":"t","timestamp":`+string(quoted)+`}`), event.Origin{})
 		if err != nil {
 			checkRefusal(t, err)
 			return

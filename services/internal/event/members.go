@@ -117,6 +117,22 @@ func (m *members) field(name jsontext.Value) *[]byte {
 	return nil
 }
 
+// ignored lists the members that clients have no business with: unknown ones, and three that only
+// the queue's form has.
+func (m *members) ignored() []string {
+	names := m.unknown
+	if m.producerTimestamp != nil {
+		names = append(names, "producer_timestamp")
+	}
+	if m.traceParent != nil {
+		names = append(names, "traceparent")
+	}
+	if m.receivedFrom != nil {
+		names = append(names, "received_from")
+	}
+	return names
+}
+
 // asFault turns the decoder's error into ours.
 func asFault(err error, text []byte) error {
 	if errors.Is(err, jsontext.ErrDuplicateName) {

@@ -13,14 +13,44 @@ const idAhead = 5 * time.Minute
 // DefaultMaxAge is the default of [Parser.MaxAge].
 const DefaultMaxAge = 30 * 24 * time.Hour
 
-// Parser reads the events that clients send.
+// Parser reads the events that clients send. The zero Parser is ready to use.
 type Parser struct {
-	// MaxAge is how old the time of an event_id that a client sends may be.
-	// It must not exceed how long events are kept, or a retry could be
-	// stored again after its first copy is gone. 0 means DefaultMaxAge.
+	// MaxAge is how old the time of an event_id that a client sends may be. It must not exceed how
+	// long events are kept, or a retry could be stored again after its first copy is gone.
+	// 0 means DefaultMaxAge.
 	MaxAge time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+}
+
+// Origin is what an event has from the request that brought it, and not from its own text.
+type Origin struct {
+	KeyName     string // of the client's API key; "" where the producer asks for none
+	TraceParent string // the request's header of that name; one that is malformed is dropped
+}
+
+// Parse reads one event. A missing event_id is minted.
+//
+// ignored lists members that no event has; the Python service ignored them, too. The error is a
+// *SyntaxError, or an *InvalidError with every fault. The event's payload aliases body, which the
+// caller must not reuse.
+func (p *Parser) Parse(body []byte, origin Origin) (e Event, ignored []string, err error) {
+	m, err := readMembers(body)
+	if err != nil {
+		return e, nil, err
+	}
+	e, ignored, err = p.parse(&m, p.now())
+	if err != nil {
+		return e, nil, err
+	}
+	origin.TraceParent = traceParent(origin.TraceParent)
+	origin.complete(&e, p.receipt())
+	return e, ignored, nil
+}
+
+// complete sets the fields that an event does not have from its own text.
+func (o *Origin) complete(e *Event, receivedAt time.Time) {
+	e.ReceivedFrom, e.TraceParent, e.ReceivedAt = o.KeyName, o.TraceParent, receivedAt
 }
 
 func (p *Parser) now() time.Time {
@@ -30,31 +60,14 @@ func (p *Parser) now() time.Time {
 	return time.Now()
 }
 
-// Parse reads the event that body is. A missing event_id is minted.
-//
-// ignored names members that are no event's; the Python service ignored them
-// too. The error is a *SyntaxError or an *InvalidError with every fault. The
-// event's payload aliases body, which the caller must not reuse.
-func (p *Parser) Parse(body []byte, traceparent string) (e Event, ignored []string, err error) {
-	m, err := readMembers(body)
-	if err != nil {
-		return e, nil, err
-	}
-	e, ignored, err = p.admit(&m, p.now(), traceParent(traceparent))
-	if err != nil {
-		return e, nil, err
-	}
-	e.ReceivedAt = micros(p.now())
-	return e, ignored, nil
-}
+// receipt returns the time of receipt. The clock is read after parsing: an id that is minted there,
+// and with it the event's own time, would be later than a time that was read before.
+func (p *Parser) receipt() time.Time { return micros(p.now()) }
 
-// admit turns members into an event by the rules for clients. The caller sets ReceivedAt, by a
-// clock that it reads afterwards: an id minted here, and with it the event's own time, would
-// be later than one read before.
-func (p *Parser) admit(m *members, now time.Time, traceparent string) (e Event, ignored []string, err error) {
+// parse turns members into an event by the rules for clients. now bounds an id of theirs.
+func (p *Parser) parse(m *members, now time.Time) (e Event, ignored []string, err error) {
 	var f faults
 	f.common(m, &e)
-	e.TraceParent = traceparent
 	if m.eventID != nil {
 		e.ID = p.clientID(&f, m.eventID, now)
 	} else if e.ID, err = uuid.NewV7(); err != nil {
@@ -66,22 +79,10 @@ func (p *Parser) admit(m *members, now time.Time, traceparent string) (e Event, 
 	if e.Timestamp.IsZero() {
 		e.Timestamp = IDTime(e.ID)
 	}
-	// Three more names of the wire's form are no business of clients.
-	ignored = m.unknown
-	if m.producerTimestamp != nil {
-		ignored = append(ignored, "producer_timestamp")
-	}
-	if m.traceParent != nil {
-		ignored = append(ignored, "traceparent")
-	}
-	if m.receivedFrom != nil {
-		ignored = append(ignored, "received_from")
-	}
-	return e, ignored, nil
+	return e, m.ignored(), nil
 }
 
-// clientID reads an id that the client chose, so that its retries are the
-// same event.
+// clientID reads an id that the client chose, so that its retries are the same event.
 func (p *Parser) clientID(f *faults, raw []byte, now time.Time) uuid.UUID {
 	s, ok := f.text("event_id", raw)
 	if !ok {

@@ -23,11 +23,10 @@ func (h *handler) postLog(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	e, ignored, err := h.parser.Parse(body.bytes, c.GetHeader("Traceparent"))
+	e, ignored, err := h.parser.Parse(body.bytes, originOf(c))
 	if err != nil {
 		return err
 	}
-	e.ReceivedFrom = clientOf(c).keyName
 	if err := h.accepting(1); err != nil {
 		return err
 	}
@@ -57,15 +56,11 @@ func (h *handler) postBatch(c *gin.Context) error {
 	if body.media == mediaLines {
 		parse = h.parser.ParseLines
 	}
-	events, ignored, err := parse(body.bytes, c.GetHeader("Traceparent"))
+	events, ignored, err := parse(body.bytes, originOf(c))
 	if err != nil {
 		return err
 	}
-	sender := clientOf(c)
-	h.rates.charge(sender, len(events)-1)
-	for i := range events {
-		events[i].ReceivedFrom = sender.keyName
-	}
+	h.rates.charge(clientOf(c), len(events)-1)
 	if err := h.accepting(len(events)); err != nil {
 		return err
 	}
@@ -84,6 +79,11 @@ func (h *handler) postBatch(c *gin.Context) error {
 	h.noteIgnored(ctx, ignored)
 	writeJSON(c, http.StatusAccepted, appendBatchAccepted(nil, events, ignored))
 	return nil
+}
+
+// originOf returns what the events of a request have from it.
+func originOf(c *gin.Context) event.Origin {
+	return event.Origin{KeyName: clientOf(c).keyName, TraceParent: c.GetHeader("Traceparent")}
 }
 
 // accepting returns a problem while events may not be accepted, whatever the publisher could do.
