@@ -156,7 +156,7 @@ func (b *batchReader) ignore(name string) {
 	if slices.Contains(b.ignored, name) {
 		return
 	}
-	if len(b.ignored) < 20 { // enough to show the mistake
+	if len(b.ignored) < MaxIgnored {
 		b.ignored = append(b.ignored, name)
 	}
 }

@@ -32,7 +32,7 @@ func AppendWire(dst []byte, e *Event) []byte {
 	dst = append(dst, `","producer_timestamp":"`...)
 	dst = AppendTime(dst, e.ReceivedAt, pythonUTC)
 	dst = append(dst, `","event_id":"`...)
-	dst = appendID(dst, e.ID)
+	dst = AppendID(dst, e.ID)
 	dst = append(dst, '"')
 	if e.Username != "" {
 		dst = append(dst, `,"username":`...)

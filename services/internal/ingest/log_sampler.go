@@ -58,7 +58,7 @@ func (s *logSampler) allow(key string, interval time.Duration) (more int, ok boo
 // printable makes a client's text fit for a log line: cut to maxShown
 // characters, and with escapes for what would not be visible.
 func printable(s string) string {
-	s = cut(s)
+	s = shorten(s)
 	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		quoted := strconv.Quote(s)
 		return quoted[1 : len(quoted)-1]
@@ -66,8 +66,8 @@ func printable(s string) string {
 	return s
 }
 
-// cut shortens s to maxShown characters.
-func cut(s string) string {
+// shorten cuts s after maxShown characters, and shows that by an ellipsis.
+func shorten(s string) string {
 	if len(s) <= maxShown { // bytes, so characters
 		return s
 	}

@@ -13,9 +13,6 @@ import (
 	"github.com/trailpost/trailpost/services/internal/event"
 )
 
-// maxIgnored is how many ignored names an answer lists: enough to see the mistake.
-const maxIgnored = 20
-
 // postLog takes one event.
 func (h *handler) postLog(c *gin.Context) error {
 	body, err := h.readBody(c, &eventRules)
@@ -38,7 +35,7 @@ func (h *handler) postLog(c *gin.Context) error {
 		}
 		return p
 	}
-	ignored = shorten(ignored)
+	shortenAll(ignored)
 	h.noteAccepted(ctx, &e)
 	h.noteIgnored(ctx, ignored)
 	writeJSON(c, http.StatusAccepted, appendAccepted(nil, &e, ignored))
@@ -72,7 +69,7 @@ func (h *handler) postBatch(c *gin.Context) error {
 		}
 		return p
 	}
-	ignored = shorten(ignored)
+	shortenAll(ignored)
 	for i := range events {
 		h.noteAccepted(ctx, &events[i])
 	}
@@ -127,15 +124,11 @@ func ids(events []event.Event) []string {
 	return list
 }
 
-// shorten keeps a client's names to a bearable answer.
-func shorten(names []string) []string {
-	if len(names) > maxIgnored {
-		names = names[:maxIgnored]
-	}
+// shortenAll bounds the length of an answer that repeats a client's names.
+func shortenAll(names []string) {
 	for i, name := range names {
-		names[i] = cut(name)
+		names[i] = shorten(name)
 	}
-	return names
 }
 
 // noteAccepted counts an event and logs what should be known of it; the payload

@@ -87,7 +87,7 @@ func TestIgnoredMembersAreNamed(t *testing.T) {
 		fmt.Fprintf(&many, `,"m%d":1`, i)
 	}
 	got = s.post(t, "/log", `{"session_id":1,"event_type":"user_action"`+many.String()+`}`)
-	if err := json.Unmarshal([]byte(got.body), &answer); err != nil || len(answer.Ignored) != maxIgnored {
+	if err := json.Unmarshal([]byte(got.body), &answer); err != nil || len(answer.Ignored) != event.MaxIgnored {
 		t.Errorf("%d names, %v", len(answer.Ignored), err)
 	}
 	if n := strings.Count(s.log.String(), "\n"); n > linesAMinute {

@@ -66,7 +66,7 @@ func knownMethod(method string) string {
 
 // text is a client's words, of bearable length, and UTF-8: OTLP knows no other,
 // and one bad attribute would cost all spans that are sent with it.
-func text(s string) string { return strings.ToValidUTF8(cut(s), "\uFFFD") }
+func text(s string) string { return strings.ToValidUTF8(shorten(s), "\uFFFD") }
 
 func scheme(r *http.Request) string {
 	if r.TLS != nil {
