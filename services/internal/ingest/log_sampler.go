@@ -6,31 +6,36 @@ import (
 	"sync"
 	"time"
 	"unicode"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
 const (
 	refusalInterval = 10 * time.Second // between log lines of one kind of refusal
 	noticeInterval  = time.Hour        // between log lines about one name that a client sent
 	linesAMinute    = 20               // of all keys together
-	maxSampledKeys  = 1000             // remembered; then the memory starts afresh
+	maxSampledKeys  = 1000             // remembered, the last that were seen
 	maxShown        = 100              // characters of a client's text in the log or an answer
 )
 
-// logSampler decides what is worth a line in the log, where clients decide how
-// often it happens: each key once an interval, and not more than linesAMinute of
-// all together.
+// logSampler decides what is worth a line in the log, where clients decide how often it happens: one
+// line for each key in an interval, and at most linesAMinute for all keys together.
 type logSampler struct {
 	now func() time.Time
 
 	mu         sync.Mutex // guards all below
-	last       map[string]time.Time
+	last       *simplelru.LRU[string, time.Time]
 	minute     time.Time // when the current minute began
 	lines      int       // in the current minute
 	suppressed int       // since the last line
 }
 
 func newLogSampler(now func() time.Time) *logSampler {
-	return &logSampler{now: now, last: make(map[string]time.Time)}
+	last, err := simplelru.NewLRU[string, time.Time](maxSampledKeys, nil)
+	if err != nil {
+		panic(err) // maxSampledKeys is not positive
+	}
+	return &logSampler{now: now, last: last}
 }
 
 // allow reports whether to log now, and how many lines were kept back since the last one.
@@ -41,15 +46,12 @@ func (s *logSampler) allow(key string, interval time.Duration) (more int, ok boo
 	if now.Sub(s.minute) >= time.Minute {
 		s.minute, s.lines = now, 0
 	}
-	last, seen := s.last[key]
+	last, seen := s.last.Get(key)
 	if s.lines >= linesAMinute || seen && now.Sub(last) < interval {
 		s.suppressed++
 		return 0, false
 	}
-	if len(s.last) >= maxSampledKeys {
-		clear(s.last)
-	}
-	s.last[key] = now
+	s.last.Add(key, now)
 	s.lines++
 	more, s.suppressed = s.suppressed, 0
 	return more, true

@@ -35,8 +35,8 @@ func TestLogSampler(t *testing.T) {
 			s.allow(fmt.Sprint(now, i), time.Hour)
 		}
 	}
-	if len(s.last) > maxSampledKeys {
-		t.Errorf("remembers %d keys", len(s.last))
+	if s.last.Len() > maxSampledKeys {
+		t.Errorf("remembers %d keys", s.last.Len())
 	}
 }
 

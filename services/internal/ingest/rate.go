@@ -1,26 +1,23 @@
 package ingest
 
 import (
-	"container/list"
 	"sync"
 	"time"
 
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"golang.org/x/time/rate"
 )
 
-// maxBuckets is how many keys, and how many addresses, are remembered; a bucket takes
-// some 250 bytes. Who comes when all are taken gets the one that was not used for the
-// longest time.
+// maxBuckets is how many keys, and how many addresses, have a bucket, of some 250 bytes. When the
+// table is full, the least recently used bucket is evicted.
 const maxBuckets = 10_000
 
-// rates limits how many events a second each client sends, by token buckets. nil
-// limits nobody.
+// rates limits how many events a second each client sends, by token buckets. nil limits nobody.
 //
-// A request costs one token, and its events after the first one each. The first is
-// taken before the body is read. The others are known only after that, and are
-// taken even if they are not there: the bucket is then in debt, and the client's next
-// request waits until it is paid. So a batch may be larger than the burst, and the
-// mean rate still holds.
+// An event costs one token. The first event's is taken before the body is read. The number of the
+// others is known only afterwards, and theirs are taken even if the bucket does not hold so many: it
+// is then in debt, and the client's next request waits until the debt is paid. So a batch may be
+// larger than the burst, and the mean rate still holds.
 type rates struct {
 	now             func() time.Time
 	keys, addresses *buckets
@@ -34,7 +31,7 @@ func newRates(perSecond, burst int, now func() time.Time) *rates {
 	return &rates{now, newBuckets(perSecond, burst), newBuckets(perSecond, burst)}
 }
 
-// admit takes a request's first token, or says how long it will be till there is one.
+// admit takes a request's first token, or returns how long it takes until there is one.
 func (r *rates) admit(c client) (wait time.Duration, ok bool) {
 	if r == nil {
 		return 0, true
@@ -67,37 +64,30 @@ func (r *rates) of(c client) *rate.Limiter {
 	return r.addresses.of(c.address)
 }
 
-// buckets are the last that were used, of a bounded number.
+// buckets are those of the clients that were there last, up to maxBuckets.
 type buckets struct {
 	limit rate.Limit
 	burst int
 
 	mu     sync.Mutex // guards below
-	byName map[string]*list.Element
-	recent *list.List // of *bucket, the last used first
-}
-
-type bucket struct {
-	name    string
-	limiter *rate.Limiter
+	byName *simplelru.LRU[string, *rate.Limiter]
 }
 
 func newBuckets(perSecond, burst int) *buckets {
-	return &buckets{limit: rate.Limit(perSecond), burst: burst, byName: make(map[string]*list.Element), recent: list.New()}
+	byName, err := simplelru.NewLRU[string, *rate.Limiter](maxBuckets, nil)
+	if err != nil {
+		panic(err) // maxBuckets is not positive
+	}
+	return &buckets{limit: rate.Limit(perSecond), burst: burst, byName: byName}
 }
 
 func (s *buckets) of(name string) *rate.Limiter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e, ok := s.byName[name]; ok {
-		s.recent.MoveToFront(e)
-		return e.Value.(*bucket).limiter //nolint:errcheck // the list has nothing else
+	if limiter, ok := s.byName.Get(name); ok {
+		return limiter
 	}
-	if s.recent.Len() >= maxBuckets {
-		oldest := s.recent.Remove(s.recent.Back()).(*bucket) //nolint:errcheck // the list has nothing else
-		delete(s.byName, oldest.name)
-	}
-	b := &bucket{name, rate.NewLimiter(s.limit, s.burst)}
-	s.byName[name] = s.recent.PushFront(b)
-	return b.limiter
+	limiter := rate.NewLimiter(s.limit, s.burst)
+	s.byName.Add(name, limiter)
+	return limiter
 }
