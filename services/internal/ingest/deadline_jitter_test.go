@@ -38,7 +38,7 @@ func TestJitter(t *testing.T) {
 // Silent connections that were opened together are not ended together.
 func TestSilentConnectionsEndOneByOne(t *testing.T) {
 	const connections, timeout = 50, time.Second
-	s := start(t, new(testPublisher), func(o *options) { o.server.ReadTimeout = timeout })
+	s := start(t, new(testPublisher), func(o *options) { o.config.ReadTimeout = timeout })
 	round := func() time.Duration {
 		var running sync.WaitGroup
 		ends := make(chan time.Time, connections)

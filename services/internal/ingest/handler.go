@@ -7,50 +7,9 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
-	"github.com/prometheus/client_golang/prometheus"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/trailpost/trailpost/services/internal/event"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
-)
-
-// Config is what the handlers need.
-type Config struct {
-	Publisher Publisher
-	// Refuse returns why no event may be accepted, though the publisher could publish it: the broker would lose what it
-	// confirms. It answers from memory. nil: nothing is against it.
-	Refuse   func() error
-	Parser   *event.Parser
-	Log      *slog.Logger
-	Metrics  *Metrics
-	Gatherer prometheus.Gatherer // what /metrics shows; nil: there is no /metrics
-	Tracer   trace.Tracer        // nil: no spans
-
-	// Keys says who may send events and ask about the queue; nil: everyone.
-	Keys Keys
-	// RateLimit is how many events a second a client may send; 0: as many as it likes.
-	// RateBurst is how many at once, at least 1.
-	RateLimit, RateBurst int
-	// TrustedProxies are the networks of proxies whose X-Forwarded-For is believed.
-	TrustedProxies []netip.Prefix
-	// Origins are those whose scripts a browser lets send events and read answers; none: it lets nobody's.
-	Origins []string
-
-	// MemoryBudget is the most bytes of request bodies in memory; 0 means 64 MiB.
-	MemoryBudget int64
-	// RequestTimeout is the longest time from a body's last byte to the
-	// publisher's answer; 0 means 15 s.
-	RequestTimeout time.Duration
-	// ReadTimeout is how long a body may take before its size counts, and the
-	// one that NewServer gets; 0 means 10 s.
-	ReadTimeout time.Duration
-}
-
-// Defaults of Config.
-const (
-	DefaultMemoryBudget   = 64 << 20
-	DefaultRequestTimeout = 15 * time.Second
-	DefaultReadTimeout    = 10 * time.Second
 )
 
 type handler struct {
@@ -73,14 +32,15 @@ type handler struct {
 
 // NewHandler returns all routes of the producer.
 func NewHandler(cfg Config) http.Handler {
+	cfg = cfg.withDefaults()
 	h := &handler{
 		publisher:      cfg.Publisher,
 		refusal:        cfg.Refuse,
 		parser:         cfg.Parser,
 		log:            cfg.Log,
 		metrics:        cfg.Metrics,
-		requestTimeout: orDefault(cfg.RequestTimeout, DefaultRequestTimeout),
-		readTimeout:    orDefault(cfg.ReadTimeout, DefaultReadTimeout),
+		requestTimeout: cfg.RequestTimeout,
+		readTimeout:    cfg.ReadTimeout,
 		version:        telemetry.ReadBuild().Version,
 		keys:           cfg.Keys,
 		rates:          newRates(cfg.RateLimit, cfg.RateBurst, time.Now),
@@ -88,10 +48,7 @@ func NewHandler(cfg Config) http.Handler {
 		endpoints:      endpoints(cfg),
 		sampler:        newLogSampler(time.Now),
 	}
-	if h.refusal == nil {
-		h.refusal = func() error { return nil }
-	}
-	h.budget.limit = orDefault(cfg.MemoryBudget, DefaultMemoryBudget)
+	h.budget.limit = cfg.MemoryBudget
 	h.metrics.budgetUsed.set(&h.budget)
 	h.metrics.budget.Set(float64(h.budget.limit))
 
@@ -129,13 +86,6 @@ func NewHandler(cfg Config) http.Handler {
 	get("/docs", getDocs)
 	get("/docs/:asset", h.answer(getDocsAsset))
 	return allowOrigins(engine, cfg.Origins)
-}
-
-func orDefault[T int64 | time.Duration](value, fallback T) T {
-	if value == 0 {
-		return fallback
-	}
-	return value
 }
 
 // answer turns a handler that returns an error into gin's kind: the one place

@@ -8,7 +8,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/linger"
 )
 
-// Metrics are the producer's, at its door. The labels' values are all our own.
+// Metrics count requests and events. No client can choose a label's value.
 type Metrics struct {
 	accepted       prometheus.Counter
 	rejected       *prometheus.CounterVec
@@ -20,7 +20,7 @@ type Metrics struct {
 	budget         prometheus.Gauge
 }
 
-// NewMetrics makes and registers them.
+// NewMetrics makes and registers Metrics.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		accepted: prometheus.NewCounter(prometheus.CounterOpts{
@@ -72,13 +72,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
-// unread counts what became of connections that were closed early; nil if nobody counts.
-func (m *Metrics) unread() func(linger.Outcome) {
-	if m == nil {
-		return nil
-	}
-	return func(o linger.Outcome) { m.unreadRequests.WithLabelValues(string(o)).Inc() }
-}
+// unread counts what became of a connection that was closed early.
+func (m *Metrics) unread(o linger.Outcome) { m.unreadRequests.WithLabelValues(string(o)).Inc() }
 
 // budgetGauge shows the budget of the handler that has it.
 type budgetGauge struct {

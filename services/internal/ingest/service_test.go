@@ -80,7 +80,6 @@ type service struct {
 // options are what some tests change.
 type options struct {
 	config Config
-	server ServerConfig
 	level  slog.Level
 }
 
@@ -99,8 +98,8 @@ func start(t *testing.T, p Publisher, change ...func(*options)) *service {
 	if o.config.Parser == nil {
 		o.config.Parser = &event.Parser{Now: func() time.Time { return noon }}
 	}
-	o.server.Addr, o.server.Log, o.server.Metrics = "127.0.0.1:0", log, s.metrics
-	server, err := NewServer(o.server, NewHandler(o.config))
+	o.config.Addr = "127.0.0.1:0"
+	server, err := NewServer(o.config)
 	if err != nil {
 		t.Fatal(err)
 	}
