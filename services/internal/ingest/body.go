@@ -12,6 +12,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/ingest/admission"
 )
 
 const (
@@ -52,14 +53,14 @@ var (
 type body struct {
 	bytes   []byte
 	media   media
-	budget  *budget
+	budget  *admission.Budget
 	charged int64
 }
 
 // close gives the charge back. The body may be nil.
 func (b *body) close() {
 	if b != nil {
-		b.budget.release(b.charged)
+		b.budget.Release(b.charged)
 	}
 }
 
@@ -73,7 +74,7 @@ func (h *handler) readBody(c *gin.Context, rules *bodyRules) (*body, error) {
 	if r.ContentLength > rules.limit {
 		return nil, tooLarge(rules.limit)
 	}
-	b := &body{media: mediaType, budget: &h.budget}
+	b := &body{media: mediaType, budget: h.budget}
 	if err := b.read(r, rules, http.NewResponseController(c.Writer), h.readTimeout); err != nil {
 		b.close()
 		return nil, err
@@ -83,7 +84,7 @@ func (h *handler) readBody(c *gin.Context, rules *bodyRules) (*body, error) {
 
 // read fills b.bytes. One byte beyond the limit is enough to refuse.
 func (b *body) read(r *http.Request, rules *bodyRules, control *http.ResponseController, grace time.Duration) error {
-	most := rules.share(b.budget.limit)
+	most := rules.share(b.budget.Limit())
 	size := int64(firstRead)
 	if r.ContentLength >= 0 {
 		// One more than announced, so that the read that finds the end needs
@@ -124,7 +125,7 @@ func (b *body) grow(size, most int64) error {
 	if more <= 0 {
 		return nil
 	}
-	if !b.budget.charge(more, most) {
+	if !b.budget.Charge(more, most) {
 		return newProblem(kindBusy, "Other requests' bodies fill the memory that is set aside for them; retry later.")
 	}
 	b.charged += more

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/ingest/admission"
 	"github.com/trailpost/trailpost/services/internal/linger"
 )
 
@@ -25,7 +26,7 @@ type Config struct {
 	Tracer   trace.Tracer        // nil: no spans
 
 	// Keys knows who may send events and ask about the queue; nil: everyone.
-	Keys Keys
+	Keys admission.Keys
 	// RateLimit is how many events a second a client may send; 0: as many as it likes.
 	// RateBurst is how many at once, at least 1.
 	RateLimit, RateBurst int

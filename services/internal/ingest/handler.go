@@ -9,7 +9,15 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/ingest/admission"
+	"github.com/trailpost/trailpost/services/internal/ingest/apidocs"
+	"github.com/trailpost/trailpost/services/internal/ingest/clientlog"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
+)
+
+const (
+	refusalInterval = 10 * time.Second // between log lines of one kind of refusal
+	noticeInterval  = time.Hour        // between log lines about one name that a client sent
 )
 
 type handler struct {
@@ -21,13 +29,13 @@ type handler struct {
 	requestTimeout time.Duration
 	readTimeout    time.Duration
 	version        string
-	keys           Keys
-	rates          *rates // nil: no limit
+	keys           admission.Keys   // nil: everyone may send
+	rates          *admission.Rates // nil: no limit
 	trustedProxies []netip.Prefix
 	endpoints      map[string]string
 
-	budget  budget
-	sampler *logSampler // what clients can repeat at will is logged through it
+	budget  *admission.Budget
+	sampler *clientlog.Sampler // what clients can repeat at will is logged through it
 }
 
 // NewHandler returns all routes of the producer.
@@ -43,14 +51,13 @@ func NewHandler(cfg Config) http.Handler {
 		readTimeout:    cfg.ReadTimeout,
 		version:        telemetry.ReadBuild().Version,
 		keys:           cfg.Keys,
-		rates:          newRates(cfg.RateLimit, cfg.RateBurst, time.Now),
+		rates:          admission.NewRates(cfg.RateLimit, cfg.RateBurst, time.Now),
 		trustedProxies: cfg.TrustedProxies,
 		endpoints:      endpoints(cfg),
-		sampler:        newLogSampler(time.Now),
+		budget:         admission.NewBudget(cfg.MemoryBudget),
+		sampler:        clientlog.NewSampler(time.Now),
 	}
-	h.budget.limit = cfg.MemoryBudget
-	h.metrics.budgetUsed.set(&h.budget)
-	h.metrics.budget.Set(float64(h.budget.limit))
+	h.metrics.setBudget(h.budget)
 
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
@@ -61,9 +68,7 @@ func NewHandler(cfg Config) http.Handler {
 		engine.Use(traced(cfg.Tracer))
 	}
 	engine.Use(h.observe, h.recover)
-	engine.NoRoute(h.answer(func(*gin.Context) error {
-		return newProblem(kindNotFound, "See / for what there is.")
-	}))
+	engine.NoRoute(h.answer(func(*gin.Context) error { return nothingHere() }))
 	engine.NoMethod(h.answer(func(c *gin.Context) error {
 		return newProblem(kindMethod, "Allowed: "+c.Writer.Header().Get("Allow")+".")
 	}))
@@ -74,7 +79,7 @@ func NewHandler(cfg Config) http.Handler {
 		engine.GET(path, h.leave, handle)
 		engine.HEAD(path, h.leave, handle)
 	}
-	get("/", byQuality(h.getCard, gin.MIMEJSON, gin.MIMEHTML))
+	get("/", apidocs.Card(h.getCard))
 	get("/health", h.getHealth)
 	get("/queue/status", h.answer(h.guarded(h.getQueueStatus)))
 	get("/livez", h.getLive)
@@ -82,11 +87,18 @@ func NewHandler(cfg Config) http.Handler {
 	if cfg.Gatherer != nil {
 		get("/metrics", gin.WrapH(telemetry.MetricsHandler(cfg.Gatherer, cfg.Log)))
 	}
-	get("/openapi.json", getOpenAPI)
-	get("/docs", getDocs)
-	get("/docs/:asset", h.answer(getDocsAsset))
+	get("/openapi.json", apidocs.GetOpenAPI)
+	get("/docs", apidocs.GetPage)
+	get("/docs/:asset", h.answer(func(c *gin.Context) error {
+		if !apidocs.GetAsset(c) {
+			return nothingHere()
+		}
+		return nil
+	}))
 	return allowOrigins(engine, cfg.Origins)
 }
+
+func nothingHere() *problem { return newProblem(kindNotFound, "See / for what there is.") }
 
 // answer turns a handler that returns an error into gin's kind: the one place
 // where errors become answers.
@@ -129,7 +141,7 @@ func (h *handler) logProblem(c *gin.Context, p *problem, instance string, err er
 	case p.kind == kindInternal:
 		h.log.LogAttrs(ctx, slog.LevelError, "request failed", append(attrs, slog.Any("error", err))...)
 	case p.status >= http.StatusInternalServerError:
-		if more, ok := h.sampler.allow(p.name, refusalInterval); ok {
+		if more, ok := h.sampler.Allow(p.name, refusalInterval); ok {
 			h.log.LogAttrs(ctx, slog.LevelWarn, "request refused",
 				append(attrs, slog.Any("error", err), slog.Int("more_since_last", more))...)
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/trailpost/trailpost/services/internal/ingest/admission"
 	"github.com/trailpost/trailpost/services/internal/linger"
 )
 
@@ -75,10 +76,16 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 // unread counts what became of a connection that was closed early.
 func (m *Metrics) unread(o linger.Outcome) { m.unreadRequests.WithLabelValues(string(o)).Inc() }
 
-// budgetGauge shows the budget of the handler that has it.
+// setBudget shows the budget of the handler that has it.
+func (m *Metrics) setBudget(b *admission.Budget) {
+	m.budgetUsed.of.Store(b)
+	m.budget.Set(float64(b.Limit()))
+}
+
+// budgetGauge shows how much of a budget is in use; 0 before there is one.
 type budgetGauge struct {
 	prometheus.GaugeFunc
-	of atomic.Pointer[budget]
+	of atomic.Pointer[admission.Budget]
 }
 
 func newBudgetGauge() *budgetGauge {
@@ -88,11 +95,9 @@ func newBudgetGauge() *budgetGauge {
 		Help: "Bytes of request bodies that are in memory now.",
 	}, func() float64 {
 		if b := g.of.Load(); b != nil {
-			return float64(b.used.Load())
+			return float64(b.Used())
 		}
 		return 0
 	})
 	return g
 }
-
-func (g *budgetGauge) set(b *budget) { g.of.Store(b) }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/ingest/clientlog"
 )
 
 // postLog takes one event.
@@ -57,7 +58,7 @@ func (h *handler) postBatch(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	h.rates.charge(clientOf(c), len(events)-1)
+	h.rates.Charge(senderOf(c), len(events)-1)
 	if err := h.accepting(len(events)); err != nil {
 		return err
 	}
@@ -80,7 +81,7 @@ func (h *handler) postBatch(c *gin.Context) error {
 
 // originOf returns what the events of a request have from it.
 func originOf(c *gin.Context) event.Origin {
-	return event.Origin{KeyName: clientOf(c).keyName, TraceParent: c.GetHeader("Traceparent")}
+	return event.Origin{KeyName: senderOf(c).KeyName, TraceParent: c.GetHeader("Traceparent")}
 }
 
 // accepting returns a problem while events may not be accepted, whatever the publisher could do.
@@ -127,7 +128,7 @@ func ids(events []event.Event) []string {
 // shortenAll bounds the length of an answer that repeats a client's names.
 func shortenAll(names []string) {
 	for i, name := range names {
-		names[i] = shorten(name)
+		names[i] = clientlog.Shorten(name)
 	}
 }
 
@@ -137,15 +138,15 @@ func (h *handler) noteAccepted(ctx context.Context, e *event.Event) {
 	h.metrics.accepted.Inc()
 	if !event.Known(e.Type) {
 		h.metrics.unknownTypes.Inc()
-		eventType := printable(e.Type)
-		if more, ok := h.sampler.allow("type "+eventType, noticeInterval); ok {
+		eventType := clientlog.Printable(e.Type)
+		if more, ok := h.sampler.Allow("type "+eventType, noticeInterval); ok {
 			h.log.LogAttrs(ctx, slog.LevelWarn, "unknown event type accepted",
 				slog.String("event_type", eventType), slog.Int("more_since_last", more))
 		}
 	}
 	if h.log.Enabled(ctx, slog.LevelDebug) {
 		h.log.LogAttrs(ctx, slog.LevelDebug, "event accepted",
-			slog.String("event_id", e.ID.String()), slog.String("event_type", printable(e.Type)),
+			slog.String("event_id", e.ID.String()), slog.String("event_type", clientlog.Printable(e.Type)),
 			slog.Int64("session_id", e.SessionID), slog.String("traceparent", e.TraceParent))
 	}
 }
@@ -154,8 +155,8 @@ func (h *handler) noteAccepted(ctx context.Context, e *event.Event) {
 func (h *handler) noteIgnored(ctx context.Context, names []string) {
 	h.metrics.ignoredMembers.Add(float64(len(names)))
 	for _, name := range names {
-		name = printable(name)
-		if more, ok := h.sampler.allow("member "+name, noticeInterval); ok {
+		name = clientlog.Printable(name)
+		if more, ok := h.sampler.Allow("member "+name, noticeInterval); ok {
 			h.log.LogAttrs(ctx, slog.LevelWarn, "unknown member ignored",
 				slog.String("member", name), slog.Int("more_since_last", more))
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/ingest/clientlog"
 )
 
 func TestPostLog(t *testing.T) {
@@ -90,7 +91,7 @@ func TestIgnoredMembersAreNamed(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.body), &answer); err != nil || len(answer.Ignored) != event.MaxIgnored {
 		t.Errorf("%d names, %v", len(answer.Ignored), err)
 	}
-	if n := strings.Count(s.log.String(), "\n"); n > linesAMinute {
+	if n := strings.Count(s.log.String(), "\n"); n > clientlog.LinesAMinute {
 		t.Errorf("a client made %d lines in the log", n)
 	}
 }

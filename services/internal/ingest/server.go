@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/ingest/transport"
 	"github.com/trailpost/trailpost/services/internal/linger"
 )
 
@@ -28,24 +29,24 @@ type Server struct {
 func NewServer(cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	server := &http.Server{
-		ReadHeaderTimeout: min(5*time.Second, cfg.ReadTimeout), // and up to maxJitter more, as all read deadlines
+		ReadHeaderTimeout: min(5*time.Second, cfg.ReadTimeout), // and up to transport.MaxJitter more, as all read deadlines
 		ReadTimeout:       cfg.ReadTimeout,                     // the handlers extend it for large bodies
 		// From the headers to the answer's last byte: the slowest body, the broker, and a slow reader
 		// of the answer.
 		WriteTimeout: cfg.ReadTimeout + (event.MaxBatchBytes/bodyRate)*time.Second +
-			cfg.RequestTimeout + 15*time.Second + maxJitter,
+			cfg.RequestTimeout + 15*time.Second + transport.MaxJitter,
 		IdleTimeout:    cfg.IdleTimeout,
 		MaxHeaderBytes: 16 << 10,
-		ConnContext:    withConn,
-		ConnState:      keepIdle,
+		ConnContext:    transport.WithConn,
+		ConnState:      transport.KeepIdle,
 		ErrorLog:       slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug), // clients' faults
 	}
 	if cfg.CertFile != "" {
-		certificate, err := newCertificate(cfg.CertFile, cfg.KeyFile)
+		certificate, err := transport.LoadCertificate(cfg.CertFile, cfg.KeyFile)
 		if err != nil {
 			return nil, fmt.Errorf("load the server's certificate: %w", err)
 		}
-		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.get}
+		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.Get}
 	}
 	listener, err := net.Listen("tcp", cfg.Addr)
 	if err != nil {
@@ -64,7 +65,7 @@ func (s *Server) Serve() error {
 	if s.http.TLSConfig != nil {
 		serve = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") }
 	}
-	if err := serve(jitterListener{s.listener}); !errors.Is(err, http.ErrServerClosed) {
+	if err := serve(transport.Jittered(s.listener)); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve events: %w", err)
 	}
 	return nil

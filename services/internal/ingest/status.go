@@ -28,14 +28,8 @@ func writeValue(c *gin.Context, status int, value any) {
 	writeJSON(c, status, append(body, '\n'))
 }
 
-// getCard says what this service is and where things are; to browsers, by a page.
+// getCard says what this service is and where things are.
 func (h *handler) getCard(c *gin.Context) {
-	c.Header("Vary", "Accept")
-	if c.NegotiateFormat(gin.MIMEJSON, gin.MIMEHTML) == gin.MIMEHTML {
-		c.Header("Content-Security-Policy", docsPolicy)
-		c.Data(http.StatusOK, "text/html; charset=utf-8", cardPage)
-		return
-	}
 	writeValue(c, http.StatusOK, struct {
 		Service   string            `json:"service"`
 		Version   string            `json:"version"`

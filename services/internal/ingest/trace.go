@@ -12,6 +12,7 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/trailpost/trailpost/services/internal/ingest/clientlog"
 	"github.com/trailpost/trailpost/services/internal/tracing"
 )
 
@@ -66,7 +67,7 @@ func knownMethod(method string) string {
 
 // text is a client's words, of bearable length, and UTF-8: OTLP knows no other,
 // and one bad attribute would cost all spans that are sent with it.
-func text(s string) string { return strings.ToValidUTF8(shorten(s), "\uFFFD") }
+func text(s string) string { return strings.ToValidUTF8(clientlog.Shorten(s), "\uFFFD") }
 
 func scheme(r *http.Request) string {
 	if r.TLS != nil {

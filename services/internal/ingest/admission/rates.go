@@ -1,4 +1,4 @@
-package ingest
+package admission
 
 import (
 	"sync"
@@ -12,27 +12,27 @@ import (
 // table is full, the least recently used bucket is evicted.
 const maxBuckets = 10_000
 
-// rates limits how many events a second each client sends, by token buckets. nil limits nobody.
+// Rates limits how many events a second each client sends, by token buckets. nil limits nobody.
 //
 // An event costs one token. The first event's is taken before the body is read. The number of the
 // others is known only afterwards, and theirs are taken even if the bucket does not hold so many: it
 // is then in debt, and the client's next request waits until the debt is paid. So a batch may be
 // larger than the burst, and the mean rate still holds.
-type rates struct {
+type Rates struct {
 	now             func() time.Time
 	keys, addresses *buckets
 }
 
-// newRates returns nil for a limit of 0.
-func newRates(perSecond, burst int, now func() time.Time) *rates {
+// NewRates returns nil for a limit of 0.
+func NewRates(perSecond, burst int, now func() time.Time) *Rates {
 	if perSecond == 0 {
 		return nil
 	}
-	return &rates{now, newBuckets(perSecond, burst), newBuckets(perSecond, burst)}
+	return &Rates{now, newBuckets(perSecond, burst), newBuckets(perSecond, burst)}
 }
 
-// admit takes a request's first token, or returns how long it takes until there is one.
-func (r *rates) admit(c client) (wait time.Duration, ok bool) {
+// Admit takes a request's first token, or returns how long it takes until there is one.
+func (r *Rates) Admit(c Client) (wait time.Duration, ok bool) {
 	if r == nil {
 		return 0, true
 	}
@@ -44,8 +44,8 @@ func (r *rates) admit(c client) (wait time.Duration, ok bool) {
 	return time.Duration(missing / float64(b.Limit()) * float64(time.Second)), false
 }
 
-// charge takes the tokens of a request's other events.
-func (r *rates) charge(c client, events int) {
+// Charge takes the tokens of a request's other events.
+func (r *Rates) Charge(c Client, events int) {
 	if r == nil {
 		return
 	}
@@ -57,11 +57,11 @@ func (r *rates) charge(c client, events int) {
 	}
 }
 
-func (r *rates) of(c client) *rate.Limiter {
-	if c.keyName != "" {
-		return r.keys.of(c.keyName)
+func (r *Rates) of(c Client) *rate.Limiter {
+	if c.KeyName != "" {
+		return r.keys.of(c.KeyName)
 	}
-	return r.addresses.of(c.address)
+	return r.addresses.of(c.Address)
 }
 
 // buckets are those of the clients that were there last, up to maxBuckets.

@@ -1,4 +1,4 @@
-package ingest
+package transport
 
 import (
 	"math/rand/v2"
@@ -8,12 +8,14 @@ import (
 	"github.com/trailpost/trailpost/services/internal/linger"
 )
 
-// maxJitter is the most by which a read deadline is put off.
-const maxJitter = 5 * time.Second
+// MaxJitter is the most by which a read deadline is extended.
+const MaxJitter = 5 * time.Second
 
-// jitterListener accepts connections whose read deadlines are put off by chance. Thousands
-// that were opened at once would otherwise be ended at once, and their clients' opening
-// them anew is work that others' requests stand behind, again and again at that timeout.
+// Jittered returns a listener whose connections have their read deadlines extended at random.
+// Thousands of connections that were opened at once would otherwise end at once, and what their
+// clients then cost by connecting again would delay the requests of others, at every such timeout.
+func Jittered(l *linger.Listener) net.Listener { return jitterListener{l} }
+
 type jitterListener struct{ net.Listener }
 
 func (l jitterListener) Accept() (net.Conn, error) {
@@ -31,10 +33,10 @@ func (c jitterConn) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(jitter(t, time.Until(t)))
 }
 
-// jitter puts a deadline off by up to half of the time that is left, and maxJitter at
-// most. One that has passed, or is none, stays.
+// jitter extends a deadline by up to half of the time that is left, and by at most MaxJitter. A zero
+// or past deadline is returned unchanged.
 func jitter(deadline time.Time, left time.Duration) time.Time {
-	room := min(left/2, maxJitter)
+	room := min(left/2, MaxJitter)
 	if room <= 0 {
 		return deadline
 	}
