@@ -16,12 +16,11 @@ import (
 )
 
 const (
-	// firstRead is how much of a body is allocated before any of it is there. A
-	// client that announces much holds no more than that, or twice what it has sent:
-	// thousands of slow ones leave the budget to others.
+	// firstRead is how much of a body is allocated before any of it has come. A client that
+	// announces much holds no more than that, or twice what it has sent: thousands of slow clients
+	// leave the budget to others.
 	firstRead = 4 << 10
-	// bodyRate is how fast a body must come after the server's ReadTimeout, in
-	// bytes a second.
+	// bodyRate is how fast a body must come after the server's ReadTimeout, in bytes a second.
 	bodyRate = 256 << 10
 )
 
@@ -48,8 +47,8 @@ var (
 	}
 )
 
-// body is a request's body in memory. Its bytes are the caller's for good (the
-// events alias them), while the charge ends with close.
+// body is a request's body in memory. Its bytes are never used again, since the events alias them,
+// while the charge ends with close.
 type body struct {
 	bytes   []byte
 	media   media
@@ -87,8 +86,7 @@ func (b *body) read(r *http.Request, rules *bodyRules, control *http.ResponseCon
 	most := rules.share(b.budget.Limit())
 	size := int64(firstRead)
 	if r.ContentLength >= 0 {
-		// One more than announced, so that the read that finds the end needs
-		// no more room.
+		// One more than announced, so that the read that finds the end needs no more room.
 		size = min(size, r.ContentLength+1)
 	}
 	start := time.Now()
@@ -111,8 +109,8 @@ func (b *body) read(r *http.Request, rules *bodyRules, control *http.ResponseCon
 			if r.ContentLength >= 0 {
 				size = min(size, r.ContentLength+1)
 			}
-			// The server's deadline would cut off a large body that comes at
-			// an honest pace. An error means that there is none to move.
+			// The server's deadline would cut off a large body that comes fast enough. An error
+			// means that there is no deadline to move.
 			pace := time.Duration(len(b.bytes)) * time.Second / bodyRate
 			_ = control.SetReadDeadline(start.Add(grace + pace + time.Duration(size)*time.Second/bodyRate))
 		}
@@ -139,7 +137,7 @@ func tooLarge(limit int64) *problem {
 	return newProblem(kindTooLarge, fmt.Sprintf("The body must not have more than %d bytes.", limit))
 }
 
-// readProblem tells why a body ended early.
+// readProblem returns the problem of a body that ended early.
 func readProblem(ctx context.Context, err error) *problem {
 	var timeout net.Error
 	switch {

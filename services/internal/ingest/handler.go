@@ -12,6 +12,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/ingest/admission"
 	"github.com/trailpost/trailpost/services/internal/ingest/apidocs"
 	"github.com/trailpost/trailpost/services/internal/ingest/clientlog"
+	"github.com/trailpost/trailpost/services/internal/ingest/middleware"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
 )
 
@@ -65,7 +66,7 @@ func NewHandler(cfg Config) http.Handler {
 	engine.RedirectTrailingSlash = false // a redirected POST loses its body in many clients
 	engine.UseRawPath = true             // /%6cog is not /log: a gateway's rules for paths would not see through it
 	if cfg.Tracer != nil {
-		engine.Use(traced(cfg.Tracer))
+		engine.Use(middleware.Trace(cfg.Tracer))
 	}
 	engine.Use(h.observe, h.recover)
 	engine.NoRoute(h.answer(func(*gin.Context) error { return nothingHere() }))
@@ -95,13 +96,13 @@ func NewHandler(cfg Config) http.Handler {
 		}
 		return nil
 	}))
-	return allowOrigins(engine, cfg.Origins)
+	return middleware.AllowOrigins(engine, cfg.Origins)
 }
 
 func nothingHere() *problem { return newProblem(kindNotFound, "See / for what there is.") }
 
-// answer turns a handler that returns an error into gin's kind: the one place
-// where errors become answers.
+// answer turns a handler that returns an error into one of gin's: the one place where errors become
+// answers.
 func (h *handler) answer(handle func(*gin.Context) error) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		err := handle(c)
@@ -129,8 +130,8 @@ func (h *handler) counted(handle func(*gin.Context) error) func(*gin.Context) er
 	}
 }
 
-// logProblem logs what the operator should see: our own failures always, the
-// broker's now and then, the client's at DEBUG.
+// logProblem logs what the operator should see: our own failures always, the broker's now and then,
+// the client's at DEBUG.
 func (h *handler) logProblem(c *gin.Context, p *problem, instance string, err error) {
 	attrs := []slog.Attr{
 		slog.String("route", route(c)), slog.Int("status", p.status),

@@ -43,7 +43,7 @@ func (h *handler) postLog(c *gin.Context) error {
 	return nil
 }
 
-// postBatch takes many events: all or, on any fault of theirs, none.
+// postBatch takes many events: all of them or, if one has a fault, none.
 func (h *handler) postBatch(c *gin.Context) error {
 	body, err := h.readBody(c, &batchRules)
 	defer body.close()
@@ -132,8 +132,7 @@ func shortenAll(names []string) {
 	}
 }
 
-// noteAccepted counts an event and logs what should be known of it; the payload
-// is never logged.
+// noteAccepted counts an event and logs what should be known of it; the payload is never logged.
 func (h *handler) noteAccepted(ctx context.Context, e *event.Event) {
 	h.metrics.accepted.Inc()
 	if !event.Known(e.Type) {
