@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// Interval is how often [File.Run] reads the file: a key that is taken out of it is
-// refused this much later, or a little more.
+// Interval is how often [File.Run] reads the file: a key that is taken out of it is refused this much
+// later, or a little more.
 const Interval = 2 * time.Second
 
-// maxFile is what is read of a file, bytes: some ten thousand keys.
+// maxFile is the most bytes that a file may have: some ten thousand keys.
 const maxFile = 1 << 20
 
 // File is the keys in a file, which change while the process runs.
@@ -30,7 +30,7 @@ type File struct {
 
 	keys atomic.Pointer[Keys] // the last that could be read
 
-	// Below is Run's alone.
+	// Used only by Run.
 	text []byte // what keys were read from
 	said string // the last error, so that it is logged once
 }
@@ -48,13 +48,13 @@ func Open(path string, log *slog.Logger, metrics *Metrics) (*File, error) {
 	return f, nil
 }
 
-// Name tells whose key this is, by the file as it was last read.
+// Name returns the name of a key, by the file as it was last read.
 func (f *File) Name(key string) (name string, ok bool) { return f.keys.Load().Name(key) }
 
-// Run reads the file again and again until ctx ends. It compares contents, and not
-// times: Kubernetes swaps a symbolic link above the file, and a file may change twice
-// within a clock's tick. While the file can't be read or is wrong, the keys from
-// before hold: an operator's slip must not turn every client away.
+// Run reads the file again and again until ctx ends. It compares contents, and not times: Kubernetes
+// swaps a symbolic link above the file, and a file may change twice within a clock's tick. While the
+// file can't be read or is wrong, the keys from before hold: an operator's slip must not turn every
+// client away.
 func (f *File) Run(ctx context.Context) {
 	tick := time.NewTicker(f.interval)
 	defer tick.Stop()
@@ -79,7 +79,7 @@ func (f *File) refresh() {
 		}
 		return
 	}
-	changed, mended := keys != nil, f.said != ""
+	changed, recovered := keys != nil, f.said != ""
 	f.said = ""
 	f.metrics.failing.Set(0)
 	if changed {
@@ -88,18 +88,18 @@ func (f *File) refresh() {
 		f.take(keys)
 		f.log.Info("API keys have changed", "file", f.path, "keys", keys.Len(),
 			"names", keys.Names(), "added", keys.without(before), "revoked", before.without(keys))
-	} else if mended {
+	} else if recovered {
 		f.log.Info("API keys can be read again, and are the same", "file", f.path)
 	}
 }
 
-// take lets new keys hold.
+// take replaces the keys.
 func (f *File) take(keys *Keys) {
 	f.keys.Store(keys)
 	f.metrics.keys.Set(float64(keys.Len()))
 }
 
-// read returns the file's text and keys; nil for keys when it is what was read last.
+// read returns the file's text and keys; no keys if the text is the one that was read last.
 func (f *File) read() (text []byte, keys *Keys, err error) {
 	file, err := os.Open(f.path)
 	if err != nil {
@@ -119,7 +119,7 @@ func (f *File) read() (text []byte, keys *Keys, err error) {
 	return text, keys, err
 }
 
-// reason is an error of package os without the path, which the caller names.
+// reason returns the text of an error of package os without the path, which the caller names.
 func reason(err error) string {
 	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
 		return pathError.Err.Error()

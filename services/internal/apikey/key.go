@@ -23,8 +23,8 @@ type digest [sha256.Size]byte
 
 func digestOf(key string) digest { return sha256.Sum256([]byte(key)) }
 
-// New makes a key of 256 random bits, which is nowhere else, and the line for the
-// file, without its end. The error says that the name can't be one.
+// New makes a key of 256 random bits, which is kept nowhere, and the line for the file, without its
+// end. The error says that the name is malformed.
 func New(name string) (key, line string, err error) {
 	if !nameForm.MatchString(name) {
 		return "", "", fmt.Errorf("%q: %w", name, errName)

@@ -20,11 +20,10 @@ type entry struct {
 	sum  digest // the entry's own place in the map
 }
 
-// Name tells whose key this is.
+// Name returns the name of a key.
 //
-// It takes no longer for a key that is nearly right: what is looked up is the hash,
-// of which nobody can choose a part, and the comparison that decides is of
-// constant time.
+// It takes no longer for a key that is nearly right: the hash is looked up, of which nobody can choose
+// a part, and the comparison that decides takes constant time.
 func (k *Keys) Name(key string) (name string, ok bool) {
 	sum := digestOf(key)
 	e, found := k.entries[sum]
@@ -37,7 +36,7 @@ func (k *Keys) Name(key string) (name string, ok bool) {
 // Len is the number of keys.
 func (k *Keys) Len() int { return len(k.entries) }
 
-// Names lists whose keys they are, sorted, each once.
+// Names lists the names of all keys, sorted, each once.
 func (k *Keys) Names() []string {
 	names := make([]string, 0, len(k.entries))
 	for _, e := range k.entries {
@@ -47,12 +46,11 @@ func (k *Keys) Names() []string {
 	return slices.Compact(names)
 }
 
-// Parse reads a file of keys: a line each, of a name, blanks and
-// sha256:<64 hexadecimal digits>; lines that are empty or begin with # are passed
-// over. The error names a line and never shows it, since it may hold a key by mistake.
+// Parse reads a file of keys, one a line: a name, blanks and sha256:<64 hexadecimal digits>. Lines that
+// are empty or begin with # are skipped. The error has the number of a line and never shows it, since
+// it may hold a key by mistake.
 //
-// A file of nothing is an error: somebody is about to write it. To let nobody in,
-// leave a comment in it.
+// An empty file is an error: somebody is about to write it. To let nobody in, leave a comment in it.
 func Parse(text []byte) (*Keys, error) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff")) // with which some editors begin a file
 	if len(bytes.TrimSpace(text)) == 0 {

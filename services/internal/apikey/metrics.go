@@ -8,7 +8,7 @@ type Metrics struct {
 	failing prometheus.Gauge
 }
 
-// NewMetrics makes and registers them.
+// NewMetrics makes and registers Metrics.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		keys: prometheus.NewGauge(prometheus.GaugeOpts{

@@ -13,7 +13,7 @@ const typicalEvent = `{"session_id":42,"event_type":"llm_query","payload":{"mode
 // typicalWire is typicalEvent as the producer puts it on the queue.
 func typicalWire(tb testing.TB) []byte {
 	tb.Helper()
-	e, _, err := new(Door).Parse([]byte(typicalEvent), "")
+	e, _, err := new(Parser).Parse([]byte(typicalEvent), Origin{})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -24,8 +24,8 @@ func typicalWire(tb testing.TB) []byte {
 // that needs more should know it.
 func TestAllocations(t *testing.T) {
 	body, wire, now := []byte(typicalEvent), typicalWire(t), time.Now()
-	door := new(Door)
-	e, _, err := door.Parse(body, "")
+	parser := new(Parser)
+	e, _, err := parser.Parse(body, Origin{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestAllocations(t *testing.T) {
 		most int
 		do   func()
 	}{
-		{"Parse", 2, func() { _, _, err = door.Parse(body, "") }},
+		{"Parse", 2, func() { _, _, err = parser.Parse(body, Origin{}) }},
 		{"ParseWire", 1, func() { _, err = ParseWire(wire, now) }},
 		{"AppendWire", 0, func() { buf = AppendWire(buf[:0], &e) }},
 	} {
@@ -46,10 +46,10 @@ func TestAllocations(t *testing.T) {
 }
 
 func BenchmarkParse(b *testing.B) {
-	body, door := []byte(typicalEvent), new(Door)
+	body, parser := []byte(typicalEvent), new(Parser)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := door.Parse(body, ""); err != nil {
+		if _, _, err := parser.Parse(body, Origin{}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -70,10 +70,10 @@ func BenchmarkParseLines(b *testing.B) {
 	for range 1000 {
 		body = fmt.Appendln(body, typicalEvent)
 	}
-	door := new(Door)
+	parser := new(Parser)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := door.ParseLines(body, ""); err != nil {
+		if _, _, err := parser.ParseLines(body, Origin{}); err != nil {
 			b.Fatal(err)
 		}
 	}

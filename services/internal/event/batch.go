@@ -15,14 +15,14 @@ import (
 // space is what JSON allows between its tokens (RFC 8259, 2).
 const space = " \t\r\n"
 
-// ParseArray reads a JSON array of events. See [Door.Parse]; one bad event
-// refuses them all, and the error names every bad one's index.
-func (d *Door) ParseArray(body []byte, traceparent string) (es []Event, ignored []string, err error) {
+// ParseArray reads a JSON array of events as [Parser.Parse] reads one. A bad event refuses them all,
+// and the error has the index of every bad one.
+func (p *Parser) ParseArray(body []byte, origin Origin) (es []Event, ignored []string, err error) {
 	if !utf8.Valid(body) {
 		return nil, nil, invalidBody("must be UTF-8")
 	}
-	// Elements are cut out first, each is read strictly after: so a fault of one
-	// does not hide the next one's.
+	// Elements are cut out first, and each is read strictly afterwards, so that a fault in one does
+	// not hide those of the next.
 	dec := jsontext.NewDecoder(bytes.NewBuffer(body), strict, jsontext.AllowDuplicateNames(true))
 	if kind := dec.PeekKind(); kind != '[' {
 		if _, err := dec.ReadValue(); err != nil {
@@ -54,12 +54,12 @@ func (d *Door) ParseArray(body []byte, traceparent string) (es []Event, ignored 
 	if rest := bytes.TrimLeft(body[dec.InputOffset():], space); len(rest) > 0 {
 		return nil, nil, invalidBody("must end after the JSON array")
 	}
-	return d.parseEach(elements, traceparent)
+	return p.parseEach(elements, origin)
 }
 
-// ParseLines reads NDJSON: an event a line. Blank lines are skipped and not
-// counted. See [Door.ParseArray].
-func (d *Door) ParseLines(body []byte, traceparent string) (es []Event, ignored []string, err error) {
+// ParseLines reads NDJSON, one event a line, as [Parser.ParseArray] reads an array. Blank lines are
+// skipped and not counted.
+func (p *Parser) ParseLines(body []byte, origin Origin) (es []Event, ignored []string, err error) {
 	var lines [][]byte
 	for line := range bytes.Lines(body) {
 		if line = bytes.Trim(line, space); len(line) == 0 {
@@ -70,23 +70,22 @@ func (d *Door) ParseLines(body []byte, traceparent string) (es []Event, ignored 
 		}
 		lines = append(lines, slices.Clip(line))
 	}
-	return d.parseEach(lines, traceparent)
+	return p.parseEach(lines, origin)
 }
 
 func tooMany() error {
 	return invalidBody("must not hold more than %d events", MaxBatchEvents)
 }
 
-func (d *Door) parseEach(texts [][]byte, traceparent string) ([]Event, []string, error) {
+func (p *Parser) parseEach(texts [][]byte, origin Origin) ([]Event, []string, error) {
 	if len(texts) == 0 {
 		return nil, nil, invalidBody("must hold at least one event")
 	}
-	b := batch{
-		door:        d,
-		now:         d.now(),
-		traceparent: traceParent(traceparent),
-		events:      make([]Event, 0, len(texts)),
-		seen:        make(map[uuid.UUID]int),
+	b := batchReader{
+		parser: p,
+		now:    p.now(),
+		events: make([]Event, 0, len(texts)),
+		seen:   make(map[uuid.UUID]int),
 	}
 	for i, text := range texts {
 		b.add(i, text)
@@ -94,32 +93,32 @@ func (d *Door) parseEach(texts [][]byte, traceparent string) ([]Event, []string,
 	if len(b.faults) > 0 {
 		return nil, nil, &InvalidError{Errors: b.faults}
 	}
-	received := micros(d.now())
+	origin.TraceParent = traceParent(origin.TraceParent)
+	received := p.receipt()
 	for i := range b.events {
-		b.events[i].ReceivedAt = received
+		origin.complete(&b.events[i], received)
 	}
 	return b.events, b.ignored, nil
 }
 
-// batch is a batch while it is read.
-type batch struct {
-	door        *Door
-	now         time.Time
-	traceparent string
-	events      []Event
-	ignored     []string          // each name once
-	seen        map[uuid.UUID]int // clients' ids and where they stood
-	faults      []FieldError
+// batchReader collects the events of a batch and their faults.
+type batchReader struct {
+	parser  *Parser
+	now     time.Time
+	events  []Event
+	ignored []string          // each name once
+	seen    map[uuid.UUID]int // ids of clients, and the index of each
+	faults  []FieldError
 }
 
 // add reads the event at index i.
-func (b *batch) add(i int, text []byte) {
+func (b *batchReader) add(i int, text []byte) {
 	m, err := readMembers(text)
 	if err != nil {
 		b.refuse(i, err)
 		return
 	}
-	e, ignored, err := b.door.admit(&m, b.now, b.traceparent)
+	e, ignored, err := b.parser.parse(&m, b.now)
 	if err != nil {
 		b.refuse(i, err)
 		return
@@ -138,7 +137,7 @@ func (b *batch) add(i int, text []byte) {
 	b.events = append(b.events, e)
 }
 
-func (b *batch) refuse(i int, err error) {
+func (b *batchReader) refuse(i int, err error) {
 	if invalid, ok := errors.AsType[*InvalidError](err); ok {
 		for _, fault := range invalid.Errors {
 			b.fault(i, fault)
@@ -148,16 +147,16 @@ func (b *batch) refuse(i int, err error) {
 	b.fault(i, FieldError{Field: "body", Message: err.Error()})
 }
 
-func (b *batch) fault(i int, fault FieldError) {
+func (b *batchReader) fault(i int, fault FieldError) {
 	fault.Index = &i
 	b.faults = append(b.faults, fault)
 }
 
-func (b *batch) ignore(name string) {
+func (b *batchReader) ignore(name string) {
 	if slices.Contains(b.ignored, name) {
 		return
 	}
-	if len(b.ignored) < 20 { // enough to show the mistake
+	if len(b.ignored) < MaxIgnored {
 		b.ignored = append(b.ignored, name)
 	}
 }

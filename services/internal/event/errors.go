@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// FieldError is one fault of an event that could be read but is not valid.
+// FieldError is one fault of an event that could be parsed but is not valid.
 type FieldError struct {
 	Index   *int   `json:"index,omitempty"` // position in a batch, from 0; nil for a single event
 	Field   string `json:"field"`           // a member's name, or "body" when no one member is to blame
@@ -50,15 +50,14 @@ func (e *SyntaxError) Error() string {
 
 func (e *SyntaxError) Unwrap() error { return e.Err }
 
-// Reasons why what is on the queue can't become an event. They are the dead
-// letter's reason.
+// Reasons why a line of the queue can't become an event. They are the dead letter's reason.
 const (
 	ReasonInvalidJSON  = "invalid_json"     // not one JSON object
 	ReasonInvalidEvent = "invalid_event"    // a member is missing, of the wrong type or out of bounds
 	ReasonInvalidID    = "invalid_event_id" // no UUIDv7, or from before 2020 or the future
 )
 
-// WireError tells why [ParseWire] could not read an event.
+// WireError says why [ParseWire] could not read an event.
 type WireError struct {
 	Reason string
 	Detail string

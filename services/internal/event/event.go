@@ -30,21 +30,22 @@ type Event struct {
 	Payload     []byte    // one JSON object without line breaks
 	TraceParent string    // W3C traceparent of the request, or ""
 
-	// ReceivedFrom is the name of the API key that the client showed, "" where the
-	// producer asks for none. The producer sets it; no client can.
+	// ReceivedFrom is the name of the API key that the client showed, "" where the producer asks for
+	// none. The producer sets it ([Origin]); no client can.
 	ReceivedFrom string
 
-	// PlainID is the id that the event would have without an identity key, where its own was derived under one; else
-	// uuid.Nil. It may be in the trail under it, since before there was a key. It does not travel.
+	// PlainID is the id that the event would have without an identity key, where its own was derived
+	// under one; else uuid.Nil. The trail may have the event under it, from the time before there was
+	// a key. It does not travel.
 	PlainID uuid.UUID
 
-	// Raw is the line that [Key.ParseWire] read, where it had no id and its own was derived from those bytes; else nil. Who
-	// passes the event on passes these on, so that a consumer with another key, or with the first, knows it again.
+	// Raw is the line that [Key.ParseWire] read, where it had no id and one was derived from those
+	// bytes; else nil. A program that passes the event on passes these on, so that a consumer with
+	// another key, or with the first, recognises it.
 	Raw []byte
 }
 
-// knownTypes are the event types of the Python service, which named them as a
-// list of what it supports and refused none.
+// knownTypes are the event types that the Python service listed as supported; it refused no other.
 var knownTypes = []string{
 	"llm_error",
 	"llm_feedback_received",
@@ -72,8 +73,7 @@ const (
 	TypeReviewCancelled = "review_cancelled"
 )
 
-// Known reports whether eventType is one of the documented types. Others are
-// accepted too.
+// Known reports whether eventType is one of the documented types. Others are accepted, too.
 func Known(eventType string) bool {
 	_, found := slices.BinarySearch(knownTypes, eventType)
 	return found

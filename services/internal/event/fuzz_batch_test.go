@@ -29,24 +29,24 @@ func FuzzBatch(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
-	d := &event.Door{}
+	p := &event.Parser{}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		fromArray, _, err := d.ParseArray(slices.Clone(body), "")
+		fromArray, _, err := p.ParseArray(slices.Clone(body), event.Origin{})
 		if err != nil {
 			checkRefusal(t, err)
 		} else {
-			checkArray(t, d, body, fromArray)
+			checkArray(t, p, body, fromArray)
 		}
-		fromLines, _, err := d.ParseLines(slices.Clone(body), "")
+		fromLines, _, err := p.ParseLines(slices.Clone(body), event.Origin{})
 		if err != nil {
 			checkRefusal(t, err)
 		}
-		checkLines(t, d, body, fromLines, err)
+		checkLines(t, p, body, fromLines, err)
 	})
 }
 
 // checkArray: an array that is accepted is the array of its events' texts.
-func checkArray(t *testing.T, d *event.Door, body []byte, got []event.Event) {
+func checkArray(t *testing.T, p *event.Parser, body []byte, got []event.Event) {
 	t.Helper()
 	if len(got) == 0 || len(got) > event.MaxBatchEvents {
 		t.Fatalf("%d events", len(got))
@@ -56,7 +56,7 @@ func checkArray(t *testing.T, d *event.Door, body []byte, got []event.Event) {
 		lines = append(lines, event.AppendWire(nil, &got[i]))
 	}
 	array := slices.Concat([]byte("["), bytes.Join(lines, []byte(",")), []byte("]"))
-	again, _, err := d.ParseArray(array, "")
+	again, _, err := p.ParseArray(array, event.Origin{})
 	if err != nil {
 		t.Fatalf("what was read of %q can't be written: %v", body, err)
 	}
@@ -67,7 +67,7 @@ func checkArray(t *testing.T, d *event.Door, body []byte, got []event.Event) {
 
 // checkLines: lines that are accepted are each accepted alone; of lines that are
 // refused, exactly those are named that are refused alone or repeat an id.
-func checkLines(t *testing.T, d *event.Door, body []byte, got []event.Event, err error) {
+func checkLines(t *testing.T, p *event.Parser, body []byte, got []event.Event, err error) {
 	t.Helper()
 	named := map[int]bool{}
 	if invalid, ok := errors.AsType[*event.InvalidError](err); ok {
@@ -86,7 +86,7 @@ func checkLines(t *testing.T, d *event.Door, body []byte, got []event.Event, err
 		if line = bytes.Trim(line, " \t\r\n"); len(line) == 0 {
 			continue
 		}
-		alone, _, lineErr := d.Parse(slices.Clone(line), "")
+		alone, _, lineErr := p.Parse(slices.Clone(line), event.Origin{})
 		if named[i] != (lineErr != nil) {
 			t.Fatalf("line %d, %q: alone %v, in the batch %v", i, line, lineErr, err)
 		}
@@ -112,9 +112,9 @@ func FuzzTraceParent(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
-	d := new(event.Door)
+	p := new(event.Parser)
 	f.Fuzz(func(t *testing.T, s string) {
-		e, _, err := d.Parse([]byte(`{"session_id":1,"event_type":"t"}`), s)
+		e, _, err := p.Parse([]byte(`{"session_id":1,"event_type":"t"}`), event.Origin{TraceParent: s})
 		if err != nil {
 			t.Fatalf("a header refuses an event: %v", err)
 		}

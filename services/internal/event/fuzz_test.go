@@ -42,9 +42,9 @@ func asked(body []byte) bool {
 	return flag.Lookup("test.fuzz").Value.String() == "" || crc32.ChecksumIEEE(body)%askEvery == 0
 }
 
-// FuzzDoor: whatever the door accepts, the database accepts, and gives back
+// FuzzParse: whatever the parser accepts, the database accepts, and gives back
 // equal; and the queue's form says the same.
-func FuzzDoor(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		originalExample,
 		`{"session_id":1,"event_type":"t","payload":{"a":[1e308,-0,0.1,"\ud83d\ude00","\\u0000"]}}`,
@@ -59,9 +59,9 @@ func FuzzDoor(f *testing.F) {
 	}
 	conn := column(f)
 	now := time.Now()
-	d := &event.Door{Now: func() time.Time { return now }}
+	p := &event.Parser{Now: func() time.Time { return now }}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		e, _, err := d.Parse(body, "")
+		e, _, err := p.Parse(body, event.Origin{})
 		if err != nil {
 			checkRefusal(t, err)
 			return
@@ -87,7 +87,7 @@ func FuzzDoor(f *testing.F) {
 		err = conn.QueryRow(t.Context(), `INSERT INTO trail VALUES ($1, $2, $3::text::jsonb, $4) RETURNING event_type, username, payload::text, at`,
 			e.Type, e.Username, string(e.Payload), e.Timestamp).Scan(&kind, &username, &payload, &at)
 		if err != nil {
-			t.Fatalf("PostgreSQL refuses what the door accepted: %v", err)
+			t.Fatalf("PostgreSQL refuses what the parser accepted: %v", err)
 		}
 		if _, err := conn.Exec(t.Context(), "TRUNCATE trail"); err != nil {
 			t.Fatal(err)
@@ -207,13 +207,13 @@ func FuzzTimestamp(f *testing.F) {
 	for _, seed := range []string{"2026-11-24T10:00:00Z", "2026-11-24 10:00", "0001-01-01T00:00:00-14:00", "9999-12-31T23:59:59.999999999", "2026-11-24T10:00:00,5+0530"} {
 		f.Add(seed)
 	}
-	d := new(event.Door)
+	p := new(event.Parser)
 	f.Fuzz(func(t *testing.T, s string) {
 		quoted, err := json.Marshal(s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, _, err := d.Parse([]byte(`{"session_id":1,"event_type":"t","timestamp":`+string(quoted)+`}`), "")
+		e, _, err := p.Parse([]byte(`{"session_id":1,"event_type":"t","timestamp":`+string(quoted)+`}`), event.Origin{})
 		if err != nil {
 			checkRefusal(t, err)
 			return

@@ -23,15 +23,15 @@ func parseID(text []byte) (uuid.UUID, error) {
 	return id, nil
 }
 
-// IDTime is the time that a UUIDv7 carries, in whole milliseconds.
+// IDTime returns the time that a UUIDv7 carries, in whole milliseconds.
 func IDTime(id uuid.UUID) time.Time {
 	var ms [8]byte
 	copy(ms[2:], id[:6])
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(ms[:]))).UTC() //nolint:gosec // 48 bits
 }
 
-// appendID appends the usual 36 characters of id to dst.
-func appendID(dst []byte, id uuid.UUID) []byte {
+// AppendID appends the usual 36 characters of id to dst.
+func AppendID(dst []byte, id uuid.UUID) []byte {
 	dst = hex.AppendEncode(dst, id[:4])
 	dst = hex.AppendEncode(append(dst, '-'), id[4:6])
 	dst = hex.AppendEncode(append(dst, '-'), id[6:8])

@@ -10,17 +10,15 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// members are the raw values of an event's object, nil where absent or null.
-// They alias the text.
+// members are the raw values of an event's object, nil where absent or null. They alias the text.
 type members struct {
 	sessionID, eventType, payload, timestamp, eventID, username []byte
 	producerTimestamp, traceParent, receivedFrom                []byte // the wire's own
 	unknown                                                     []string
 }
 
-// strict reads JSON as design and RFC 7493 (I-JSON) want it: one value,
-// no duplicate names. Bad UTF-8 is refused before, and lone surrogates by scan, since both
-// are faults of content and not of syntax.
+// strict reads JSON as RFC 7493 (I-JSON) wants it: one value, no duplicate names. Bad UTF-8 is
+// refused before, and lone surrogates by scan, since both are faults of content and not of syntax.
 var strict = jsontext.AllowInvalidUTF8(true)
 
 // decoder reads the text in its buffer where it is.
@@ -32,8 +30,7 @@ type decoder struct {
 // decoders are used again: an event is small, and a decoder has to grow first.
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
-// readMembers reads the one object that text is. The error is an
-// *InvalidError or a *SyntaxError.
+// readMembers reads text, which must be one object. The error is an *InvalidError or a *SyntaxError.
 func readMembers(text []byte) (m members, err error) {
 	if !utf8.Valid(text) {
 		return m, invalidBody("must be UTF-8")
@@ -80,8 +77,7 @@ func readMembers(text []byte) (m members, err error) {
 	return m, nil
 }
 
-// field returns where the value of a quoted name belongs, nil for a name that
-// is not ours.
+// field returns where the value of a quoted name belongs; nil for a name that is not ours.
 func (m *members) field(name jsontext.Value) *[]byte {
 	switch string(name) {
 	case `"session_id"`:
@@ -117,12 +113,31 @@ func (m *members) field(name jsontext.Value) *[]byte {
 	return nil
 }
 
+// MaxIgnored is how many ignored members are listed: enough to see the mistake.
+const MaxIgnored = 20
+
+// ignored lists the members that clients have no business with: unknown ones, and three that only
+// the queue's form has.
+func (m *members) ignored() []string {
+	names := m.unknown
+	if m.producerTimestamp != nil {
+		names = append(names, "producer_timestamp")
+	}
+	if m.traceParent != nil {
+		names = append(names, "traceparent")
+	}
+	if m.receivedFrom != nil {
+		names = append(names, "received_from")
+	}
+	return names[:min(len(names), MaxIgnored)]
+}
+
 // asFault turns the decoder's error into ours.
 func asFault(err error, text []byte) error {
 	if errors.Is(err, jsontext.ErrDuplicateName) {
 		var syntactic *jsontext.SyntacticError
 		errors.As(err, &syntactic)
-		return invalidBody("must not name %q twice in one object", cut(syntactic.JSONPointer.LastToken(), 100))
+		return invalidBody("must not name %q twice in one object", Truncate(syntactic.JSONPointer.LastToken(), 100))
 	}
 	if tooDeep(text) {
 		return invalidBody("%v", errDepth)
@@ -136,15 +151,4 @@ func asFault(err error, text []byte) error {
 		fault.Offset, fault.Err = int64(len(text)), io.ErrUnexpectedEOF
 	}
 	return fault
-}
-
-// cut shortens s to at most n bytes, at a character's edge.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Renewed is an event under an id that was made for it, in place of one that it can't be stored under.
+// Renewed is an event under an id that was made for it, in place of one under which it can't be stored.
 type Renewed struct {
 	Event
 	FormerID string // as it came; "" where there was none, or none that is a UUID
@@ -16,12 +16,14 @@ type Renewed struct {
 
 var errNoTime = errors.New("no id can be made: neither its own nor its producer_timestamp is of a time between 2020 and an hour after it died")
 
-// Renew reads a line of the queue as [ParseWire] does, whatever its event_id is, and gives it another one. That is derived,
-// never random, so that what is renewed twice is one event: HMAC-SHA-256 under the key of the former id and the parts that
-// tell two events with one id apart (session_id, event_type, username, timestamp, payload; what producers add is not
-// compared, so it isn't here). Its time is the former id's, or producer_timestamp's where that can't be an id's. That is
-// judged by the given time, when the event was found to be one that can't be stored, and not by now, so that a later try
-// finds the same. The error is a *WireError or one that says why no id can be made.
+// Renew reads a line of the queue as [ParseWire] does, whatever its event_id is, and gives it another
+// one. That is derived, never random, so that a line that is renewed twice is one event: HMAC-SHA-256
+// under the key of the former id and the parts that tell two events with one id apart (session_id,
+// event_type, username, timestamp, payload; what producers add is not compared, so it is not among
+// them). Its time is the former id's or, where that can't be an id's, the producer_timestamp. Whether
+// it can be is judged by died, when the event was found to be one that can't be stored, and not by
+// now, so that a later try has the same result. The error is a *WireError or one that says why no id
+// can be made.
 func (k Key) Renew(line []byte, died, now time.Time) (Renewed, error) {
 	m, err := wireMembers(ownBreaks(line))
 	if err != nil {
@@ -62,14 +64,14 @@ func (k Key) Renew(line []byte, died, now time.Time) (Renewed, error) {
 	return r, err
 }
 
-// What a former id is told by, in its first byte.
+// The kinds of a former id, in the first byte of what it is known by.
 const (
 	formerUUID = 'u' // 36 characters in small letters
-	formerText = 't' // what is no UUID, as it came
+	formerText = 't' // not a UUID: the text as it came
 	formerNone = 'n' // there was none, nor could one be derived: the line
 )
 
-// formerID is what the id to replace is known by. id is the event's, if it has one.
+// formerID returns what the id to replace is known by. id is the event's, if it has one.
 func formerID(id uuid.UUID, raw, line []byte) []byte {
 	if raw != nil && id == uuid.Nil { // no UUIDv7
 		if text, ok := new(faults).text("event_id", raw); ok && len(text) == 36 {
@@ -85,7 +87,7 @@ func formerID(id uuid.UUID, raw, line []byte) []byte {
 	return append([]byte{formerNone}, line...)
 }
 
-// renewedID is the id of e, whose own will not do.
+// renewedID returns the new id of e.
 func (k Key) renewedID(e *Event, at time.Time, former []byte) (uuid.UUID, error) {
 	payload, err := appendCanonical(nil, e.Payload)
 	if err != nil {

@@ -3,6 +3,8 @@ package event
 import (
 	"bytes"
 	"regexp"
+	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -15,7 +17,7 @@ func (f *faults) add(field, message string) {
 	*f = append(*f, FieldError{Field: field, Message: message})
 }
 
-// common reads the members that the door and the wire share by the same rules.
+// common reads the members for which clients and the queue have the same rules.
 func (f *faults) common(m *members, e *Event) {
 	if m.sessionID == nil {
 		f.add("session_id", "is required")
@@ -87,15 +89,63 @@ func (f *faults) text(field string, raw []byte) ([]byte, bool) {
 	return plain, true
 }
 
-// traceParentForm is version 00 of W3C Trace Context, which later versions
-// must stay readable as.
+// sessionID reads a session's number; false where it is not from 1 to 2^63-1. As the Python service
+// did (pydantic reads integers so), it takes a string of digits, too, and a number that is whole
+// however it is written (123.0, 1e3).
+func sessionID(raw []byte) (int64, bool) {
+	n, err := strconv.ParseInt(string(raw), 10, 64)
+	switch {
+	case err == nil:
+	case raw[0] == '"':
+		n, err = digits(raw)
+	case jsontext.Value(raw).Kind() == '0':
+		n, err = whole(raw)
+	}
+	return n, err == nil && n > 0
+}
+
+// digits reads a JSON string.
+func digits(raw []byte) (int64, error) {
+	plain, err := jsontext.AppendUnquote(nil, raw)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(string(plain), 10, 63) // it takes no sign
+	return int64(n), err
+}
+
+// whole reads a JSON number to its last digit, which a float would not.
+func whole(raw []byte) (int64, error) {
+	digits, exponent, err := decimal(raw)
+	if err != nil || exponent < 0 || exponent > 18 { // a fraction; or, with a digit before, more than 63 bits
+		return 0, strconv.ErrRange
+	}
+	n, err := strconv.ParseUint(string(digits)+strings.Repeat("0", exponent), 10, 63)
+	return int64(n), err
+}
+
+// traceParentForm is version 00 of W3C Trace Context, in the form of which later versions stay
+// readable. Only the form is checked, since an event carries the text as it came; what the ids
+// mean, and that version ff has no meaning, is for package tracing to judge, which event does not
+// know.
 var traceParentForm = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
 
-// traceParent returns s if it is a traceparent; anything else is dropped, as
-// the specification says.
+// traceParent returns s if it has the form of a traceparent. Anything else is dropped, as the
+// specification demands.
 func traceParent(s string) string {
 	if len(s) != 55 || !traceParentForm.MatchString(s) {
 		return ""
 	}
 	return s
+}
+
+// Truncate shortens s to at most n bytes, at a character's edge.
+func Truncate(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }

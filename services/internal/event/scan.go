@@ -9,7 +9,7 @@ import (
 	"unicode/utf16"
 )
 
-// What PostgreSQL's jsonb refuses, or can't give back, although it is JSON.
+// Faults of JSON that PostgreSQL's jsonb refuses, or can't give back.
 var (
 	errNUL       = errors.New(`must not contain \u0000`)
 	errSurrogate = errors.New("must not contain a lone surrogate")
@@ -18,17 +18,15 @@ var (
 	errDigits    = fmt.Errorf("must not contain a number with more than %d decimal places", maxScale)
 )
 
-// Bounds of a number. numeric, which jsonb stores, holds 16,383 digits after
-// the point (NUMERIC_MAX_DISPLAY_SCALE); float64 is what other readers of the
-// trail have.
+// Bounds of a number. numeric, which jsonb stores, holds 16,383 digits after the point
+// (NUMERIC_MAX_DISPLAY_SCALE); other readers of the trail have float64.
 const (
 	maxScale    = 16_383
 	maxExponent = 1_000
 )
 
-// scan checks one valid JSON value against jsonb's rules, and turns the line
-// breaks between its tokens into spaces, in place: a message's lines are
-// events.
+// scan checks one valid JSON value against jsonb's rules, and turns the line breaks between its tokens
+// into spaces, in place: each line of a message is an event.
 func scan(value []byte) error {
 	depth := 0
 	for i := 0; i < len(value); {
@@ -84,7 +82,7 @@ func scanString(value []byte, start int) (int, error) {
 			}
 			r, ok := hex4(value, i)
 			if !ok {
-				return len(value), nil // not valid JSON: the parser's business
+				return len(value), nil // not valid JSON, which the decoder refuses
 			}
 			i += 6
 			switch {
@@ -113,8 +111,7 @@ func hex4(value []byte, i int) (rune, bool) {
 	return rune(n), err == nil
 }
 
-// checkNumber holds a valid JSON number against float64's range and
-// numeric's scale.
+// checkNumber checks a valid JSON number against float64's range and numeric's scale.
 func checkNumber(literal []byte) error {
 	mantissa, exponent := literal, 0
 	if at := bytes.IndexAny(literal, "eE"); at >= 0 {
@@ -144,8 +141,8 @@ func checkNumber(literal []byte) error {
 	return nil
 }
 
-// tooDeep reports whether text that the parser gave up on is nested too deeply
-// for it, which is a limit and not a fault of syntax.
+// tooDeep reports whether text that the decoder gave up on is nested too deeply for it, which is a limit
+// and not a fault of syntax.
 func tooDeep(text []byte) bool {
 	depth := 0
 	for i := 0; i < len(text); i++ {

@@ -12,14 +12,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// Bounds of an id on the queue, which the consumer does not trust. The future
-// starts an hour ahead, so that clocks that differ dead-letter nothing.
+// Bounds of an id on the queue, which the consumer does not trust. The future starts an hour ahead, so
+// that no difference of clocks dead-letters an event.
 var firstIDTime = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 
 const wireAhead = time.Hour
 
-// AppendWire appends the queue's JSON of e to dst: the Python service's five
-// members first, then what came later. It is one line, without its end.
+// AppendWire appends the queue's JSON of e to dst: the five members of the Python service first, then
+// those that came later. It is one line, without its end.
 func AppendWire(dst []byte, e *Event) []byte {
 	dst = append(dst, `{"session_id":`...)
 	dst = strconv.AppendInt(dst, e.SessionID, 10)
@@ -32,7 +32,7 @@ func AppendWire(dst []byte, e *Event) []byte {
 	dst = append(dst, `","producer_timestamp":"`...)
 	dst = AppendTime(dst, e.ReceivedAt, pythonUTC)
 	dst = append(dst, `","event_id":"`...)
-	dst = appendID(dst, e.ID)
+	dst = AppendID(dst, e.ID)
 	dst = append(dst, '"')
 	if e.Username != "" {
 		dst = append(dst, `,"username":`...)
@@ -59,10 +59,9 @@ func appendQuote(dst []byte, s string) []byte {
 // ParseWire is [Key.ParseWire] without a key.
 func ParseWire(line []byte, now time.Time) (Event, error) { return Key{}.ParseWire(line, now) }
 
-// ParseWire reads an event from the queue: one of [AppendWire]'s, or of the
-// Python service's, which has no event_id and gets one derived from its
-// producer_timestamp and its bytes. now bounds the id. The error is a
-// *WireError. The event may alias line, which stays as it is.
+// ParseWire reads an event from the queue, written by [AppendWire] or by the Python service. The latter
+// has no event_id and gets one that is derived from its producer_timestamp and its bytes. now bounds
+// the id. The error is a *WireError. The event may alias line, which stays as it is.
 func (k Key) ParseWire(line []byte, now time.Time) (Event, error) {
 	m, err := wireMembers(ownBreaks(line))
 	if err != nil {
@@ -94,8 +93,8 @@ func (k Key) ParseWire(line []byte, now time.Time) (Event, error) {
 	return e, nil
 }
 
-// ownBreaks is line, or a copy where line has line breaks: reading makes spaces of a payload's, and an id may be that of the
-// line's bytes. The producer's lines have none.
+// ownBreaks returns line, or a copy of it if it has line breaks: reading turns those of a payload into
+// spaces, and an id may be derived from the line's bytes. The producer's lines have none.
 func ownBreaks(line []byte) []byte {
 	if bytes.IndexByte(line, '\n') < 0 && bytes.IndexByte(line, '\r') < 0 {
 		return line
@@ -116,7 +115,7 @@ func wireMembers(line []byte) (members, error) {
 	return m, &WireError{Reason: reason, Detail: err.Error()}
 }
 
-// wireTrace is the traceparent, "" where there is none.
+// wireTrace returns the traceparent; "" where there is none.
 func wireTrace(m *members) string {
 	if m.traceParent == nil {
 		return ""
@@ -128,7 +127,7 @@ func wireTrace(m *members) string {
 	return traceParent(string(s))
 }
 
-// wireTime reads the producer's clock.
+// wireTime reads the time of receipt, by the producer's clock.
 func (f *faults) wireTime(m *members, e *Event) {
 	if m.producerTimestamp == nil {
 		return
@@ -145,7 +144,7 @@ func (f *faults) wireTime(m *members, e *Event) {
 	e.ReceivedAt = t
 }
 
-// sender reads who sent the event.
+// sender reads the name of the API key with which the event was sent.
 func (f *faults) sender(m *members, e *Event) {
 	if m.receivedFrom == nil {
 		return
@@ -160,7 +159,8 @@ func (f *faults) sender(m *members, e *Event) {
 	e.ReceivedFrom = string(s)
 }
 
-// wireID returns the event's id, given or derived, and beside one that was derived under a key the plain one.
+// wireID returns the event's id, given or derived, and beside an id that was derived under a key the
+// plain one.
 func (k Key) wireID(f *faults, m *members, e *Event, line []byte, now time.Time) (id, plain uuid.UUID, err error) {
 	if m.eventID != nil {
 		s, ok := new(faults).text("event_id", m.eventID)
@@ -184,7 +184,8 @@ func (k Key) wireID(f *faults, m *members, e *Event, line []byte, now time.Time)
 	return id, plain, idTimeFault(IDTime(id), now)
 }
 
-// wireStandIn is the time that stands in for an id's: the producer's, or else the event's own; zero where neither is known.
+// wireStandIn returns the time that stands in for an id's: the producer's, or else the event's own;
+// zero where neither is known.
 func wireStandIn(m *members, e *Event) time.Time {
 	if !e.ReceivedAt.IsZero() || m.timestamp == nil {
 		return e.ReceivedAt

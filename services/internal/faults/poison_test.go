@@ -56,7 +56,7 @@ func poison(stored uuid.UUID) map[string][]amqp.Publishing {
 		deadletter.ReasonEmptyGroup:    {group(""), group("\n\n")},
 		deadletter.ReasonGroupTooLarge: {group(strings.Repeat("{}\n", 10_001)), group(strings.Repeat("x", 1<<20+1))},
 		deadletter.ReasonIDReused:      with("event_id", stored, stored),
-		deadletter.ReasonRejected:       one(string(line(map[string]any{"event_type": "refused"}))),
+		deadletter.ReasonRejected:      one(string(line(map[string]any{"event_type": "refused"}))),
 	}
 }
 

@@ -38,7 +38,7 @@ func (a *answerTo) WriteHeader(status int)      { a.status = status }
 func postTo(tb testing.TB) (post func()) {
 	tb.Helper()
 	handler := NewHandler(Config{
-		Publisher: confirming{}, Door: new(event.Door), Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()),
+		Publisher: confirming{}, Parser: new(event.Parser), Log: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry()),
 	})
 	const text = `{"session_id":42,"event_type":"llm_query","payload":{"model":"gpt-4","prompt_tokens":1532,"cached":false}}`
 	body := bytes.NewReader([]byte(text))

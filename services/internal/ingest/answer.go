@@ -10,11 +10,11 @@ import (
 	"github.com/trailpost/trailpost/services/internal/event"
 )
 
-// appendAccepted is the 202 of one event. It is written by hand since it is the
-// answer of nearly every request.
+// appendAccepted appends the 202 of one event. It is written by hand, since nearly every request is
+// answered so.
 func appendAccepted(dst []byte, e *event.Event, ignored []string) []byte {
 	dst = append(dst, `{"status":"accepted","message":"The event is on the queue.","event_id":"`...)
-	dst = appendID(dst, e)
+	dst = event.AppendID(dst, e.ID)
 	dst = append(dst, `","timestamp":"`...)
 	dst = event.AppendTime(dst, e.ReceivedAt, "Z")
 	dst = append(dst, '"')
@@ -22,7 +22,7 @@ func appendAccepted(dst []byte, e *event.Event, ignored []string) []byte {
 	return append(dst, "}\n"...)
 }
 
-// appendBatchAccepted is the 202 of a batch.
+// appendBatchAccepted appends the 202 of a batch.
 func appendBatchAccepted(dst []byte, events []event.Event, ignored []string) []byte {
 	dst = append(dst, `{"status":"accepted","accepted":`...)
 	dst = strconv.AppendInt(dst, int64(len(events)), 10)
@@ -32,17 +32,12 @@ func appendBatchAccepted(dst []byte, events []event.Event, ignored []string) []b
 			dst = append(dst, ',')
 		}
 		dst = append(dst, '"')
-		dst = appendID(dst, &events[i])
+		dst = event.AppendID(dst, events[i].ID)
 		dst = append(dst, '"')
 	}
 	dst = append(dst, ']')
 	dst = appendIgnored(dst, ignored)
 	return append(dst, "}\n"...)
-}
-
-func appendID(dst []byte, e *event.Event) []byte {
-	id, _ := e.ID.MarshalText() // never fails
-	return append(dst, id...)
 }
 
 // appendIgnored adds the member "ignored" if there is anything to name.
@@ -62,14 +57,14 @@ func appendIgnored(dst []byte, names []string) []byte {
 	return dst
 }
 
-// Values of headers that nearly every answer has. They are shared, which net/http does not mind.
+// Values of headers that nearly every answer has. They are shared: net/http only reads them.
 var (
 	mediaTypeJSON = []string{"application/json"}
 	noStore       = []string{"no-store"}
 	noSniff       = []string{"nosniff"}
 )
 
-// writeJSON sends an answer that is a moment's truth.
+// writeJSON sends an answer that no cache may keep.
 func writeJSON(c *gin.Context, status int, body []byte) {
 	header := c.Writer.Header()
 	header["Cache-Control"] = noStore

@@ -12,15 +12,15 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/ingest/admission"
 )
 
 const (
-	// firstRead is how much of a body is allocated before any of it is there. A
-	// client that announces much holds no more than that, or twice what it has sent:
-	// thousands of slow ones leave the budget to others.
+	// firstRead is how much of a body is allocated before any of it has come. A client that
+	// announces much holds no more than that, or twice what it has sent: thousands of slow clients
+	// leave the budget to others.
 	firstRead = 4 << 10
-	// bodyRate is how fast a body must come after the server's ReadTimeout, in
-	// bytes a second.
+	// bodyRate is how fast a body must come after the server's ReadTimeout, in bytes a second.
 	bodyRate = 256 << 10
 )
 
@@ -47,19 +47,19 @@ var (
 	}
 )
 
-// body is a request's body in memory. Its bytes are the caller's for good (the
-// events alias them), while the charge ends with close.
+// body is a request's body in memory. Its bytes are never used again, since the events alias them,
+// while the charge ends with close.
 type body struct {
 	bytes   []byte
 	media   media
-	budget  *budget
+	budget  *admission.Budget
 	charged int64
 }
 
 // close gives the charge back. The body may be nil.
 func (b *body) close() {
 	if b != nil {
-		b.budget.release(b.charged)
+		b.budget.Release(b.charged)
 	}
 }
 
@@ -73,7 +73,7 @@ func (h *handler) readBody(c *gin.Context, rules *bodyRules) (*body, error) {
 	if r.ContentLength > rules.limit {
 		return nil, tooLarge(rules.limit)
 	}
-	b := &body{media: mediaType, budget: &h.budget}
+	b := &body{media: mediaType, budget: h.budget}
 	if err := b.read(r, rules, http.NewResponseController(c.Writer), h.readTimeout); err != nil {
 		b.close()
 		return nil, err
@@ -83,11 +83,10 @@ func (h *handler) readBody(c *gin.Context, rules *bodyRules) (*body, error) {
 
 // read fills b.bytes. One byte beyond the limit is enough to refuse.
 func (b *body) read(r *http.Request, rules *bodyRules, control *http.ResponseController, grace time.Duration) error {
-	most := rules.share(b.budget.limit)
+	most := rules.share(b.budget.Limit())
 	size := int64(firstRead)
 	if r.ContentLength >= 0 {
-		// One more than announced, so that the read that finds the end needs
-		// no more room.
+		// One more than announced, so that the read that finds the end needs no more room.
 		size = min(size, r.ContentLength+1)
 	}
 	start := time.Now()
@@ -110,8 +109,8 @@ func (b *body) read(r *http.Request, rules *bodyRules, control *http.ResponseCon
 			if r.ContentLength >= 0 {
 				size = min(size, r.ContentLength+1)
 			}
-			// The server's deadline would cut off a large body that comes at
-			// an honest pace. An error means that there is none to move.
+			// The server's deadline would cut off a large body that comes fast enough. An error
+			// means that there is no deadline to move.
 			pace := time.Duration(len(b.bytes)) * time.Second / bodyRate
 			_ = control.SetReadDeadline(start.Add(grace + pace + time.Duration(size)*time.Second/bodyRate))
 		}
@@ -124,7 +123,7 @@ func (b *body) grow(size, most int64) error {
 	if more <= 0 {
 		return nil
 	}
-	if !b.budget.charge(more, most) {
+	if !b.budget.Charge(more, most) {
 		return newProblem(kindBusy, "Other requests' bodies fill the memory that is set aside for them; retry later.")
 	}
 	b.charged += more
@@ -138,7 +137,7 @@ func tooLarge(limit int64) *problem {
 	return newProblem(kindTooLarge, fmt.Sprintf("The body must not have more than %d bytes.", limit))
 }
 
-// readProblem tells why a body ended early.
+// readProblem returns the problem of a body that ended early.
 func readProblem(ctx context.Context, err error) *problem {
 	var timeout net.Error
 	switch {

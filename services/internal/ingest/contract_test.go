@@ -15,6 +15,7 @@ import (
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/ingest/apidocs"
 )
 
 // contract holds answers against openapi.json.
@@ -29,7 +30,7 @@ func init() {
 
 func loadContract(t *testing.T) *contract {
 	t.Helper()
-	doc, err := openapi3.NewLoader().LoadFromData(OpenAPI())
+	doc, err := openapi3.NewLoader().LoadFromData(apidocs.OpenAPI())
 	if err != nil {
 		t.Fatal(err)
 	}

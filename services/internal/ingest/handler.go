@@ -7,93 +7,58 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
-	"github.com/prometheus/client_golang/prometheus"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/ingest/admission"
+	"github.com/trailpost/trailpost/services/internal/ingest/apidocs"
+	"github.com/trailpost/trailpost/services/internal/ingest/clientlog"
+	"github.com/trailpost/trailpost/services/internal/ingest/middleware"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
 )
 
-// Config is what the handlers need.
-type Config struct {
-	Publisher Publisher
-	// Refuse returns why no event may be accepted, though the publisher could publish it: the broker would lose what it
-	// confirms. It answers from memory. nil: nothing is against it.
-	Refuse   func() error
-	Door     *event.Door
-	Log      *slog.Logger
-	Metrics  *Metrics
-	Gatherer prometheus.Gatherer // what /metrics shows; nil: there is no /metrics
-	Tracer   trace.Tracer        // nil: no spans
-
-	// Keys says who may send events and ask about the queue; nil: everyone.
-	Keys Keys
-	// RateLimit is how many events a second a client may send; 0: as many as it likes.
-	// RateBurst is how many at once, at least 1.
-	RateLimit, RateBurst int
-	// TrustedProxies are the networks of proxies whose X-Forwarded-For is believed.
-	TrustedProxies []netip.Prefix
-	// Origins are those whose scripts a browser lets send events and read answers; none: it lets nobody's.
-	Origins []string
-
-	// MemoryBudget is the most bytes of request bodies in memory; 0 means 64 MiB.
-	MemoryBudget int64
-	// RequestTimeout is the longest time from a body's last byte to the
-	// publisher's answer; 0 means 15 s.
-	RequestTimeout time.Duration
-	// ReadTimeout is how long a body may take before its size counts, and the
-	// one that NewServer gets; 0 means 10 s.
-	ReadTimeout time.Duration
-}
-
-// Defaults of Config.
 const (
-	DefaultMemoryBudget   = 64 << 20
-	DefaultRequestTimeout = 15 * time.Second
-	DefaultReadTimeout    = 10 * time.Second
+	refusalInterval = 10 * time.Second // between log lines of one kind of refusal
+	noticeInterval  = time.Hour        // between log lines about one name that a client sent
 )
 
 type handler struct {
 	publisher      Publisher
 	refusal        func() error
-	door           *event.Door
+	parser         *event.Parser
 	log            *slog.Logger
 	metrics        *Metrics
 	requestTimeout time.Duration
 	readTimeout    time.Duration
 	version        string
-	keys           Keys
-	rates          *rates // nil: no limit
+	keys           admission.Keys   // nil: everyone may send
+	rates          *admission.Rates // nil: no limit
 	trustedProxies []netip.Prefix
 	endpoints      map[string]string
 
-	budget budget
-	sparse *sparse // what clients can repeat at will is logged through it
+	budget  *admission.Budget
+	sampler *clientlog.Sampler // what clients can repeat at will is logged through it
 }
 
 // NewHandler returns all routes of the producer.
 func NewHandler(cfg Config) http.Handler {
+	cfg = cfg.withDefaults()
 	h := &handler{
 		publisher:      cfg.Publisher,
 		refusal:        cfg.Refuse,
-		door:           cfg.Door,
+		parser:         cfg.Parser,
 		log:            cfg.Log,
 		metrics:        cfg.Metrics,
-		requestTimeout: orDefault(cfg.RequestTimeout, DefaultRequestTimeout),
-		readTimeout:    orDefault(cfg.ReadTimeout, DefaultReadTimeout),
+		requestTimeout: cfg.RequestTimeout,
+		readTimeout:    cfg.ReadTimeout,
 		version:        telemetry.ReadBuild().Version,
 		keys:           cfg.Keys,
-		rates:          newRates(cfg.RateLimit, cfg.RateBurst, time.Now),
+		rates:          admission.NewRates(cfg.RateLimit, cfg.RateBurst, time.Now),
 		trustedProxies: cfg.TrustedProxies,
 		endpoints:      endpoints(cfg),
-		sparse:         newSparse(time.Now),
+		budget:         admission.NewBudget(cfg.MemoryBudget),
+		sampler:        clientlog.NewSampler(time.Now),
 	}
-	if h.refusal == nil {
-		h.refusal = func() error { return nil }
-	}
-	h.budget.limit = orDefault(cfg.MemoryBudget, DefaultMemoryBudget)
-	h.metrics.budgetUsed.set(&h.budget)
-	h.metrics.budget.Set(float64(h.budget.limit))
+	h.metrics.setBudget(h.budget)
 
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
@@ -101,12 +66,10 @@ func NewHandler(cfg Config) http.Handler {
 	engine.RedirectTrailingSlash = false // a redirected POST loses its body in many clients
 	engine.UseRawPath = true             // /%6cog is not /log: a gateway's rules for paths would not see through it
 	if cfg.Tracer != nil {
-		engine.Use(traced(cfg.Tracer))
+		engine.Use(middleware.Trace(cfg.Tracer))
 	}
 	engine.Use(h.observe, h.recover)
-	engine.NoRoute(h.answer(func(*gin.Context) error {
-		return newProblem(kindNotFound, "See / for what there is.")
-	}))
+	engine.NoRoute(h.answer(func(*gin.Context) error { return nothingHere() }))
 	engine.NoMethod(h.answer(func(c *gin.Context) error {
 		return newProblem(kindMethod, "Allowed: "+c.Writer.Header().Get("Allow")+".")
 	}))
@@ -117,7 +80,7 @@ func NewHandler(cfg Config) http.Handler {
 		engine.GET(path, h.leave, handle)
 		engine.HEAD(path, h.leave, handle)
 	}
-	get("/", byQuality(h.getCard, gin.MIMEJSON, gin.MIMEHTML))
+	get("/", apidocs.Card(h.getCard))
 	get("/health", h.getHealth)
 	get("/queue/status", h.answer(h.guarded(h.getQueueStatus)))
 	get("/livez", h.getLive)
@@ -125,21 +88,21 @@ func NewHandler(cfg Config) http.Handler {
 	if cfg.Gatherer != nil {
 		get("/metrics", gin.WrapH(telemetry.MetricsHandler(cfg.Gatherer, cfg.Log)))
 	}
-	get("/openapi.json", getOpenAPI)
-	get("/docs", getDocs)
-	get("/docs/:asset", h.answer(getDocsAsset))
-	return allowOrigins(engine, cfg.Origins)
+	get("/openapi.json", apidocs.GetOpenAPI)
+	get("/docs", apidocs.GetPage)
+	get("/docs/:asset", h.answer(func(c *gin.Context) error {
+		if !apidocs.GetAsset(c) {
+			return nothingHere()
+		}
+		return nil
+	}))
+	return middleware.AllowOrigins(engine, cfg.Origins)
 }
 
-func orDefault[T int64 | time.Duration](value, fallback T) T {
-	if value == 0 {
-		return fallback
-	}
-	return value
-}
+func nothingHere() *problem { return newProblem(kindNotFound, "See / for what there is.") }
 
-// answer turns a handler that returns an error into gin's kind: the one place
-// where errors become answers.
+// answer turns a handler that returns an error into one of gin's: the one place where errors become
+// answers.
 func (h *handler) answer(handle func(*gin.Context) error) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		err := handle(c)
@@ -167,8 +130,8 @@ func (h *handler) counted(handle func(*gin.Context) error) func(*gin.Context) er
 	}
 }
 
-// logProblem logs what the operator should see: our own failures always, the
-// broker's now and then, the client's at DEBUG.
+// logProblem logs what the operator should see: our own failures always, the broker's now and then,
+// the client's at DEBUG.
 func (h *handler) logProblem(c *gin.Context, p *problem, instance string, err error) {
 	attrs := []slog.Attr{
 		slog.String("route", route(c)), slog.Int("status", p.status),
@@ -179,7 +142,7 @@ func (h *handler) logProblem(c *gin.Context, p *problem, instance string, err er
 	case p.kind == kindInternal:
 		h.log.LogAttrs(ctx, slog.LevelError, "request failed", append(attrs, slog.Any("error", err))...)
 	case p.status >= http.StatusInternalServerError:
-		if more, ok := h.sparse.allow(p.name, refusalInterval); ok {
+		if more, ok := h.sampler.Allow(p.name, refusalInterval); ok {
 			h.log.LogAttrs(ctx, slog.LevelWarn, "request refused",
 				append(attrs, slog.Any("error", err), slog.Int("more_since_last", more))...)
 		}

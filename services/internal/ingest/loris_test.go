@@ -24,7 +24,7 @@ func TestSlowLoris(t *testing.T) {
 	const dribblers = 400
 	p := new(testPublisher)
 	s := start(t, p, func(o *options) {
-		o.config.ReadTimeout, o.server.ReadTimeout = 2*time.Second, 2*time.Second
+		o.config.ReadTimeout = 2 * time.Second
 	})
 	starts := []string{
 		"",                                       // nothing at all

@@ -58,7 +58,7 @@ func (types mediaTypes) unsupported() *problem {
 	return newProblem(kindMediaType, "The content type must be "+strings.Join(names, ", ")+", in UTF-8.")
 }
 
-// isUTF8 knows the names of UTF-8, and ASCII, which is a part of it.
+// isUTF8 reports whether a charset is UTF-8, by one of its names, or ASCII, which is a part of it.
 func isUTF8(charset string) bool {
 	return slices.ContainsFunc([]string{"utf-8", "utf8", "us-ascii"}, func(name string) bool {
 		return strings.EqualFold(charset, name)

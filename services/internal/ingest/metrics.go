@@ -5,10 +5,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/trailpost/trailpost/services/internal/ingest/admission"
 	"github.com/trailpost/trailpost/services/internal/linger"
 )
 
-// Metrics are the producer's, at its door. The labels' values are all our own.
+// Metrics count requests and events. No client can choose a label's value.
 type Metrics struct {
 	accepted       prometheus.Counter
 	rejected       *prometheus.CounterVec
@@ -20,7 +21,7 @@ type Metrics struct {
 	budget         prometheus.Gauge
 }
 
-// NewMetrics makes and registers them.
+// NewMetrics makes and registers Metrics.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		accepted: prometheus.NewCounter(prometheus.CounterOpts{
@@ -72,18 +73,19 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
-// unread counts what became of connections that were closed early; nil if nobody counts.
-func (m *Metrics) unread() func(linger.Outcome) {
-	if m == nil {
-		return nil
-	}
-	return func(o linger.Outcome) { m.unreadRequests.WithLabelValues(string(o)).Inc() }
+// unread counts what became of a connection that was closed early.
+func (m *Metrics) unread(o linger.Outcome) { m.unreadRequests.WithLabelValues(string(o)).Inc() }
+
+// setBudget shows the budget of the handler that has it.
+func (m *Metrics) setBudget(b *admission.Budget) {
+	m.budgetUsed.of.Store(b)
+	m.budget.Set(float64(b.Limit()))
 }
 
-// budgetGauge shows the budget of the handler that has it.
+// budgetGauge shows how much of a budget is in use; 0 before there is one.
 type budgetGauge struct {
 	prometheus.GaugeFunc
-	of atomic.Pointer[budget]
+	of atomic.Pointer[admission.Budget]
 }
 
 func newBudgetGauge() *budgetGauge {
@@ -93,11 +95,9 @@ func newBudgetGauge() *budgetGauge {
 		Help: "Bytes of request bodies that are in memory now.",
 	}, func() float64 {
 		if b := g.of.Load(); b != nil {
-			return float64(b.used.Load())
+			return float64(b.Used())
 		}
 		return 0
 	})
 	return g
 }
-
-func (g *budgetGauge) set(b *budget) { g.of.Store(b) }

@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/trailpost/trailpost/services/internal/ingest/clientlog"
 )
 
-// observe measures and, at DEBUG, logs every request; never what is in it.
+// observe measures every request and, at DEBUG, logs it; never what is in it.
 func (h *handler) observe(c *gin.Context) {
 	c.Writer.Header()["X-Content-Type-Options"] = noSniff
 	start := time.Now()
@@ -19,7 +21,7 @@ func (h *handler) observe(c *gin.Context) {
 	h.metrics.duration.WithLabelValues(route(c), codeClass(status)).Observe(took.Seconds())
 	if ctx := c.Request.Context(); h.log.Enabled(ctx, slog.LevelDebug) {
 		h.log.LogAttrs(ctx, slog.LevelDebug, "request",
-			slog.String("method", printable(c.Request.Method)), slog.String("route", route(c)),
+			slog.String("method", clientlog.Printable(c.Request.Method)), slog.String("route", route(c)),
 			slog.Int("status", status), slog.Duration("took", took),
 			slog.Int64("request_bytes", c.Request.ContentLength), slog.Int("answer_bytes", max(0, c.Writer.Size())))
 	}
@@ -31,7 +33,7 @@ const (
 	routeBatch = "/log/batch"
 )
 
-// route is the pattern that matched: of a bounded number, unlike paths.
+// route returns the pattern that matched: unlike paths, patterns are of a bounded number.
 func route(c *gin.Context) string {
 	if path := c.FullPath(); path != "" {
 		return path
@@ -39,7 +41,7 @@ func route(c *gin.Context) string {
 	return "other"
 }
 
-// codeClass is "2xx" and so on.
+// codeClass returns "2xx" and so on.
 func codeClass(status int) string {
 	switch status / 100 {
 	case 2:
@@ -52,8 +54,8 @@ func codeClass(status int) string {
 	return "5xx"
 }
 
-// recover turns a panic into a 500, or, if the answer has begun, cuts the
-// connection, so that half an answer is not taken for a whole one.
+// recover turns a panic into a 500 or, if the answer has begun, cuts the connection, so that half an
+// answer is not taken for a whole one.
 func (h *handler) recover(c *gin.Context) {
 	defer func() {
 		cause := recover()

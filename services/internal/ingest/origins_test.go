@@ -58,7 +58,7 @@ func TestIdleTimeout(t *testing.T) {
 	if got := s.http.IdleTimeout; got <= 600*time.Second {
 		t.Errorf("by default %s", got)
 	}
-	if got := start(t, new(testPublisher), func(o *options) { o.server.IdleTimeout = time.Second }).http.IdleTimeout; got != time.Second {
+	if got := start(t, new(testPublisher), func(o *options) { o.config.IdleTimeout = time.Second }).http.IdleTimeout; got != time.Second {
 		t.Errorf("set: %s", got)
 	}
 }

@@ -11,10 +11,8 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/ingest/clientlog"
 )
-
-// maxIgnored is how many ignored names an answer lists: enough to see the mistake.
-const maxIgnored = 20
 
 // postLog takes one event.
 func (h *handler) postLog(c *gin.Context) error {
@@ -23,11 +21,10 @@ func (h *handler) postLog(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	e, ignored, err := h.door.Parse(body.bytes, c.GetHeader("Traceparent"))
+	e, ignored, err := h.parser.Parse(body.bytes, originOf(c))
 	if err != nil {
 		return err
 	}
-	e.ReceivedFrom = clientOf(c).key
 	if err := h.accepting(1); err != nil {
 		return err
 	}
@@ -39,33 +36,29 @@ func (h *handler) postLog(c *gin.Context) error {
 		}
 		return p
 	}
-	ignored = shorten(ignored)
+	shortenAll(ignored)
 	h.noteAccepted(ctx, &e)
 	h.noteIgnored(ctx, ignored)
 	writeJSON(c, http.StatusAccepted, appendAccepted(nil, &e, ignored))
 	return nil
 }
 
-// postBatch takes many events: all or, on any fault of theirs, none.
+// postBatch takes many events: all of them or, if one has a fault, none.
 func (h *handler) postBatch(c *gin.Context) error {
 	body, err := h.readBody(c, &batchRules)
 	defer body.close()
 	if err != nil {
 		return err
 	}
-	parse := h.door.ParseArray
+	parse := h.parser.ParseArray
 	if body.media == mediaLines {
-		parse = h.door.ParseLines
+		parse = h.parser.ParseLines
 	}
-	events, ignored, err := parse(body.bytes, c.GetHeader("Traceparent"))
+	events, ignored, err := parse(body.bytes, originOf(c))
 	if err != nil {
 		return err
 	}
-	w := clientOf(c)
-	h.rates.charge(w, len(events)-1)
-	for i := range events {
-		events[i].ReceivedFrom = w.key
-	}
+	h.rates.Charge(senderOf(c), len(events)-1)
 	if err := h.accepting(len(events)); err != nil {
 		return err
 	}
@@ -77,7 +70,7 @@ func (h *handler) postBatch(c *gin.Context) error {
 		}
 		return p
 	}
-	ignored = shorten(ignored)
+	shortenAll(ignored)
 	for i := range events {
 		h.noteAccepted(ctx, &events[i])
 	}
@@ -99,6 +92,11 @@ func (h *handler) publishBatch(ctx context.Context, events []event.Event) error 
 	ctx, cancel := context.WithTimeout(ctx, h.requestTimeout)
 	defer cancel()
 	return h.publisher.PublishBatch(ctx, events)
+}
+
+// originOf returns what the events of a request have from it.
+func originOf(c *gin.Context) event.Origin {
+	return event.Origin{KeyName: senderOf(c).KeyName, TraceParent: c.GetHeader("Traceparent")}
 }
 
 // accepting returns a problem while events may not be accepted, whatever the publisher could do.
@@ -142,32 +140,27 @@ func ids(events []event.Event) []string {
 	return list
 }
 
-// shorten keeps a client's names to a bearable answer.
-func shorten(names []string) []string {
-	if len(names) > maxIgnored {
-		names = names[:maxIgnored]
-	}
+// shortenAll bounds the length of an answer that repeats a client's names.
+func shortenAll(names []string) {
 	for i, name := range names {
-		names[i] = cut(name)
+		names[i] = clientlog.Shorten(name)
 	}
-	return names
 }
 
-// noteAccepted counts an event and logs what should be known of it; the payload
-// is never logged.
+// noteAccepted counts an event and logs what should be known of it; the payload is never logged.
 func (h *handler) noteAccepted(ctx context.Context, e *event.Event) {
 	h.metrics.accepted.Inc()
 	if !event.Known(e.Type) {
 		h.metrics.unknownTypes.Inc()
-		eventType := printable(e.Type)
-		if more, ok := h.sparse.allow("type "+eventType, noticeInterval); ok {
+		eventType := clientlog.Printable(e.Type)
+		if more, ok := h.sampler.Allow("type "+eventType, noticeInterval); ok {
 			h.log.LogAttrs(ctx, slog.LevelWarn, "unknown event type accepted",
 				slog.String("event_type", eventType), slog.Int("more_since_last", more))
 		}
 	}
 	if h.log.Enabled(ctx, slog.LevelDebug) {
 		h.log.LogAttrs(ctx, slog.LevelDebug, "event accepted",
-			slog.String("event_id", e.ID.String()), slog.String("event_type", printable(e.Type)),
+			slog.String("event_id", e.ID.String()), slog.String("event_type", clientlog.Printable(e.Type)),
 			slog.Int64("session_id", e.SessionID), slog.String("traceparent", e.TraceParent))
 	}
 }
@@ -176,8 +169,8 @@ func (h *handler) noteAccepted(ctx context.Context, e *event.Event) {
 func (h *handler) noteIgnored(ctx context.Context, names []string) {
 	h.metrics.ignoredMembers.Add(float64(len(names)))
 	for _, name := range names {
-		name = printable(name)
-		if more, ok := h.sparse.allow("member "+name, noticeInterval); ok {
+		name = clientlog.Printable(name)
+		if more, ok := h.sampler.Allow("member "+name, noticeInterval); ok {
 			h.log.LogAttrs(ctx, slog.LevelWarn, "unknown member ignored",
 				slog.String("member", name), slog.Int("more_since_last", more))
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/ingest/clientlog"
 )
 
 func TestPostLog(t *testing.T) {
@@ -87,10 +88,10 @@ func TestIgnoredMembersAreNamed(t *testing.T) {
 		fmt.Fprintf(&many, `,"m%d":1`, i)
 	}
 	got = s.post(t, "/log", `{"session_id":1,"event_type":"user_action"`+many.String()+`}`)
-	if err := json.Unmarshal([]byte(got.body), &answer); err != nil || len(answer.Ignored) != maxIgnored {
+	if err := json.Unmarshal([]byte(got.body), &answer); err != nil || len(answer.Ignored) != event.MaxIgnored {
 		t.Errorf("%d names, %v", len(answer.Ignored), err)
 	}
-	if n := strings.Count(s.log.String(), "\n"); n > linesAMinute {
+	if n := strings.Count(s.log.String(), "\n"); n > clientlog.LinesAMinute {
 		t.Errorf("a client made %d lines in the log", n)
 	}
 }
@@ -188,7 +189,7 @@ func TestRetryWithTheIDOfThe503(t *testing.T) {
 		failed = true
 		return broker.ErrNotConfirmed
 	}}
-	s := start(t, p, func(o *options) { o.config.Door = new(event.Door) }) // the real clock: the id is minted by it
+	s := start(t, p, func(o *options) { o.config.Parser = new(event.Parser) }) // the real clock: the id is minted by it
 	var refused, accepted struct {
 		EventID string `json:"event_id"`
 	}

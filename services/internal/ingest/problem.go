@@ -18,15 +18,15 @@ import (
 
 const problemType = "application/problem+json"
 
-// kind is a sort of problem. Its name is a metric's label and, in a URN, the
-// problem's type, so a client can branch on it.
+// kind is a kind of problem. Its name is a metric's label and, in a URN, the problem's type, so that a
+// client can branch on it.
 type kind struct {
 	name   string
 	status int
 	title  string
 }
 
-// The kinds, all of them, and their statuses. Nothing else makes one.
+// All kinds, and their statuses.
 var (
 	kindMalformed    = kind{"malformed-json", http.StatusBadRequest, "The body is not JSON"}
 	kindBrokenBody   = kind{"broken-body", http.StatusBadRequest, "The body could not be read"}
@@ -46,8 +46,7 @@ var (
 	kindNotConfirmed = kind{"not-confirmed", http.StatusServiceUnavailable, "The message broker did not confirm"}
 )
 
-// beforeTheEnd reports whether a request gets such an answer before its body was read to the
-// end.
+// beforeTheEnd reports whether a request gets such an answer before its body was read to the end.
 func (k kind) beforeTheEnd() bool {
 	switch k {
 	case kindMalformed, kindInvalid, kindInternal, kindUnavailable, kindNotConfirmed:
@@ -82,8 +81,8 @@ func (p *problem) Error() string {
 
 func (p *problem) Unwrap() error { return p.cause }
 
-// asProblem finds the problem in an error. What nobody planned is a 500 whose
-// detail is kept from the client.
+// asProblem finds the problem in an error. An unexpected error is a 500 whose detail is kept from the
+// client.
 func asProblem(err error) *problem {
 	var p *problem
 	var invalid *event.InvalidError
@@ -173,8 +172,8 @@ func (p *problem) write(c *gin.Context) (instance string) {
 // maxRetryAfter is in seconds.
 const maxRetryAfter = 5
 
-// setRetryAfter asks for a retry in one to five seconds: jittered, so that
-// clients that were refused together don't come back together.
+// setRetryAfter asks for a retry in one to five seconds: jittered, so that clients that were refused
+// together don't come back together.
 func setRetryAfter(header http.Header) {
 	header.Set("Retry-After", strconv.Itoa(1+rand.IntN(maxRetryAfter)))
 }

@@ -72,7 +72,7 @@ func readResponse(t *testing.T, conn net.Conn) *http.Response {
 
 // quick makes bodies time out fast.
 func quick(o *options) {
-	o.config.ReadTimeout, o.server.ReadTimeout = 50*time.Millisecond, 50*time.Millisecond
+	o.config.ReadTimeout = 50 * time.Millisecond
 }
 
 func TestBrokenBodies(t *testing.T) {
@@ -272,7 +272,7 @@ func TestShutdownEndsInTime(t *testing.T) {
 
 func TestAddressInUse(t *testing.T) {
 	s := start(t, new(testPublisher))
-	if _, err := NewServer(ServerConfig{Addr: s.Addr().String(), Log: slog.Default()}, nil); err == nil {
+	if _, err := NewServer(Config{Addr: s.Addr().String(), Log: slog.Default()}); err == nil {
 		t.Error("two servers on one port")
 	}
 }
@@ -309,7 +309,7 @@ func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	writeCertificate(t, 1, certFile, keyFile)
-	s := start(t, new(testPublisher), func(o *options) { o.server.CertFile, o.server.KeyFile = certFile, keyFile })
+	s := start(t, new(testPublisher), func(o *options) { o.config.CertFile, o.config.KeyFile = certFile, keyFile })
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}}
 	defer client.CloseIdleConnections()
 	res, err := client.Post("https://"+s.Addr().String()+"/log", "application/json", strings.NewReader(good))
@@ -321,44 +321,7 @@ func TestTLS(t *testing.T) {
 		t.Errorf("%d over %s", res.StatusCode, res.Proto)
 	}
 
-	if _, err := NewServer(ServerConfig{Addr: "127.0.0.1:0", CertFile: keyFile, KeyFile: certFile, Log: slog.Default()}, nil); err == nil {
+	if _, err := NewServer(Config{Addr: "127.0.0.1:0", CertFile: keyFile, KeyFile: certFile, Log: slog.Default()}); err == nil {
 		t.Error("a key was taken for a certificate")
-	}
-}
-
-func TestCertificateIsReadAgain(t *testing.T) {
-	dir := t.TempDir()
-	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	writeCertificate(t, 1, certFile, keyFile)
-	c, err := newCertificate(certFile, keyFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// serial is that of the next handshake, checkInterval later.
-	serial := func() string {
-		t.Helper()
-		c.checked = time.Time{}
-		pair, err := c.get(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		leaf, err := x509.ParseCertificate(pair.Certificate[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		return leaf.SerialNumber.String()
-	}
-	if got := serial(); got != "1" {
-		t.Errorf("serial %s", got)
-	}
-	if err := os.WriteFile(certFile, []byte("half written"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got := serial(); got != "1" {
-		t.Errorf("serial %s while the files can't be used", got)
-	}
-	writeCertificate(t, 2, certFile, keyFile)
-	if got := serial(); got != "2" {
-		t.Errorf("serial %s after the renewal", got)
 	}
 }

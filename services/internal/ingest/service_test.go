@@ -19,7 +19,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/testbed/logs"
 )
 
-// noon is the door's clock in tests.
+// noon is the clock of the parser in tests.
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 123456789, time.UTC)
 
 // testPublisher is a Publisher that keeps what it gets, or fails as told.
@@ -78,7 +78,6 @@ type service struct {
 // options are what some tests change.
 type options struct {
 	config Config
-	server ServerConfig
 	level  slog.Level
 }
 
@@ -94,11 +93,11 @@ func start(t *testing.T, p Publisher, change ...func(*options)) *service {
 	o.config.Publisher, o.config.Log = p, log
 	s.metrics = NewMetrics(s.registry)
 	o.config.Metrics, o.config.Gatherer = s.metrics, s.registry
-	if o.config.Door == nil {
-		o.config.Door = &event.Door{Now: func() time.Time { return noon }}
+	if o.config.Parser == nil {
+		o.config.Parser = &event.Parser{Now: func() time.Time { return noon }}
 	}
-	o.server.Addr, o.server.Log, o.server.Metrics = "127.0.0.1:0", log, s.metrics
-	server, err := NewServer(o.server, NewHandler(o.config))
+	o.config.Addr = "127.0.0.1:0"
+	server, err := NewServer(o.config)
 	if err != nil {
 		t.Fatal(err)
 	}

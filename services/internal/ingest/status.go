@@ -13,7 +13,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/telemetry"
 )
 
-// queueTimeout is how long the broker may take to tell a queue's depth.
+// queueTimeout is how long the broker may take to answer how deep the queue is.
 const queueTimeout = 5 * time.Second
 
 // writeValue sends one of the small answers below.
@@ -28,14 +28,8 @@ func writeValue(c *gin.Context, status int, value any) {
 	writeJSON(c, status, append(body, '\n'))
 }
 
-// getCard says what this service is and where things are; to browsers, by a page.
+// getCard says what this service is and where things are.
 func (h *handler) getCard(c *gin.Context) {
-	c.Header("Vary", "Accept")
-	if c.NegotiateFormat(gin.MIMEJSON, gin.MIMEHTML) == gin.MIMEHTML {
-		c.Header("Content-Security-Policy", docsPolicy)
-		c.Data(http.StatusOK, "text/html; charset=utf-8", cardPage)
-		return
-	}
 	writeValue(c, http.StatusOK, struct {
 		Service   string            `json:"service"`
 		Version   string            `json:"version"`
@@ -46,7 +40,7 @@ func (h *handler) getCard(c *gin.Context) {
 	})
 }
 
-// endpoints are those of the card.
+// endpoints lists the routes for the card.
 func endpoints(cfg Config) map[string]string {
 	all := map[string]string{
 		"log": "POST /log", "batch": "POST /log/batch", "health": "GET /health", "queue_status": "GET /queue/status",
@@ -58,7 +52,7 @@ func endpoints(cfg Config) map[string]string {
 	return all
 }
 
-// health is the Python service's answer, and more.
+// health has the members of the Python service's answer, and more.
 type health struct {
 	Status    string `json:"status"`
 	Service   string `json:"service"`
@@ -92,8 +86,9 @@ func (h *handler) getLive(c *gin.Context) {
 	writeValue(c, http.StatusOK, telemetry.Probe{Status: "alive"})
 }
 
-// getReady stays on while events are refused for a reason that is the same for all replicas, a policy, a full queue, an alarm of RabbitMQ's:
-// a Service without endpoints would tell clients less than the 503 that says which.
+// getReady says "ready" while events are refused for a reason that all replicas share: a policy, a
+// full queue, an alarm of RabbitMQ. A Service without endpoints would tell clients less than the 503
+// that names the reason.
 func (h *handler) getReady(c *gin.Context) {
 	if err := h.ready(c); err != nil && !errors.Is(err, broker.ErrBlocked) {
 		writeValue(c, http.StatusServiceUnavailable, telemetry.Probe{Status: "not ready", Reason: "the message broker can't take events"})
@@ -102,8 +97,8 @@ func (h *handler) getReady(c *gin.Context) {
 	writeValue(c, http.StatusOK, telemetry.Probe{Status: "ready"})
 }
 
-// ready asks the publisher. Its reason goes to the log alone: it names
-// addresses, and the port is open to every client.
+// ready asks the publisher. Its reason goes to the log alone: it names addresses, and the port is open
+// to every client.
 func (h *handler) ready(c *gin.Context) error {
 	err := h.publisher.Ready()
 	if err != nil {

@@ -55,8 +55,8 @@ type urllibRequest struct {
 
 // patient is for a busy machine, where clients take their time, and so does the end of each connection.
 func patient(o *options) {
-	o.server.Linger = linger.Defaults
-	o.server.Linger.Time, o.server.Linger.PerClient = time.Minute, 64
+	o.config.Linger = linger.Defaults
+	o.config.Linger.Time, o.config.Linger.PerClient = time.Minute, 64
 }
 
 // A refusal is read, however large what was refused: by Python's urllib, which sends all
@@ -69,7 +69,7 @@ func TestRefusalsAreRead(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	writeCertificate(t, 1, certFile, keyFile)
-	secure := start(t, new(testPublisher), patient, func(o *options) { o.server.CertFile, o.server.KeyFile = certFile, keyFile })
+	secure := start(t, new(testPublisher), patient, func(o *options) { o.config.CertFile, o.config.KeyFile = certFile, keyFile })
 	secureURL := "https://" + secure.Addr().String()
 	slow.post(t, "/log/batch", "["+strings.Repeat(good+",", 999)+good+"]") // a quarter of an hour's
 
@@ -146,7 +146,7 @@ func TestRefusalsOfTheServerAreRead(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	writeCertificate(t, 1, certFile, keyFile)
-	secure := start(t, new(testPublisher), patient, func(o *options) { o.server.CertFile, o.server.KeyFile = certFile, keyFile })
+	secure := start(t, new(testPublisher), patient, func(o *options) { o.config.CertFile, o.config.KeyFile = certFile, keyFile })
 	body := strings.Repeat(" ", 8_000_000) // more than the sockets' buffers
 	for _, c := range []struct {
 		what    string
@@ -175,7 +175,7 @@ func TestRefusalsAreReadOverHTTP2(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	writeCertificate(t, 1, certFile, keyFile)
-	s := start(t, new(testPublisher), func(o *options) { o.server.CertFile, o.server.KeyFile = certFile, keyFile })
+	s := start(t, new(testPublisher), func(o *options) { o.config.CertFile, o.config.KeyFile = certFile, keyFile })
 	var connections sync.Map
 	client := &http.Client{Transport: &http.Transport{
 		ForceAttemptHTTP2: true,
@@ -287,7 +287,7 @@ func TestWhoLingersCountsByTheClient(t *testing.T) {
 		want    int
 	}{{nil, 2}, {[]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, 5}} {
 		s := start(t, new(testPublisher), patient, func(o *options) {
-			o.config.TrustedProxies, o.server.Linger.PerClient = c.trusted, 2
+			o.config.TrustedProxies, o.config.Linger.PerClient = c.trusted, 2
 		})
 		for i := range 5 {
 			conn := dial(t, s)

@@ -45,7 +45,7 @@ func TestSixtyReplayedTwiceAreSixtyRows(t *testing.T) {
 	consumer := s.Consumer()
 	var letters []broker.Message
 	for i := range 60 {
-		e, _, err := new(event.Door).Parse(fmt.Appendf(nil, `{"session_id":1,"event_type":"user_action","payload":{"n":%d}}`, i), "")
+		e, _, err := new(event.Parser).Parse(fmt.Appendf(nil, `{"session_id":1,"event_type":"user_action","payload":{"n":%d}}`, i), event.Origin{})
 		if err != nil {
 			t.Fatal(err)
 		}

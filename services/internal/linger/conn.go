@@ -14,15 +14,15 @@ type Conn struct {
 	listener *Listener
 
 	mu         sync.Mutex // guards below
-	left       string     // the client's address, if the request in hand will not be read to its end
-	discarding bool       // what comes is the listener's to discard, and so is the connection
+	left       string     // the client's address, if the current request will not be read to its end
+	discarding bool       // the listener discards what comes, and closes the connection
 }
 
-// Leave says that the request in hand is answered, or about to be, without having been
-// read to its end: more may come after that. client is whom it counts for.
+// Leave says that the current request is answered, or about to be, without having been read to its
+// end: more may come after that. It counts for client.
 func (c *Conn) Leave(client string) { c.setLeft(client) }
 
-// Keep says that the request in hand has been read to its end after all.
+// Keep says that the current request has been read to its end after all.
 func (c *Conn) Keep() { c.setLeft("") }
 
 func (c *Conn) setLeft(client string) {
@@ -31,8 +31,8 @@ func (c *Conn) setLeft(client string) {
 	c.mu.Unlock()
 }
 
-// CloseWrite ends what the client reads. net/http calls it when it closes a connection on
-// which a request's body was not read to its end.
+// CloseWrite ends what the client reads. net/http calls it when it closes a connection on which a
+// request's body was not read to its end.
 func (c *Conn) CloseWrite() error {
 	err := c.TCPConn.CloseWrite()
 	c.mu.Lock()
@@ -57,7 +57,7 @@ func (c *Conn) Close() error {
 	return c.TCPConn.Close()
 }
 
-// linger hands the connection to the listener, unless that has its hands full. c.mu is held.
+// linger hands the connection to the listener, and reports whether that takes it. c.mu is held.
 func (c *Conn) linger() bool {
 	if !c.discarding {
 		client := c.left
@@ -69,8 +69,8 @@ func (c *Conn) linger() bool {
 	return c.discarding
 }
 
-// unread reports whether something has come that nobody has read: closing would reset the
-// connection. That is where net/http answers a request that it can't parse.
+// unread reports whether something has come that nobody has read, so that closing would reset the
+// connection. That is so where net/http answers a request that it can't parse.
 func (c *Conn) unread() bool {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -84,8 +84,8 @@ func (c *Conn) unread() bool {
 	return err == nil && n > 0
 }
 
-// Client is how an address counts: an IPv6 address by its /64, the least that a network
-// gives to a customer (RFC 6177), who would have more addresses in it than anyone can count.
+// Client returns the name by which an address counts: an IPv6 address counts by its /64, the least that
+// a network gives to a customer (RFC 6177), which has more addresses than anyone can count.
 func Client(address netip.Addr) string {
 	address = address.Unmap().WithZone("")
 	if address.Is6() {

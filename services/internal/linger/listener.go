@@ -11,21 +11,19 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limits bound what is spent on clients that were refused. Beyond them connections are
-// closed at once.
+// Limits bound what is spent on clients that were refused. Beyond them connections are closed at once.
 type Limits struct {
 	Bytes int64         // that are discarded on one connection
 	Time  time.Duration // that one connection takes
 	// Connections is how many may linger at once, and PerClient how many of one client's.
 	Connections, PerClient int
-	// Rate is how many bytes a second are discarded on all connections together: who floods
-	// the server waits, and others are served.
+	// Rate is how many bytes a second are discarded on all connections together: a client that
+	// floods the server waits, and others are served.
 	Rate int
 }
 
-// Defaults are the limits of all our servers. A request with ten times what is taken at most
-// is still told so, 64 connections cost 4 MiB, and on each of these, all at once, 5 MB can be
-// sent.
+// Defaults are the limits of all our servers. A client whose request is ten times too large still
+// reads so; 64 connections cost 4 MiB, and on each of them, all at once, 5 MB can be sent.
 var Defaults = Limits{Bytes: 32 << 20, Time: 5 * time.Second, Connections: 64, PerClient: 2, Rate: 64 << 20}
 
 // chunk is how much is read at once.
@@ -57,8 +55,8 @@ type Listener struct {
 	clients map[string]int
 }
 
-// Listen makes the connections of a TCP listener linger. onEnd is told what became of each
-// that had to, and may be nil.
+// Listen makes the connections of a TCP listener linger. onEnd gets the outcome of each that had to, and
+// may be nil.
 func Listen(listener net.Listener, limits Limits, onEnd func(Outcome)) *Listener {
 	l := &Listener{
 		Listener: listener, limits: limits, onEnd: onEnd,
@@ -69,7 +67,7 @@ func Listen(listener net.Listener, limits Limits, onEnd func(Outcome)) *Listener
 	return l
 }
 
-// Accept is net.Listener's. Of a TCP listener each connection is a *Conn.
+// Accept implements net.Listener. Each connection of a TCP listener is a *Conn.
 func (l *Listener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if tcp, ok := conn.(*net.TCPConn); ok {
@@ -78,8 +76,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// End waits until no connection lingers, for the given time and until ctx ends at most; it
-// then closes what is left. None lingers afterwards.
+// End waits until no connection lingers, for at most the given time and until ctx ends; it then closes
+// those that are left. None lingers afterwards.
 func (l *Listener) End(ctx context.Context, most time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
@@ -98,15 +96,15 @@ func (l *Listener) End(ctx context.Context, most time.Duration) {
 	l.end()
 }
 
-// Lingering is how many connections linger now.
+// Lingering returns how many connections linger now.
 func (l *Listener) Lingering() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.open)
 }
 
-// take discards what comes on a connection, and then closes it, in the background; false
-// means that it does not.
+// take discards what comes on a connection, and then closes it, in the background. It reports whether
+// it does so: the limits may be reached.
 func (l *Listener) take(c *Conn, client string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

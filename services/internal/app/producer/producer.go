@@ -84,7 +84,7 @@ func (p *Producer) listen(registry *prometheus.Registry, options []Option) (err 
 	serve := ingest.Config{
 		Publisher:      p.publisher,
 		Refuse:         p.policies.Events,
-		Door:           &event.Door{MaxAge: cfg.EventIDMaxAge},
+		Parser:         &event.Parser{MaxAge: cfg.EventIDMaxAge},
 		Log:            p.log,
 		Metrics:        ingest.NewMetrics(registry),
 		Gatherer:       registry,
@@ -95,6 +95,10 @@ func (p *Producer) listen(registry *prometheus.Registry, options []Option) (err 
 		Origins:        cfg.CORSOrigins.List(),
 		MemoryBudget:   int64(cfg.MemoryBudget),
 		RequestTimeout: cfg.RequestTimeout,
+		Addr:           cfg.Addr(),
+		CertFile:       cfg.TLSCertFile,
+		KeyFile:        cfg.TLSKeyFile,
+		IdleTimeout:    cfg.IdleTimeout,
 	}
 	for _, change := range options {
 		change(&serve)
@@ -113,15 +117,7 @@ func (p *Producer) listen(registry *prometheus.Registry, options []Option) (err 
 			return err
 		}
 	}
-	p.server, err = ingest.NewServer(ingest.ServerConfig{
-		Addr:           cfg.Addr(),
-		CertFile:       cfg.TLSCertFile,
-		KeyFile:        cfg.TLSKeyFile,
-		Log:            p.log,
-		Metrics:        serve.Metrics,
-		RequestTimeout: cfg.RequestTimeout,
-		IdleTimeout:    cfg.IdleTimeout,
-	}, ingest.NewHandler(serve))
+	p.server, err = ingest.NewServer(serve)
 	if err != nil && p.probes != nil {
 		err = errors.Join(err, p.probes.Shutdown(context.Background()))
 	}

@@ -1,4 +1,4 @@
-package ingest
+package transport
 
 import (
 	"crypto/tls"
@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// certificate is a key pair in files, read again when they change: certificates
-// are renewed while servers run.
-type certificate struct {
+// Certificate is a key pair in files, which is read again when they change: certificates are renewed
+// while servers run.
+type Certificate struct {
 	certFile, keyFile string
 
 	mu       sync.Mutex // guards all below
@@ -21,18 +21,18 @@ type certificate struct {
 // checkInterval is how often handshakes look at the files.
 const checkInterval = 10 * time.Second
 
-// newCertificate loads the pair, so that a bad one stops the start.
-func newCertificate(certFile, keyFile string) (*certificate, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile}
+// LoadCertificate loads the pair, so that a bad one stops the start.
+func LoadCertificate(certFile, keyFile string) (*Certificate, error) {
+	c := &Certificate{certFile: certFile, keyFile: keyFile}
 	if err := c.load(); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-// get is a tls.Config's GetCertificate. While new files can't be used (one of the
-// two may be new already), the pair from before is.
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+// Get is for a tls.Config's GetCertificate. While new files can't be used (one of the two may be new
+// already), the previous pair is.
+func (c *Certificate) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now := time.Now(); now.Sub(c.checked) >= checkInterval {
@@ -44,7 +44,7 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.pair, nil
 }
 
-func (c *certificate) load() error {
+func (c *Certificate) load() error {
 	modified := c.times()
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
@@ -54,8 +54,8 @@ func (c *certificate) load() error {
 	return nil
 }
 
-// times are when the files were changed last; zero for a file that is not there.
-func (c *certificate) times() (t [2]time.Time) {
+// times returns when the files were changed last; zero for a file that is not there.
+func (c *Certificate) times() (t [2]time.Time) {
 	for i, name := range []string{c.certFile, c.keyFile} {
 		if info, err := os.Stat(name); err == nil {
 			t[i] = info.ModTime()

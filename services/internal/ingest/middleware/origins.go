@@ -1,4 +1,4 @@
-package ingest
+package middleware
 
 import (
 	"net/http"
@@ -6,9 +6,9 @@ import (
 	"github.com/rs/cors"
 )
 
-// allowOrigins lets browsers' scripts of these origins in (the Fetch standard's CORS protocol): any answer may be read, a refusal
-// too. Without origins nothing is said of them.
-func allowOrigins(handler http.Handler, origins []string) http.Handler {
+// AllowOrigins lets browsers' scripts of these origins in (the CORS protocol of the Fetch standard):
+// they may read any answer, refusals too. Without origins there are no such headers.
+func AllowOrigins(handler http.Handler, origins []string) http.Handler {
 	if len(origins) == 0 {
 		return handler
 	}

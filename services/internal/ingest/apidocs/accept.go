@@ -1,24 +1,16 @@
-package ingest
+package apidocs
 
 import (
 	"mime"
 	"strconv"
 	"strings"
-
-	"github.com/gin-gonic/gin"
 )
 
-// byQuality has gin's NegotiateFormat choose by the weights of Accept, which it does not know (RFC 9110, 12.5.1).
-func byQuality(next gin.HandlerFunc, offered ...string) gin.HandlerFunc {
-	return func(c *gin.Context) {
-		c.SetAccepted(preferred(strings.Join(c.Request.Header.Values("Accept"), ","), offered))
-		next(c)
-	}
-}
-
-// preferred returns which of the offered types a client would rather have: the one of the greatest weight; of the same weight the
-// one that is named more exactly, then the one that is named first, and without any the first.
-func preferred(accept string, offered []string) string {
+// preferred returns which of the offered types a client prefers by its header Accept, whose weights
+// gin's NegotiateFormat does not know (RFC 9110, 12.5.1): the one of the greatest weight; of the same
+// weight the one that is named more exactly, then the one that is named first, and without any the
+// first that is offered.
+func preferred(accept string, offered ...string) string {
 	best, chosen := acceptance{}, offered[0]
 	for _, offer := range offered {
 		if a := accepts(accept, offer); a.over(best) {
@@ -30,7 +22,7 @@ func preferred(accept string, offered []string) string {
 
 // acceptance is what Accept says of one type.
 type acceptance struct {
-	quality  float64 // 0: it is refused, or not named
+	quality  float64 // 0: the type is refused, or not named
 	exact    int     // 3: by its name, 2: type/*, 1: */*, 0: not at all
 	position int
 }
@@ -45,7 +37,7 @@ func (a acceptance) over(b acceptance) bool {
 	return a.position < b.position
 }
 
-// accepts goes by the range that names the type most exactly. What can't be parsed is passed over.
+// accepts goes by the range that names the type most exactly. Ranges that can't be parsed are skipped.
 func accepts(accept, offer string) (a acceptance) {
 	kind, _, _ := strings.Cut(offer, "/")
 	exactness := map[string]int{offer: 3, kind + "/*": 2, "*/*": 1}

@@ -1,4 +1,4 @@
-package ingest
+package admission
 
 import (
 	"net/http"
@@ -9,11 +9,11 @@ import (
 	"github.com/trailpost/trailpost/services/internal/linger"
 )
 
-// clientAddress is the address that a request came from. What X-Forwarded-For says
-// is taken from a trusted proxy alone, and of it the last address that is none of
-// them: all before that is the client's own word. Without a proxy in trusted the
-// header does nothing, so nobody can pretend to be another.
-func clientAddress(r *http.Request, trusted []netip.Prefix) string {
+// ClientAddress returns the address that a request came from. X-Forwarded-For is believed from a
+// trusted proxy alone, and of it the last address that is not a trusted proxy's: what stands before
+// that is the client's own claim. Without trusted proxies the header does nothing, so that nobody can
+// pretend to be another.
+func ClientAddress(r *http.Request, trusted []netip.Prefix) string {
 	remote, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return ""
@@ -43,7 +43,7 @@ func parseHop(hop string) (netip.Addr, error) {
 	return plain(withPort.Addr()), err
 }
 
-// plain is an IPv4 address without the frame of IPv6, and neither with a zone.
+// plain returns an address without a zone, and one of IPv4 without its IPv6 form.
 func plain(address netip.Addr) netip.Addr { return address.Unmap().WithZone("") }
 
 func anyContains(networks []netip.Prefix, address netip.Addr) bool {

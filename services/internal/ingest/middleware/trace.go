@@ -1,4 +1,4 @@
-package ingest
+package middleware
 
 import (
 	"net"
@@ -12,15 +12,16 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/trailpost/trailpost/services/internal/ingest/clientlog"
 	"github.com/trailpost/trailpost/services/internal/tracing"
 )
 
 // untraced are the routes that machines ask every few seconds.
 var untraced = map[string]bool{"/livez": true, "/readyz": true, "/health": true, "/metrics": true}
 
-// traced makes a span of each request, by the conventions for HTTP servers. The
-// query is left out of it, and whatever else a client says that is not needed.
-func traced(tracer trace.Tracer) gin.HandlerFunc {
+// Trace makes a span of each request, by the conventions for HTTP servers. It leaves out the query,
+// and whatever else a client sends that is not needed.
+func Trace(tracer trace.Tracer) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		path := c.FullPath()
 		if untraced[path] {
@@ -54,7 +55,7 @@ func traced(tracer trace.Tracer) gin.HandlerFunc {
 
 const otherMethod = "_OTHER"
 
-// knownMethod keeps clients' inventions out of names.
+// knownMethod keeps what clients invent out of the names of spans.
 func knownMethod(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
@@ -64,9 +65,9 @@ func knownMethod(method string) string {
 	return otherMethod
 }
 
-// text is a client's words, of bearable length, and UTF-8: OTLP knows no other,
-// and one bad attribute would cost all spans that are sent with it.
-func text(s string) string { return strings.ToValidUTF8(cut(s), "\uFFFD") }
+// text returns a client's text, shortened, in valid UTF-8: OTLP knows no other, and one bad attribute
+// would cost all spans that are sent with it.
+func text(s string) string { return strings.ToValidUTF8(clientlog.Shorten(s), "\uFFFD") }
 
 func scheme(r *http.Request) string {
 	if r.TLS != nil {

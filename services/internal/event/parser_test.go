@@ -17,8 +17,8 @@ import (
 
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 123456789, time.UTC)
 
-func door() *event.Door {
-	return &event.Door{Now: func() time.Time { return noon }}
+func parser() *event.Parser {
+	return &event.Parser{Now: func() time.Time { return noon }}
 }
 
 // idAt is a UUIDv7 of the given time.
@@ -43,7 +43,7 @@ const originalExample = `{
      }`
 
 func TestParseReadsTheOriginalsExample(t *testing.T) {
-	e, ignored, err := door().Parse([]byte(originalExample), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	e, ignored, err := parser().Parse([]byte(originalExample), event.Origin{TraceParent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"})
 	if err != nil || len(ignored) > 0 {
 		t.Fatalf("Parse: %v, ignored %q", err, ignored)
 	}
@@ -67,7 +67,7 @@ func TestParseReadsTheOriginalsExample(t *testing.T) {
 // The trail would say that it was received before it happened, which no client claimed.
 func TestNothingMintedIsLaterThanItsReceipt(t *testing.T) {
 	const one = `{"session_id":1,"event_type":"user_action"}`
-	d := &event.Door{}
+	p := &event.Parser{}
 	check := func(e event.Event) {
 		t.Helper()
 		if e.Timestamp.After(e.ReceivedAt) {
@@ -77,13 +77,13 @@ func TestNothingMintedIsLaterThanItsReceipt(t *testing.T) {
 	// An id that is minted after the clock was read is of the next millisecond in one of a
 	// few hundred cases.
 	for range 50_000 {
-		e, _, err := d.Parse([]byte(one), "")
+		e, _, err := p.Parse([]byte(one), event.Origin{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		check(e)
 	}
-	es, _, err := d.ParseLines([]byte(strings.Repeat(one+"\n", event.MaxBatchEvents)), "")
+	es, _, err := p.ParseLines([]byte(strings.Repeat(one+"\n", event.MaxBatchEvents)), event.Origin{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestParseKeepsWhatTheClientSent(t *testing.T) {
 	id := idAt(noon.Add(-time.Hour))
 	body := fmt.Sprintf(`{"session_id":9223372036854775807,"event_type":"\u00e9t\u00e9","username":"ada","event_id":"%s",`+
 		`"timestamp":"2026-11-24T10:00:00.1234567+02:00","payload":null,"paylod":{},"extra":1}`, strings.ToUpper(id.String()))
-	e, ignored, err := door().Parse([]byte(body), "not a traceparent")
+	e, ignored, err := parser().Parse([]byte(body), event.Origin{TraceParent: "not a traceparent"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestParseRefuses(t *testing.T) {
 		{"id too new", id(noon.Add(5*time.Minute + time.Second)), "event_id"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, _, err := door().Parse([]byte(tc.body), "")
+			_, _, err := parser().Parse([]byte(tc.body), event.Origin{})
 			var invalid *event.InvalidError
 			if !errors.As(err, &invalid) {
 				t.Fatalf("got %v, want an InvalidError", err)
@@ -224,7 +224,7 @@ func TestParseAcceptsTheEdges(t *testing.T) {
 		"name by escape":      `{"sess\u0069on_id":1,"event_type":"t"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, ignored, err := door().Parse([]byte(body), ""); err != nil || len(ignored) > 0 {
+			if _, ignored, err := parser().Parse([]byte(body), event.Origin{}); err != nil || len(ignored) > 0 {
 				t.Errorf("got %v, ignored %q", err, ignored)
 			}
 		})
@@ -233,7 +233,7 @@ func TestParseAcceptsTheEdges(t *testing.T) {
 
 func TestParseTellsSyntaxFromContent(t *testing.T) {
 	for _, body := range []string{``, ` `, `{`, `{"a"`, `{"session_id":1,}`, `{'a':1}`, `{"a":01}`, `{"a":"` + "\n" + `"}`, `nope`, `{"a":NaN}`, "\x00", `{"a":1e}`} {
-		_, _, err := door().Parse([]byte(body), "")
+		_, _, err := parser().Parse([]byte(body), event.Origin{})
 		if _, ok := errors.AsType[*event.SyntaxError](err); !ok {
 			t.Errorf("%q: got %v, want a SyntaxError", body, err)
 		}
@@ -241,7 +241,7 @@ func TestParseTellsSyntaxFromContent(t *testing.T) {
 }
 
 func TestParseListsEveryFault(t *testing.T) {
-	_, _, err := door().Parse([]byte(`{"session_id":0,"event_type":"","username":"x","payload":1,"timestamp":"x","event_id":"x"}`), "")
+	_, _, err := parser().Parse([]byte(`{"session_id":0,"event_type":"","username":"x","payload":1,"timestamp":"x","event_id":"x"}`), event.Origin{})
 	var invalid *event.InvalidError
 	if !errors.As(err, &invalid) || len(invalid.Errors) != 6 {
 		t.Fatalf("got %v, want six faults", err)
@@ -255,7 +255,7 @@ func TestSessionForms(t *testing.T) {
 		`9223372036854775807`: math.MaxInt64, `"9223372036854775807"`: math.MaxInt64, `9223372036854775807.0`: math.MaxInt64,
 		`9.223372036854775807e18`: math.MaxInt64, `9007199254740993.0`: 9007199254740993,
 	} {
-		e, _, err := door().Parse([]byte(`{"session_id":`+text+`,"event_type":"t"}`), "")
+		e, _, err := parser().Parse([]byte(`{"session_id":`+text+`,"event_type":"t"}`), event.Origin{})
 		if err != nil || e.SessionID != want {
 			t.Errorf("%s: got %d, %v", text, e.SessionID, err)
 		}
@@ -272,7 +272,7 @@ func TestTheNextSecond(t *testing.T) {
 		"2016-12-31T23:59:60.25Z": "2017-01-01T00:00:00.25Z", "2016-12-31 23:59:60": "2017-01-01T00:00:00Z",
 		"2026-02-28T24:00:00Z": "2026-03-01T00:00:00Z", "2026-12-31T24:00": "2027-01-01T00:00:00Z", "2026-12-31T24:00:00.000+02:00": "2026-12-31T22:00:00Z",
 	} {
-		e, _, err := door().Parse([]byte(`{"session_id":1,"event_type":"t","timestamp":"`+text+`"}`), "")
+		e, _, err := parser().Parse([]byte(`{"session_id":1,"event_type":"t","timestamp":"`+text+`"}`), event.Origin{})
 		if got := e.Timestamp.Format(time.RFC3339Nano); err != nil || got != want {
 			t.Errorf("%s: got %s, want %s, %v", text, got, want, err)
 		}
@@ -283,7 +283,7 @@ func TestTheNextSecond(t *testing.T) {
 		"2026-11-24T10:00:00+24:00", "2026-11-24T10:00:00-24:00", "2026-11-24T10:00:00+2400", "2026-11-24T10:00:00+24", "2026-11-24T10:00:00+05:60",
 		"2026-11-24T10:00+24:00", "2026-11-24T10:00:00+99:00",
 	} {
-		if e, _, err := door().Parse([]byte(`{"session_id":1,"event_type":"t","timestamp":"`+text+`"}`), ""); err == nil {
+		if e, _, err := parser().Parse([]byte(`{"session_id":1,"event_type":"t","timestamp":"`+text+`"}`), event.Origin{}); err == nil {
 			t.Errorf("%s is taken, as %s", text, e.Timestamp)
 		}
 	}
@@ -295,7 +295,7 @@ func TestTimestampForms(t *testing.T) {
 		"2026-11-24T10:00:00Z", "2026-11-24t10:00:00z", "2026-11-24 10:00:00", "2026-11-24T10:00:00", "2026-11-24T10:00",
 		"2026-11-24T10:00:00.000000", "2026-11-24T10:00:00+00:00", "2026-11-24T12:00:00+0200", "2026-11-24T08:00:00-02", "2026-11-24T10:00Z",
 	} {
-		e, _, err := door().Parse([]byte(`{"session_id":1,"event_type":"t","timestamp":"`+s+`"}`), "")
+		e, _, err := parser().Parse([]byte(`{"session_id":1,"event_type":"t","timestamp":"`+s+`"}`), event.Origin{})
 		if err != nil || !e.Timestamp.Equal(want) {
 			t.Errorf("%s: got %s, %v", s, e.Timestamp, err)
 		}
@@ -304,12 +304,12 @@ func TestTimestampForms(t *testing.T) {
 
 func TestBatch(t *testing.T) {
 	good := `{"session_id":1,"event_type":"t","payload":{"n":1}}`
-	d := door()
-	es, _, err := d.ParseArray([]byte("[\n"+good+",\n"+good+"]\n"), "")
+	p := parser()
+	es, _, err := p.ParseArray([]byte("[\n"+good+",\n"+good+"]\n"), event.Origin{})
 	if err != nil || len(es) != 2 || es[0].ID == es[1].ID || string(es[1].Payload) != `{"n":1}` {
 		t.Fatalf("array: %v, %v", es, err)
 	}
-	es, ignored, err := d.ParseLines([]byte(good+"\n\n"+`{"session_id":1,"event_type":"t","x":1}`+"\r\n"+good), "")
+	es, ignored, err := p.ParseLines([]byte(good+"\n\n"+`{"session_id":1,"event_type":"t","x":1}`+"\r\n"+good), event.Origin{})
 	if err != nil || len(es) != 3 || !slices.Equal(ignored, []string{"x"}) {
 		t.Fatalf("lines: %v, %q, %v", es, ignored, err)
 	}
@@ -326,10 +326,10 @@ func TestBatchNamesEveryBadIndex(t *testing.T) {
 	want := []int{1, 2, 5, 3, 6}
 	for form, parse := range map[string]func() ([]event.Event, []string, error){
 		"array": func() ([]event.Event, []string, error) {
-			return door().ParseArray([]byte("["+strings.Join(elements, ",")+"]"), "")
+			return parser().ParseArray([]byte("["+strings.Join(elements, ",")+"]"), event.Origin{})
 		},
 		"lines": func() ([]event.Event, []string, error) {
-			return door().ParseLines([]byte(strings.Join(elements, "\n")), "")
+			return parser().ParseLines([]byte(strings.Join(elements, "\n")), event.Origin{})
 		},
 	} {
 		_, _, err := parse()
@@ -350,16 +350,16 @@ func TestBatchNamesEveryBadIndex(t *testing.T) {
 func TestBatchBounds(t *testing.T) {
 	line := `{"session_id":1,"event_type":"t"}`
 	full := strings.Repeat(line+"\n", event.MaxBatchEvents)
-	if es, _, err := door().ParseLines([]byte(full), ""); err != nil || len(es) != event.MaxBatchEvents {
+	if es, _, err := parser().ParseLines([]byte(full), event.Origin{}); err != nil || len(es) != event.MaxBatchEvents {
 		t.Errorf("%d events: %v", len(es), err)
 	}
 	for name, err := range map[string]error{
-		"one line too many":    second(door().ParseLines([]byte(full+line), "")),
-		"one element too many": second(door().ParseArray([]byte("["+strings.Repeat(line+",", event.MaxBatchEvents)+line+"]"), "")),
-		"no lines":             second(door().ParseLines([]byte("\n"), "")),
-		"empty array":          second(door().ParseArray([]byte("[]"), "")),
-		"object":               second(door().ParseArray([]byte("{}"), "")),
-		"trailing":             second(door().ParseArray([]byte("["+line+"]]"), "")),
+		"one line too many":    second(parser().ParseLines([]byte(full+line), event.Origin{})),
+		"one element too many": second(parser().ParseArray([]byte("["+strings.Repeat(line+",", event.MaxBatchEvents)+line+"]"), event.Origin{})),
+		"no lines":             second(parser().ParseLines([]byte("\n"), event.Origin{})),
+		"empty array":          second(parser().ParseArray([]byte("[]"), event.Origin{})),
+		"object":               second(parser().ParseArray([]byte("{}"), event.Origin{})),
+		"trailing":             second(parser().ParseArray([]byte("["+line+"]]"), event.Origin{})),
 	} {
 		var invalid *event.InvalidError
 		if !errors.As(err, &invalid) || invalid.Errors[0].Field != "body" {
@@ -367,7 +367,7 @@ func TestBatchBounds(t *testing.T) {
 		}
 	}
 	var syntax *event.SyntaxError
-	if err := second(door().ParseArray([]byte("["+line), "")); !errors.As(err, &syntax) {
+	if err := second(parser().ParseArray([]byte("["+line), event.Origin{})); !errors.As(err, &syntax) {
 		t.Errorf("unfinished array: got %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package ingest
+package clientlog
 
 import (
 	"fmt"
@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-func TestSparse(t *testing.T) {
-	now := noon
-	s := newSparse(func() time.Time { return now })
+func TestSampler(t *testing.T) {
+	now := time.Date(2026, 11, 24, 12, 0, 0, 123456789, time.UTC)
+	s := NewSampler(func() time.Time { return now })
 	expect := func(key string, wantOK bool, wantMore int) {
 		t.Helper()
-		if more, ok := s.allow(key, time.Hour); ok != wantOK || more != wantMore {
+		if more, ok := s.Allow(key, time.Hour); ok != wantOK || more != wantMore {
 			t.Errorf("%s: %v and %d more, want %v and %d", key, ok, more, wantOK, wantMore)
 		}
 	}
@@ -24,19 +24,19 @@ func TestSparse(t *testing.T) {
 	expect("a", true, 0)
 
 	for i := range 10_000 {
-		s.allow(fmt.Sprint(i), time.Hour)
+		s.Allow(fmt.Sprint(i), time.Hour)
 	}
 	expect("c", false, 0) // enough for this minute
 	now = now.Add(time.Minute)
-	expect("c", true, 10_000-(linesAMinute-1)+1)
+	expect("c", true, 10_000-(LinesAMinute-1)+1)
 	for range 1000 {
 		now = now.Add(time.Minute)
-		for i := range linesAMinute {
-			s.allow(fmt.Sprint(now, i), time.Hour)
+		for i := range LinesAMinute {
+			s.Allow(fmt.Sprint(now, i), time.Hour)
 		}
 	}
-	if len(s.last) > maxSparseKeys {
-		t.Errorf("remembers %d keys", len(s.last))
+	if s.last.Len() > maxKeys {
+		t.Errorf("remembers %d keys", s.last.Len())
 	}
 }
 
@@ -49,7 +49,7 @@ func TestPrintable(t *testing.T) {
 		strings.Repeat("é", 100): strings.Repeat("é", 100),
 		strings.Repeat("é", 101): strings.Repeat("é", 100) + "…",
 	} {
-		if got := printable(text); got != want {
+		if got := Printable(text); got != want {
 			t.Errorf("%q became %q, want %q", text, got, want)
 		}
 	}

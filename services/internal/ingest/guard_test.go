@@ -4,12 +4,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // testKeys are names by their keys; they can be replaced.
@@ -147,59 +145,6 @@ func TestMetricsElsewhere(t *testing.T) {
 	}
 }
 
-// A bucket in its parts: the burst, the rate, and what a batch owes.
-func TestRates(t *testing.T) {
-	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
-	r := newRates(10, 5, func() time.Time { return now })
-	billing, shop := client{key: "billing", address: "192.0.2.1"}, client{key: "shop", address: "192.0.2.1"}
-	admit := func(w client, want time.Duration) {
-		t.Helper()
-		wait, ok := r.admit(w)
-		if ok != (want == 0) || wait.Round(time.Microsecond) != want {
-			t.Fatalf("at %s: wait %s, %v; want %s", now.Format("05.000"), wait, ok, want)
-		}
-	}
-	for range 5 {
-		admit(billing, 0)
-	}
-	admit(billing, 100*time.Millisecond)
-	admit(shop, 0)
-	admit(client{address: "192.0.2.1"}, 0) // keys and addresses are apart
-	now = now.Add(100 * time.Millisecond)
-	admit(billing, 0)
-	admit(billing, 100*time.Millisecond)
-
-	now = now.Add(time.Hour)
-	admit(billing, 0)
-	r.charge(billing, 999) // a batch of 1,000: 4 are there, 995 are owed, and one more for the next
-	admit(billing, 99600*time.Millisecond)
-	now = now.Add(99*time.Second + 500*time.Millisecond)
-	admit(billing, 100*time.Millisecond)
-	now = now.Add(100 * time.Millisecond)
-	admit(billing, 0)
-
-	if none := newRates(0, 5, nil); none != nil {
-		t.Error("a limit of 0 limits")
-	}
-}
-
-// Strangers can't fill the memory with addresses.
-func TestRatesAreBounded(t *testing.T) {
-	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
-	r := newRates(1, 1, func() time.Time { return now })
-	busy := client{address: "busy"}
-	r.admit(busy)
-	for i := range 3 * maxBuckets {
-		r.admit(client{address: fmt.Sprint(i)})
-		if _, ok := r.admit(busy); ok {
-			t.Fatal("who goes on sending was forgotten")
-		}
-	}
-	if n, m := len(r.addresses.byName), r.addresses.recent.Len(); n != maxBuckets || m != maxBuckets {
-		t.Errorf("%d and %d buckets, want %d", n, m, maxBuckets)
-	}
-}
-
 func TestRateLimit(t *testing.T) {
 	p := new(testPublisher)
 	s := start(t, p, func(o *options) {
@@ -243,38 +188,5 @@ func TestRateLimit(t *testing.T) {
 	}
 	if metrics := s.do(t, http.MethodGet, "/metrics", "").body; !strings.Contains(metrics, `trailpost_events_rejected_total{reason="rate-limited"}`) {
 		t.Error("no metric of it")
-	}
-}
-
-func TestClientAddress(t *testing.T) {
-	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8:ffff::/48")}
-	for _, c := range []struct {
-		remote    string
-		forwarded []string
-		want      string
-	}{
-		{"192.0.2.1:1234", nil, "192.0.2.1"},
-		{"192.0.2.1:1234", []string{"198.51.100.7"}, "192.0.2.1"}, // no proxy of ours
-		{"10.1.2.3:1234", []string{"198.51.100.7"}, "198.51.100.7"},
-		{"10.1.2.3:1234", []string{"203.0.113.9, 198.51.100.7"}, "198.51.100.7"}, // before it is the client's word
-		{"10.1.2.3:1234", []string{"203.0.113.9", "198.51.100.7"}, "198.51.100.7"},
-		{"10.1.2.3:1234", []string{"203.0.113.9, 198.51.100.7, 10.9.9.9"}, "198.51.100.7"},
-		{"10.1.2.3:1234", []string{"198.51.100.7, junk"}, "10.1.2.3"},
-		{"10.1.2.3:1234", []string{""}, "10.1.2.3"},
-		{"10.1.2.3:1234", nil, "10.1.2.3"},
-		{"10.1.2.3:1234", []string{"10.4.4.4"}, "10.4.4.4"},
-		{"10.1.2.3:1234", []string{"198.51.100.7:5555"}, "198.51.100.7"},
-		{"10.1.2.3:1234", []string{"[2001:db8:1:2::1]:5555"}, "2001:db8:1:2::/64"},
-		{"[::ffff:192.0.2.1]:1234", nil, "192.0.2.1"},
-		{"[::ffff:10.1.2.3]:1234", []string{"::ffff:198.51.100.7"}, "198.51.100.7"},
-		{"[2001:db8:1:2:3::4]:1234", nil, "2001:db8:1:2::/64"},
-		{"[fe80::1%eth0]:1234", nil, "fe80::/64"},
-		{"[2001:db8:ffff::1]:1234", []string{"198.51.100.7"}, "198.51.100.7"},
-		{"", nil, ""},
-	} {
-		r := &http.Request{RemoteAddr: c.remote, Header: http.Header{"X-Forwarded-For": c.forwarded}}
-		if got := clientAddress(r, trusted); got != c.want {
-			t.Errorf("%s, X-Forwarded-For %q: %s, want %s", c.remote, c.forwarded, got, c.want)
-		}
 	}
 }
