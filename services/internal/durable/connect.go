@@ -15,7 +15,7 @@ type Options struct {
 	// Settings are statements for the session, without parameters. They are part of the round trip that Connect needs
 	// anyway.
 	Settings string
-	// ReadOnlyToo takes a server that only reads where there is none that writes, for those who have only questions.
+	// ReadOnlyToo takes a server that only reads where there is none that writes, for those who only read.
 	ReadOnlyToo bool
 	// Log is told when a commit takes long, since it may wait for ever.
 	Log *slog.Logger
@@ -42,9 +42,9 @@ func Connect(ctx context.Context, cc *pgx.ConnConfig, opts Options) (*pgx.Conn, 
 
 func connect(ctx context.Context, cc *pgx.ConnConfig, opts Options, writes bool) (*pgx.Conn, error) {
 	cc = cc.Copy()
-	cc.OnNotice = hear
+	cc.OnNotice = onNotice
 	cc.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
-		conn.CustomData()[watchKey] = &watch{log: opts.Log}
+		conn.CustomData()[commitWatchKey] = &commitWatch{log: opts.Log}
 		return prepare(ctx, conn, opts.Settings, writes)
 	}
 	conn, err := pgx.ConnectConfig(ctx, cc)
@@ -57,9 +57,9 @@ func connect(ctx context.Context, cc *pgx.ConnConfig, opts Options, writes bool)
 	return conn, nil
 }
 
-// look sets synchronous_commit, and asks what the server is, and which of its processes answers. It goes by the default of transactions, which Settings may
+// serverState sets synchronous_commit, and asks what the server is, and which of its processes answers. It goes by the default of transactions, which Settings may
 // just have changed.
-const look = `
+const serverState = `
 	SELECT CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
 			THEN set_config('synchronous_commit', 'on', false) END,
 		CASE WHEN pg_is_in_recovery() THEN 'it is a standby'
@@ -67,9 +67,9 @@ const look = `
 			ELSE '' END,
 		pg_backend_pid()`
 
-// always are the settings of all sessions, before Options.Settings. Warnings are wanted, since one of them is all that tells of a
+// baseSettings are the settings of all sessions, before Options.Settings. Warnings are wanted, since one of them is all that tells of a
 // COMMIT whose wait was cancelled. Some of the limits are newer than PostgreSQL 13.
-const always = `
+const baseSettings = `
 	SELECT set_config('client_min_messages', 'notice', false), set_config('lock_timeout', '0', false),
 		set_config('idle_in_transaction_session_timeout', '0', false),
 		CASE WHEN current_setting('idle_session_timeout', true) IS NOT NULL THEN set_config('idle_session_timeout', '0', false) END;`
@@ -79,7 +79,7 @@ func prepare(ctx context.Context, conn *pgconn.PgConn, settings string, writes b
 	if settings != "" {
 		settings += ";"
 	}
-	results, err := withoutLimits(ctx, conn, always+settings+look)
+	results, err := withoutLimits(ctx, conn, baseSettings+settings+serverState)
 	if err != nil {
 		return err
 	}

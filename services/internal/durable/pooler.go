@@ -18,8 +18,8 @@ const pooledKey = "trailpost pooled"
 // poolerTimeout is how long the question may take: a pool of sessions may have no second one.
 const poolerTimeout = 2 * time.Second
 
-// questions is how often it is asked.
-const questions = 3
+// poolerProbes is how often each session is asked for its process.
+const poolerProbes = 3
 
 // refusePooler returns an ErrPooled where conn's session is not its own: settings and prepared statements are then somebody else's a
 // moment later, and two clients are granted one lock.
@@ -36,7 +36,7 @@ func refusePooler(ctx context.Context, cc *pgx.ConnConfig, conn *pgx.Conn) error
 		return err
 	}
 	pooled := fmt.Errorf("%w, at %s:%d: connect to PostgreSQL itself, or to a pool with pool_mode=session", ErrPooled, cc.Host, cc.Port)
-	for range questions { // other clients may come between
+	for range poolerProbes { // other clients may come between
 		again, err := backend(ctx, conn)
 		if err != nil {
 			return err
@@ -54,7 +54,7 @@ func refusePooler(ctx context.Context, cc *pgx.ConnConfig, conn *pgx.Conn) error
 		return nil //nolint:nilerr // there is no second session: each connection has one of its own
 	}
 	defer func() { _ = second.Close(context.WithoutCancel(ctx)) }()
-	for range questions {
+	for range poolerProbes {
 		again, err := backend(ctx, conn)
 		if err != nil {
 			return err

@@ -30,7 +30,7 @@ type Attachment struct {
 // Of two events of one id the month's own stays in the trail: it was there first. The other would have been a duplicate,
 // or a dead letter, if the month had been there.
 func (s *Session) Attach(ctx context.Context, months ...Month) ([]Attachment, error) {
-	if err := s.work(ctx); err != nil {
+	if err := s.takeWorkLock(ctx); err != nil {
 		return nil, fmt.Errorf("attaching: %w", err)
 	}
 	// Another, which was killed, may have been as good as done.
@@ -40,7 +40,7 @@ func (s *Session) Attach(ctx context.Context, months ...Month) ([]Attachment, er
 		return slices.ContainsFunc(done, func(a Attachment) bool { return a.Month == m })
 	})
 	if len(months) == 0 && !all {
-		return done, s.settle(ctx)
+		return done, s.sync(ctx)
 	}
 	found, err := s.inState(ctx, Detached, months)
 	if err != nil {
@@ -53,7 +53,7 @@ func (s *Session) Attach(ctx context.Context, months ...Month) ([]Attachment, er
 		}
 		done = append(done, a)
 	}
-	if err := s.settle(ctx); err != nil {
+	if err := s.sync(ctx); err != nil {
 		return done, fmt.Errorf("attaching: %w", err)
 	}
 	return done, nil
@@ -70,10 +70,10 @@ func (s *Session) attach(ctx context.Context, m Month) (a Attachment, err error)
 	}
 	table, low, high := qualified(m.Table()), floor(m.Start()), floor(m.End())
 	for _, statements := range []string{
-		fmt.Sprintf(promise, table, low, high),
-		fmt.Sprintf(proof, table),
+		fmt.Sprintf(addBounds, table, low, high),
+		fmt.Sprintf(validateBounds, table),
 	} {
-		err := s.untilFree(ctx, []string{m.Table()}, func() error {
+		err := s.retryLocked(ctx, []string{m.Table()}, func() error {
 			_, err := s.conn.PgConn().Exec(ctx, statements).ReadAll()
 			return err
 		})
@@ -81,7 +81,7 @@ func (s *Session) attach(ctx context.Context, m Month) (a Attachment, err error)
 			return a, err
 		}
 	}
-	reached("promised")
+	failpoint("promised")
 
 	var bytes int64
 	if err := s.conn.QueryRow(ctx, "SELECT pg_table_size('public.log_events_default')").Scan(&bytes); err != nil {
@@ -90,7 +90,7 @@ func (s *Session) attach(ctx context.Context, m Month) (a Attachment, err error)
 	if bytes > fewBytes {
 		return s.exchange(ctx, m, columns)
 	}
-	if a, err = s.attachWithFew(ctx, m, columns); outOfTime(err) {
+	if a, err = s.attachWithFew(ctx, m, columns); timedOut(err) {
 		return s.exchange(ctx, m, columns) // few, and yet too much for this machine
 	}
 	return a, err
@@ -98,9 +98,9 @@ func (s *Session) attach(ctx context.Context, m Month) (a Attachment, err error)
 
 // attachWithFew moves the late rows within the transaction that attaches the month.
 func (s *Session) attachWithFew(ctx context.Context, m Month, columns columnList) (Attachment, error) {
-	statements := replace(attachment, m, columns)
+	statements := replace(attachStatements, m, columns)
 	var a Attachment
-	err := s.untilFree(ctx, []string{"log_events", "log_events_default", m.Table()}, func() error {
+	err := s.retryLocked(ctx, []string{"log_events", "log_events_default", m.Table()}, func() error {
 		results, err := s.conn.PgConn().Exec(ctx, statements).ReadAll()
 		if err != nil {
 			return err
@@ -115,13 +115,13 @@ func (s *Session) attachWithFew(ctx context.Context, m Month, columns columnList
 	if err != nil {
 		return a, err
 	}
-	reached("attached")
-	s.tellAttached(ctx, a)
+	failpoint("attached")
+	s.logAttached(ctx, a)
 	// It was not waited for while others waited for us. Now it is.
-	return a, s.settle(ctx)
+	return a, s.sync(ctx)
 }
 
-// readAttachment reads attachment's row.
+// readAttachment reads the row that attachStatements returns.
 func readAttachment(m Month, row [][]byte) (a Attachment, err error) {
 	a.Month = m
 	_, late := fmt.Sscan(string(row[0]), &a.Late)
@@ -134,7 +134,7 @@ func readAttachment(m Month, row [][]byte) (a Attachment, err error) {
 	return a, err
 }
 
-func (s *Session) tellAttached(ctx context.Context, a Attachment) {
+func (s *Session) logAttached(ctx context.Context, a Attachment) {
 	s.log.InfoContext(ctx, "Month attached", "month", a.Month.String(), "table", a.Month.Table(),
 		"late_events", a.Late, "duplicates", a.Duplicates, "conflicts", len(a.Conflicts))
 	if len(a.Conflicts) > 0 {
@@ -194,9 +194,9 @@ func floor(t time.Time) uuid.UUID {
 	return id
 }
 
-// promise gives a month the columns that the trail has got since it was detached (which are all nullable and last), and
+// addBounds gives a month the columns that the trail has got since it was detached (which are all nullable and last), and
 // its bounds as a check; that its rows keep them is not looked at yet. An attach that was killed may have done it.
-const promise = `
+const addBounds = `
 SET LOCAL lock_timeout = '200ms';
 DO $do$
 DECLARE
@@ -216,14 +216,14 @@ BEGIN
 END
 $do$`
 
-// proof reads the rows, and keeps no one from reading or writing any table.
-const proof = `
+// validateBounds reads the rows, and keeps no one from reading or writing any table.
+const validateBounds = `
 SET LOCAL lock_timeout = '200ms';
 ALTER TABLE %[1]s VALIDATE CONSTRAINT month_of_events`
 
-// attachment finds all proved, so that it has nothing to read but the default partition. In one message, as detachment is,
+// attachStatements finds all proved, so that it has nothing to read but the default partition. In one message, as detachStatements is,
 // and, as that one, it does not have others wait until the disk or a standby has it.
-const attachment = `
+const attachStatements = `
 SET LOCAL lock_timeout = '200ms';
 SET LOCAL statement_timeout = '200ms';
 SET LOCAL synchronous_commit = off;

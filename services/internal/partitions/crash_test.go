@@ -29,7 +29,7 @@ const (
 
 // workUntilKilled retires or attaches, and kills this very process at the step.
 func workUntilKilled() int {
-	reached = func(step string) {
+	failpoint = func(step string) {
 		if step == os.Getenv(stepVariable) {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {} // until it comes
@@ -159,7 +159,7 @@ func TestKilledAttach(t *testing.T) {
 				exchanging(t)
 				must[[]Attachment](t)(s.Attach(t.Context(), another))
 				must[[]Manifest](t)(s.Export(t.Context(), dir, m))
-				if n := must[*Manifest](t)(placeOf(dir, m, 1).readManifest()).Rows; n != 40 {
+				if n := must[*Manifest](t)(exportPathOf(dir, m, 1).readManifest()).Rows; n != 40 {
 					t.Errorf("the export has %d events, want the month's own 40", n)
 				}
 				if err := s.Close(); err != nil {

@@ -34,8 +34,8 @@ const (
 	published = `
 	SELECT pg_describe_object('pg_publication'::regclass, prpubid, 0) FROM pg_publication_rel WHERE prrelid = $table::regclass`
 
-	// ofItsOwn is what a partition has and the trail has not.
-	ofItsOwn = `
+	// ownObjects is what a partition has and the trail has not.
+	ownObjects = `
 	SELECT pg_describe_object('pg_trigger'::regclass, oid, 0) FROM pg_trigger WHERE tgrelid = $table::regclass AND NOT tgisinternal AND tgparentid = 0
 	UNION ALL SELECT pg_describe_object('pg_rewrite'::regclass, oid, 0) FROM pg_rewrite WHERE ev_class = $table::regclass
 	UNION ALL SELECT pg_describe_object('pg_policy'::regclass, oid, 0) FROM pg_policy WHERE polrelid = $table::regclass
@@ -46,8 +46,8 @@ const (
 		  AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = indrelid AND conindid = indexrelid)`
 )
 
-// namesOf is a query of one row: the names that lists have for a table, joined for a message; null if there is no such name.
-func namesOf(table string, lists ...string) string {
+// namesQuery is a query of one row: the names that lists have for a table, joined for a message; null if there is no such name.
+func namesQuery(table string, lists ...string) string {
 	query := "SELECT string_agg(DISTINCT name, ', ') FROM ((" + strings.Join(lists, ") UNION ALL (") + ")) listed (name)"
 	return strings.ReplaceAll(query, "$table", "'"+qualified(table)+"'")
 }
@@ -59,7 +59,7 @@ type querier interface {
 
 // dependents names what the lists have for a table, or is "".
 func dependents(ctx context.Context, db querier, table string, lists ...string) (names string, err error) {
-	err = db.QueryRow(ctx, "SELECT coalesce(("+namesOf(table, lists...)+"), '')").Scan(&names)
+	err = db.QueryRow(ctx, "SELECT coalesce(("+namesQuery(table, lists...)+"), '')").Scan(&names)
 	return names, err
 }
 
@@ -83,7 +83,7 @@ func (s *Session) requireExchangeable(ctx context.Context) error {
 	return err
 }
 
-var exchangeRefused = []string{dropRefused, published, ofItsOwn}
+var exchangeRefused = []string{dropRefused, published, ownObjects}
 
 // isDependedOn reports whether PostgreSQL refused to drop something, or the exchange found what requireExchangeable finds.
 func isDependedOn(err error) bool {

@@ -102,8 +102,8 @@ func TestExchangeLooksOnceMore(t *testing.T) {
 	owner := db.Connect(t, db.Owner)
 	s := open(t, db, Options{})
 	must[[]Month](t)(s.Detach(t.Context(), year))
-	t.Cleanup(func() { reached = func(string) {} })
-	reached = func(step string) {
+	t.Cleanup(func() { failpoint = func(string) {} })
+	failpoint = func(step string) {
 		if step == "copied" {
 			run(t, owner, "CREATE VIEW its_view AS SELECT event_id FROM log_events_default")
 		}
@@ -111,7 +111,7 @@ func TestExchangeLooksOnceMore(t *testing.T) {
 	if _, err := s.Attach(t.Context(), m); err == nil || !strings.Contains(err.Error(), "view public.its_view") {
 		t.Errorf("%v, want one that names the view", err)
 	}
-	reached = func(string) {}
+	failpoint = func(string) {}
 	run(t, owner, "DROP VIEW its_view")
 	must[[]Attachment](t)(s.Attach(t.Context(), m))
 	if left := value[string](t, owner, leftovers); left != "" {
@@ -148,8 +148,8 @@ func testFormerDefaultIsKept(t *testing.T, killed bool) {
 		killAt(t, db, "exchanged", manyVariable+"="+m.String())
 		depend()
 	} else {
-		t.Cleanup(func() { reached = func(string) {} })
-		reached = func(step string) {
+		t.Cleanup(func() { failpoint = func(string) {} })
+		failpoint = func(step string) {
 			if step == "exchanged" {
 				depend()
 			}
@@ -157,7 +157,7 @@ func testFormerDefaultIsKept(t *testing.T, killed bool) {
 	}
 	s = open(t, db, opts)
 	done := must[[]Attachment](t)(s.Attach(t.Context(), m))
-	reached = func(string) {}
+	failpoint = func(string) {}
 	if len(done) != 1 || done[0].Month != m || done[0].Late != 1 {
 		t.Errorf("attached: %+v", done)
 	}

@@ -46,19 +46,19 @@ func (s *Session) Detach(ctx context.Context, age time.Duration) ([]Month, error
 		}
 		done = append(done, p.Month)
 	}
-	if err := s.settle(ctx); err != nil {
+	if err := s.sync(ctx); err != nil {
 		return done, fmt.Errorf("detaching: %w", err)
 	}
 	return done, nil
 }
 
 func (s *Session) detach(ctx context.Context, m Month) error {
-	if err := s.work(ctx); err != nil {
+	if err := s.takeWorkLock(ctx); err != nil {
 		return err
 	}
 	start := time.Now()
-	statements := fmt.Sprintf(detachment, qualified(m.Table()))
-	err := s.untilFree(ctx, []string{"log_events", "log_events_default", m.Table()}, func() error {
+	statements := fmt.Sprintf(detachStatements, qualified(m.Table()))
+	err := s.retryLocked(ctx, []string{"log_events", "log_events_default", m.Table()}, func() error {
 		_, err := s.conn.PgConn().Exec(ctx, statements).ReadAll()
 		return err
 	})
@@ -66,17 +66,17 @@ func (s *Session) detach(ctx context.Context, m Month) error {
 		return fmt.Errorf("%s: %w", m, err)
 	}
 	s.log.InfoContext(ctx, "Month detached", "month", m.String(), "table", m.Table(), "seconds", time.Since(start).Seconds())
-	reached("detached")
+	failpoint("detached")
 	return nil
 }
 
-// detachment goes to the server in one message, which makes it one transaction, and one that needs nothing more from us
+// detachStatements goes to the server in one message, which makes it one transaction, and one that needs nothing more from us
 // while it has its locks: nobody waits for a client that stalls.
 //
 // lock_timeout is for each lock, statement_timeout for all of them. With its locks, the rest takes milliseconds; where it doesn't, it gives way, too.
-// The log need not reach the disk, or a standby, while others wait: settle, or what else comes after and does reach it,
+// The log need not reach the disk, or a standby, while others wait: sync, or what else comes after and does reach it,
 // brings this along, and if nothing does, the month is attached again, and no event the less.
-const detachment = `
+const detachStatements = `
 SET LOCAL lock_timeout = '200ms';
 SET LOCAL statement_timeout = '200ms';
 SET LOCAL synchronous_commit = off;
@@ -89,5 +89,5 @@ BEGIN
 END
 $do$`
 
-// reached is called after each step. Tests end the process there.
-var reached = func(_ string) {}
+// failpoint is called after each step. Tests end the process there.
+var failpoint = func(_ string) {}

@@ -16,7 +16,7 @@ import (
 // with an event below the least age are refused. It returns those that it dropped.
 func (s *Session) Drop(ctx context.Context, dir string, months ...Month) ([]Month, error) {
 	return s.dropEach(ctx, months, func(tx pgx.Tx, m Month) (record, error) {
-		manifest, err := s.exported(ctx, dir, m)
+		manifest, err := s.manifestOf(ctx, dir, m)
 		if err != nil {
 			return record{}, err
 		}
@@ -58,17 +58,17 @@ func (s *Session) dropEach(ctx context.Context, asked []Month, drop func(pgx.Tx,
 				return fmt.Errorf("%s: %w", m, err)
 			}
 			var r record
-			err := s.frozen(ctx, m, func(tx pgx.Tx) (err error) {
+			err := s.withShareLock(ctx, m, func(tx pgx.Tx) (err error) {
 				r, err = drop(tx, m)
 				return err
 			})
 			if err != nil {
 				return fmt.Errorf("%s: %w", m, err)
 			}
-			s.tellDropped(ctx, m, r)
+			s.logDropped(ctx, m, r)
 			done = append(done, m)
 		}
-		return s.settle(ctx)
+		return s.sync(ctx)
 	}()
 	if err != nil {
 		err = fmt.Errorf("dropping: %w", err)
@@ -76,8 +76,8 @@ func (s *Session) dropEach(ctx context.Context, asked []Month, drop func(pgx.Tx,
 	return done, err
 }
 
-// exported returns the manifest of the export that has what the table has.
-func (s *Session) exported(ctx context.Context, dir string, m Month) (*Manifest, error) {
+// manifestOf returns the manifest of the export that has what the table has.
+func (s *Session) manifestOf(ctx context.Context, dir string, m Month) (*Manifest, error) {
 	there, _, err := s.exportsOf(ctx, dir, m)
 	if err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func (s *Session) exported(ctx context.Context, dir string, m Month) (*Manifest,
 		if err != nil {
 			return nil, err
 		}
-		if manifest, err := s.adopt(ctx, p, m); err != nil || manifest != nil {
+		if manifest, err := s.reuse(ctx, p, m); err != nil || manifest != nil {
 			return manifest, err
 		}
 	}
@@ -111,7 +111,7 @@ func recordOf(m *Manifest) record {
 // drop drops a month within the transaction in which it is frozen, and writes down what had been there. It returns
 // what it was given.
 func (s *Session) drop(ctx context.Context, tx pgx.Tx, m Month, r record) (record, error) {
-	if err := s.alone(ctx, tx, m.Table()); err != nil {
+	if err := s.lockExclusively(ctx, tx, m.Table()); err != nil {
 		return r, err
 	}
 	if _, err := tx.Exec(ctx, `
@@ -120,12 +120,12 @@ func (s *Session) drop(ctx context.Context, tx pgx.Tx, m Month, r record) (recor
 		return r, err
 	}
 	_, err := tx.Exec(ctx, "DROP TABLE "+qualified(m.Table()))
-	reached("dropping")
+	failpoint("dropping")
 	return r, err
 }
 
-func (s *Session) tellDropped(ctx context.Context, m Month, r record) {
-	reached("dropped")
+func (s *Session) logDropped(ctx context.Context, m Month, r record) {
+	failpoint("dropped")
 	export := "none"
 	if r.file != nil {
 		export = *r.file
@@ -133,9 +133,9 @@ func (s *Session) tellDropped(ctx context.Context, m Month, r record) {
 	s.log.InfoContext(ctx, "Month dropped", "month", m.String(), "rows", r.rows, "export", export)
 }
 
-// alone takes a table that is no part of the trail for itself. Who reads it is waited for by looking, as long as the
+// lockExclusively takes a table that is no part of the trail for itself. Who reads it is waited for by looking, as long as the
 // session's patience: waiting in a lock's queue for it would take a transaction id, and hold up who follows the trail.
-func (s *Session) alone(ctx context.Context, tx pgx.Tx, table string) error {
+func (s *Session) lockExclusively(ctx context.Context, tx pgx.Tx, table string) error {
 	for start := time.Now(); ; {
 		held, err := s.holders(ctx, []string{table})
 		if err != nil {

@@ -9,9 +9,9 @@ import (
 // events of months that had none out of the default partition, and returns how many it made. The consumer does the
 // same every hour; this is for a trail whose consumers are stopped, and for who wants to know.
 func (s *Session) Ensure(ctx context.Context, monthsAhead int) (made int, err error) {
-	err = s.untilFree(ctx, []string{"review_sessions", "log_events", "log_events_default"}, func() error {
+	err = s.retryLocked(ctx, []string{"review_sessions", "log_events", "log_events_default"}, func() error {
 		var n int
-		// As with detachment, nobody waits for a standby while others wait for the locks: settle does.
+		// As with detachStatements, nobody waits for a standby while others wait for the locks: sync does.
 		const question = "SELECT n FROM set_config('synchronous_commit', 'off', true), public.ensure_partitions($1) n"
 		if err := s.conn.QueryRow(ctx, question, monthsAhead).Scan(&n); err != nil {
 			return err
@@ -20,7 +20,7 @@ func (s *Session) Ensure(ctx context.Context, monthsAhead int) (made int, err er
 		return s.requireAttached(ctx, monthsAhead)
 	})
 	if err == nil {
-		err = s.settle(ctx)
+		err = s.sync(ctx)
 	}
 	if err != nil {
 		return made, fmt.Errorf("making partitions: %w", err)
@@ -50,7 +50,7 @@ func (s *Session) requireAttached(ctx context.Context, monthsAhead int) error {
 		case Detached:
 			return fmt.Errorf("%s is detached: attach it again, or its events stay in the default partition", m.Table())
 		default:
-			return errOtherAtIt
+			return errBusy
 		}
 	}
 	return nil

@@ -35,8 +35,8 @@ const (
 	formerDefault = "log_events_default_former"
 )
 
-// purpose is the comment on both, before the month.
-const purpose = "Of migrate partitions, which attaches "
+// commentPrefix is the comment on both, before the month.
+const commentPrefix = "Of migrate partitions, which attaches "
 
 // sliceRows is how many rows are copied in a transaction. (A variable for tests.)
 var sliceRows = 5000
@@ -48,7 +48,7 @@ func (s *Session) exchange(ctx context.Context, m Month, columns columnList) (a 
 	if err := s.requireExchangeable(ctx); err != nil {
 		return a, err
 	}
-	why, err := s.dropKept(ctx)
+	why, err := s.dropKeptFormer(ctx)
 	if err == nil && why != "" {
 		err = fmt.Errorf("log_events_default is large and has to be exchanged for a new table, and %s, which was exchanged before, has to be dropped first: %s", formerDefault, why)
 	}
@@ -63,19 +63,19 @@ func (s *Session) exchange(ctx context.Context, m Month, columns columnList) (a 
 	if err := s.makeNext(ctx, m, columns); err != nil {
 		return a, err
 	}
-	reached("next made")
+	failpoint("next made")
 	s.log.InfoContext(ctx, "The default partition is large: its events are copied while others read and write, and then it is exchanged", "month", m.String())
 	c := copying{s: s, month: m, columns: columns}
-	err = s.untilFree(ctx, []string{"log_events", "log_events_default", m.Table()}, func() error {
+	err = s.retryLocked(ctx, []string{"log_events", "log_events_default", m.Table()}, func() error {
 		if err := c.catchUp(ctx); err != nil {
 			return err
 		}
-		reached("copied")
+		failpoint("copied")
 		if err := ensure.check(ctx); err != nil {
 			return err
 		}
 		// Who has a snapshot from before the copies, and not looked at the trail yet, would find neither.
-		if err := s.outlast(ctx); err != nil {
+		if err := s.waitForOlderSnapshots(ctx); err != nil {
 			return err
 		}
 		_, err := s.conn.PgConn().Exec(ctx, c.swap()).ReadAll()
@@ -89,7 +89,7 @@ func (s *Session) exchange(ctx context.Context, m Month, columns columnList) (a 
 	if err != nil {
 		return a, err
 	}
-	reached("exchanged")
+	failpoint("exchanged")
 	_ = ensure.release(ctx)
 	return s.reconcile(ctx, m)
 }
@@ -101,14 +101,14 @@ func (s *Session) holdEnsure(ctx context.Context) (*tableLock, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.untilFree(ctx, nil, func() error { return l.try(ctx) }); err != nil {
+	if err := s.retryLocked(ctx, nil, func() error { return l.try(ctx) }); err != nil {
 		return nil, errors.Join(err, l.release(context.WithoutCancel(ctx)))
 	}
 	return l, nil
 }
 
-// madeFor reports whether a table of ours is there, and for which month.
-func (s *Session) madeFor(ctx context.Context, table string) (m Month, there bool, err error) {
+// monthOfOwnTable reports whether a table of ours is there, and for which month.
+func (s *Session) monthOfOwnTable(ctx context.Context, table string) (m Month, there bool, err error) {
 	var comment string
 	const question = `SELECT coalesce(obj_description(oid, 'pg_class'), '') FROM pg_class
 		WHERE relnamespace = 'public'::regnamespace AND relname = $1`
@@ -119,7 +119,7 @@ func (s *Session) madeFor(ctx context.Context, table string) (m Month, there boo
 	if err != nil {
 		return m, false, err
 	}
-	name, ours := strings.CutPrefix(comment, purpose)
+	name, ours := strings.CutPrefix(comment, commentPrefix)
 	if m, err = ParseMonth(name); !ours || err != nil {
 		return m, true, fmt.Errorf("there is a table %s that `migrate partitions` has not made, and needs the name of: rename it", table)
 	}
@@ -134,7 +134,7 @@ func (s *Session) makeNext(ctx context.Context, m Month, columns columnList) err
 	}
 	sum := sha256.Sum256([]byte(bounds + columns.of("")))
 	check := fmt.Sprintf("of_no_month_%x", sum[:8])
-	of, there, err := s.madeFor(ctx, nextDefault)
+	of, there, err := s.monthOfOwnTable(ctx, nextDefault)
 	if err != nil {
 		return err
 	}
@@ -151,8 +151,8 @@ func (s *Session) makeNext(ctx context.Context, m Month, columns columnList) err
 			return err
 		}
 	}
-	statements := strings.NewReplacer("$next", qualified(nextDefault), "$check", check, "$bounds", bounds, "$purpose", purpose+m.String()).Replace(next)
-	return s.untilFree(ctx, []string{"log_events", "log_events_default"}, func() error {
+	statements := strings.NewReplacer("$next", qualified(nextDefault), "$check", check, "$bounds", bounds, "$comment", commentPrefix+m.String()).Replace(next)
+	return s.retryLocked(ctx, []string{"log_events", "log_events_default"}, func() error {
 		_, err := s.conn.PgConn().Exec(ctx, statements).ReadAll()
 		return err
 	})
@@ -188,7 +188,7 @@ const next = `
 SET LOCAL lock_timeout = '200ms';
 CREATE TABLE $next (LIKE public.log_events INCLUDING ALL);
 ALTER TABLE $next ADD CONSTRAINT $check CHECK ($bounds);
-COMMENT ON TABLE $next IS '$purpose';
+COMMENT ON TABLE $next IS '$comment';
 DO $do$
 DECLARE
     old constant regclass := 'public.log_events_default';
@@ -226,11 +226,11 @@ type copying struct {
 	month   Month
 	columns columnList
 
-	since   int64     // the tx from which on rows may not have been copied
-	horizon int64     // trail_horizon when this pass began; 0: none has begun
-	tx      int64     // where the pass is
-	id      uuid.UUID // …
-	tidied  bool
+	since    int64     // the tx from which on rows may not have been copied
+	horizon  int64     // trail_horizon when this pass began; 0: none has begun
+	tx       int64     // where the pass is
+	id       uuid.UUID // …
+	vacuumed bool
 }
 
 // catchUp copies until hardly anything is left.
@@ -240,9 +240,9 @@ func (c *copying) catchUp(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !c.tidied {
-			c.tidy(ctx)
-			c.tidied = true
+		if !c.vacuumed {
+			c.vacuum(ctx)
+			c.vacuumed = true
 		} else if rows <= restRows {
 			break
 		}
@@ -268,7 +268,7 @@ func (c *copying) pass(ctx context.Context) (rows int, err error) {
 			c.since, c.horizon = c.horizon, 0
 			return rows, nil
 		}
-		reached("slice copied")
+		failpoint("slice copied")
 	}
 }
 
@@ -324,8 +324,8 @@ const copySlice = `
 	)
 	SELECT (SELECT count(*) FROM d), (SELECT tx FROM last), (SELECT event_id FROM last)`
 
-// tidy has PostgreSQL know the new table, and the old one's newest rows by their tx. It may fail: then others wait longer.
-func (c *copying) tidy(ctx context.Context) {
+// vacuum has PostgreSQL know the new table, and the old one's newest rows by their tx. It may fail: then others wait longer.
+func (c *copying) vacuum(ctx context.Context) {
 	for _, statement := range []string{
 		"VACUUM (ANALYZE) " + qualified(nextDefault),
 		`SELECT brin_summarize_new_values(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
@@ -335,7 +335,7 @@ func (c *copying) tidy(ctx context.Context) {
 			return
 		}
 		if _, err := c.s.conn.PgConn().Exec(ctx, statement).ReadAll(); err != nil {
-			c.s.log.WarnContext(ctx, "Before the exchange, a table could not be tidied up", "error", err)
+			c.s.log.WarnContext(ctx, "Before the exchange, a table could not be vacuumed up", "error", err)
 		}
 		if _, err := c.s.conn.PgConn().Exec(ctx, "SET lock_timeout = 0").ReadAll(); err != nil {
 			return
@@ -343,15 +343,15 @@ func (c *copying) tidy(ctx context.Context) {
 	}
 }
 
-// swap is the one transaction: in one message, as detachment is, and, as that one, it does not have others wait until the
+// swap is the one transaction: in one message, as detachStatements is, and, as that one, it does not have others wait until the
 // disk or a standby has it. What is lost with it, in a crash, is the exchange.
 func (c *copying) swap() string {
-	return strings.NewReplacer("$since", fmt.Sprint(c.since), "$purpose", purpose+c.month.String(),
-		"$dependents", namesOf("log_events_default", exchangeRefused...)).
-		Replace(replace(exchangement, c.month, c.columns))
+	return strings.NewReplacer("$since", fmt.Sprint(c.since), "$comment", commentPrefix+c.month.String(),
+		"$dependents", namesQuery("log_events_default", exchangeRefused...)).
+		Replace(replace(swapStatements, c.month, c.columns))
 }
 
-const exchangement = `
+const swapStatements = `
 SET LOCAL lock_timeout = '200ms';
 SET LOCAL statement_timeout = '200ms';
 SET LOCAL synchronous_commit = off;
@@ -388,7 +388,7 @@ BEGIN
         EXECUTE format('ALTER INDEX public.%I RENAME TO %I', one.relname, left(one.relname, 54) || '_former');
     END LOOP;
     ALTER TABLE public.log_events_default RENAME TO ` + formerDefault + `;
-    COMMENT ON TABLE public.` + formerDefault + ` IS '$purpose';
+    COMMENT ON TABLE public.` + formerDefault + ` IS '$comment';
     ALTER TABLE public.log_events ATTACH PARTITION $month FOR VALUES FROM ('$low') TO ('$high');
     ALTER TABLE public.log_events ATTACH PARTITION public.` + nextDefault + ` DEFAULT;
     ALTER TABLE public.` + nextDefault + ` RENAME TO log_events_default;
@@ -407,8 +407,8 @@ BEGIN
 END
 $do$`
 
-// outOfTime is a statement that took longer than it may.
-func outOfTime(err error) bool {
+// timedOut is a statement that took longer than it may.
+func timedOut(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && pg.Code == "57014"
 }

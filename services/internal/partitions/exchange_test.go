@@ -144,8 +144,8 @@ func TestExchangeTakesTheRest(t *testing.T) {
 	must[[]Month](t)(s.Detach(t.Context(), year))
 	var rest []event.Event
 	exchanged := false
-	t.Cleanup(func() { reached = func(string) {} })
-	reached = func(step string) {
+	t.Cleanup(func() { failpoint = func(string) {} })
+	failpoint = func(step string) {
 		switch step {
 		case "copied":
 			now := []event.Event{late(m.Start().Add(time.Hour)), late(m.Start().AddDate(100, 0, 0))}

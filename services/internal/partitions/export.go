@@ -26,7 +26,7 @@ func (s *Session) Export(ctx context.Context, dir string, months ...Month) ([]Ma
 	var done []Manifest
 	for _, m := range found {
 		var manifest *Manifest
-		err := s.frozen(ctx, m, func(pgx.Tx) (err error) {
+		err := s.withShareLock(ctx, m, func(pgx.Tx) (err error) {
 			manifest, err = s.export(ctx, dir, m)
 			return err
 		})
@@ -38,10 +38,10 @@ func (s *Session) Export(ctx context.Context, dir string, months ...Month) ([]Ma
 	return done, nil
 }
 
-// frozen does f in a transaction during which nobody can change a detached month. READ COMMITTED, and a lock that takes
+// withShareLock does f in a transaction during which nobody can change a detached month. READ COMMITTED, and a lock that takes
 // no transaction id: the transaction may last, and holds nobody up who follows the trail below pg_snapshot_xmin().
-func (s *Session) frozen(ctx context.Context, m Month, f func(pgx.Tx) error) error {
-	if err := s.work(ctx); err != nil {
+func (s *Session) withShareLock(ctx context.Context, m Month, f func(pgx.Tx) error) error {
+	if err := s.takeWorkLock(ctx); err != nil {
 		return err
 	}
 	if err := s.undo(ctx, m); err != nil {
@@ -75,20 +75,20 @@ func (s *Session) export(ctx context.Context, dir string, m Month) (*Manifest, e
 	}
 	for _, p := range there {
 		// One of another time is passed over: never written over.
-		if manifest, err := s.adopt(ctx, p, m); err != nil || manifest != nil {
+		if manifest, err := s.reuse(ctx, p, m); err != nil || manifest != nil {
 			return manifest, err
 		}
 	}
 	return s.write(ctx, next, m)
 }
 
-// adopt returns the manifest of a file that has what the table has, and writes it where there is none yet, because a
+// reuse returns the manifest of a file that has what the table has, and writes it where there is none yet, because a
 // process was killed before it did. It returns nil for a file of anything else.
-func (s *Session) adopt(ctx context.Context, p place, m Month) (*Manifest, error) {
+func (s *Session) reuse(ctx context.Context, p exportPath, m Month) (*Manifest, error) {
 	start := time.Now()
 	content, err := s.compare(ctx, p.file(), m)
 	if errors.Is(err, errContent) {
-		return nil, s.passOver(ctx, p, m, err)
+		return nil, s.logMismatch(ctx, p, m, err)
 	}
 	if err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func (s *Session) adopt(ctx context.Context, p place, m Month) (*Manifest, error
 	manifest, err := p.readManifest()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return s.certify(ctx, p, m, content)
+		return s.writeManifest(ctx, p, m, content)
 	case err != nil:
 		return nil, err
 	case !manifest.Content.equal(content):
@@ -106,9 +106,9 @@ func (s *Session) adopt(ctx context.Context, p place, m Month) (*Manifest, error
 	return manifest, nil
 }
 
-// passOver tells about a file that has not what the table has. That is as it should be where it is the export of the
+// logMismatch tells about a file that has not what the table has. That is as it should be where it is the export of the
 // month's former table, which retired_months then knows; else somebody should look at it.
-func (s *Session) passOver(ctx context.Context, p place, m Month, difference error) error {
+func (s *Session) logMismatch(ctx context.Context, p exportPath, m Month, difference error) error {
 	const known = "SELECT EXISTS (SELECT FROM public.retired_months WHERE month = $1 AND export = $2)"
 	level := slog.LevelWarn
 	var retired bool
@@ -123,7 +123,7 @@ func (s *Session) passOver(ctx context.Context, p place, m Month, difference err
 }
 
 // write makes a new export.
-func (s *Session) write(ctx context.Context, p place, m Month) (*Manifest, error) {
+func (s *Session) write(ctx context.Context, p exportPath, m Month) (*Manifest, error) {
 	start := time.Now()
 	if err := removePartials(p.dir, m.Table()+"."); err != nil {
 		return nil, err
@@ -134,21 +134,21 @@ func (s *Session) write(ctx context.Context, p place, m Month) (*Manifest, error
 	}
 	defer os.Remove(draft.Name()) // gone when it has its name
 	err = s.compress(ctx, draft, m)
-	reached("file written")
+	failpoint("file written")
 	if err := errors.Join(err, finish(draft)); err != nil {
 		return nil, err
 	}
-	reached("file synced")
+	failpoint("file synced")
 	content, err := s.compare(ctx, draft.Name(), m)
 	if err != nil {
 		return nil, fmt.Errorf("reading it back: %w", err)
 	}
-	reached("file compared")
+	failpoint("file compared")
 	if err := renameNew(draft.Name(), p.file()); err != nil {
 		return nil, err
 	}
-	reached("file named")
-	manifest, err := s.certify(ctx, p, m, content)
+	failpoint("file named")
+	manifest, err := s.writeManifest(ctx, p, m, content)
 	if err == nil {
 		s.log.InfoContext(ctx, "Month exported", "month", m.String(), "file", p.file(), "rows", content.Rows, "bytes", content.Bytes,
 			"sha256", content.SHA256, "seconds", time.Since(start).Seconds())
@@ -171,8 +171,8 @@ func (s *Session) compress(ctx context.Context, file *os.File, m Month) error {
 	return errors.Join(err, z.Close())
 }
 
-// certify writes the manifest of a file that has been compared.
-func (s *Session) certify(ctx context.Context, p place, m Month, content Content) (*Manifest, error) {
+// writeManifest writes the manifest of a file that has been compared.
+func (s *Session) writeManifest(ctx context.Context, p exportPath, m Month, content Content) (*Manifest, error) {
 	manifest := &Manifest{
 		Format: Format, Month: m, Table: m.Table(), File: p.base + fileSuffix, Content: content,
 		ExportedAt: time.Now().UTC().Truncate(time.Second),
@@ -195,6 +195,6 @@ func (s *Session) certify(ctx context.Context, p place, m Month, content Content
 	if err := p.writeManifest(manifest); err != nil {
 		return nil, err
 	}
-	reached("manifest named")
+	failpoint("manifest named")
 	return manifest, nil
 }

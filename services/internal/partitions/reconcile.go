@@ -29,19 +29,19 @@ func (s *Session) reconcile(ctx context.Context, m Month) (a Attachment, err err
 			LOCK TABLE ONLY `+qualified(formerDefault)+` IN SHARE MODE`); err != nil {
 			return err
 		}
-		if err := tx.QueryRow(ctx, replace(judgement, m, columns)).Scan(&a.Late, &a.Duplicates, &a.Conflicts, &lost); err != nil {
+		if err := tx.QueryRow(ctx, replace(judgeFormer, m, columns)).Scan(&a.Late, &a.Duplicates, &a.Conflicts, &lost); err != nil {
 			return err
 		}
-		if err := s.alone(ctx, tx, formerDefault); err != nil {
+		if err := s.lockExclusively(ctx, tx, formerDefault); err != nil {
 			return err
 		}
 		if len(lost) > 0 {
 			// Only who owns the trail, and gives tx by hand, can have stored such. It gets where it belongs.
-			if _, err := tx.Exec(ctx, replace(bringBack, m, columns), lost); err != nil {
+			if _, err := tx.Exec(ctx, replace(storeMissing, m, columns), lost); err != nil {
 				return err
 			}
 		}
-		if _, err := tx.Exec(ctx, replace(setAside, m, columns), a.Conflicts); err != nil {
+		if _, err := tx.Exec(ctx, replace(insertConflicts, m, columns), a.Conflicts); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `INSERT INTO public.attached_months (month, late_events, duplicates, conflicts)
@@ -49,24 +49,24 @@ func (s *Session) reconcile(ctx context.Context, m Month) (a Attachment, err err
 			return err
 		}
 		kept, err = dropOrKeepFormer(ctx, tx)
-		reached("reconciling")
+		failpoint("reconciling")
 		return err
 	})
 	if err != nil {
 		return a, fmt.Errorf("the month is attached, and %s is to be compared and dropped yet, by whichever command comes next: %w", formerDefault, err)
 	}
-	reached("reconciled")
+	failpoint("reconciled")
 	if len(lost) > 0 {
 		s.log.WarnContext(ctx, "Events had been stored in the default partition by hand, and were stored again", "event_ids", lost)
 	}
-	s.tellAttached(ctx, a)
+	s.logAttached(ctx, a)
 	if kept != "" {
-		s.tellKept(ctx, "others depend on it: "+kept)
+		s.warnKept(ctx, "others depend on it: "+kept)
 	}
 	return a, nil
 }
 
-const judgement = `
+const judgeFormer = `
 	WITH judged AS (
 		SELECT d.event_id, d.event_id >= '$low' AND d.event_id < '$high' AS late, $verdict AS verdict
 		  FROM ONLY public.` + formerDefault + ` d LEFT JOIN public.log_events m ON m.event_id = d.event_id
@@ -76,10 +76,10 @@ const judgement = `
 	       coalesce(array_agg(event_id ORDER BY event_id) FILTER (WHERE verdict = 'missing'), '{}')
 	  FROM judged`
 
-const bringBack = `
+const storeMissing = `
 	INSERT INTO public.log_events ($columns) SELECT $columns FROM ONLY public.` + formerDefault + ` WHERE event_id = ANY ($1)`
 
-const setAside = `
+const insertConflicts = `
 	INSERT INTO public.log_events_conflicts (event_id, tx, month, event)
 	SELECT event_id, tx, '$first', row_to_json(d)
 	  FROM (SELECT $columns FROM ONLY public.` + formerDefault + ` WHERE event_id = ANY ($1)) d
@@ -87,15 +87,15 @@ const setAside = `
 
 // reconcileLeft reconciles what a process that was killed has left, and drops what was kept.
 func (s *Session) reconcileLeft(ctx context.Context) error {
-	why, err := s.dropKept(ctx)
+	why, err := s.dropKeptFormer(ctx)
 	if err != nil {
 		return err
 	}
 	if why != "" {
-		s.tellKept(ctx, why)
+		s.warnKept(ctx, why)
 		return nil
 	}
-	m, there, err := s.madeFor(ctx, formerDefault)
+	m, there, err := s.monthOfOwnTable(ctx, formerDefault)
 	if err != nil || !there {
 		return err
 	}
@@ -118,7 +118,7 @@ func (s *Session) undo(ctx context.Context, m Month) error {
 	if err != nil {
 		return err
 	}
-	if _, there, err := s.madeFor(ctx, nextDefault); err == nil && there {
+	if _, there, err := s.monthOfOwnTable(ctx, nextDefault); err == nil && there {
 		if err := s.dropNext(ctx); err != nil {
 			return err
 		}

@@ -118,7 +118,7 @@ func TestDropNeedsTheExport(t *testing.T) {
 	owner := db.Connect(t, db.Owner)
 	s, dir := open(t, db, Options{}), t.TempDir()
 	must[[]Month](t)(s.Detach(t.Context(), year))
-	p := placeOf(dir, m, 1)
+	p := exportPathOf(dir, m, 1)
 	refused := func(what, want string) {
 		t.Helper()
 		if done, err := s.Drop(t.Context(), dir, m); err == nil || !strings.Contains(err.Error(), want) || len(done) > 0 {

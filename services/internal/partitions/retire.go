@@ -23,7 +23,7 @@ func (s *Session) Retire(ctx context.Context, dir string, age time.Duration) ([]
 		}
 		done = append(done, p.Month)
 	}
-	if err := s.settle(ctx); err != nil {
+	if err := s.sync(ctx); err != nil {
 		return done, fmt.Errorf("retiring: %w", err)
 	}
 	return done, nil
@@ -43,7 +43,7 @@ func (s *Session) retire(ctx context.Context, dir string, p Partition) error {
 		}
 	}
 	var r record
-	err := s.frozen(ctx, p.Month, func(tx pgx.Tx) error {
+	err := s.withShareLock(ctx, p.Month, func(tx pgx.Tx) error {
 		manifest, err := s.export(ctx, dir, p.Month)
 		if err == nil {
 			r, err = s.drop(ctx, tx, p.Month, recordOf(manifest))
@@ -51,7 +51,7 @@ func (s *Session) retire(ctx context.Context, dir string, p Partition) error {
 		return err
 	})
 	if err == nil {
-		s.tellDropped(ctx, p.Month, r)
+		s.logDropped(ctx, p.Month, r)
 	}
 	return err
 }

@@ -61,13 +61,13 @@ func TestRetire(t *testing.T) {
 
 	// Into a table again, as docs/retention.md says.
 	run(t, owner, "CREATE TABLE restored (LIKE log_events)")
-	for line := range strings.Lines(decompress(t, placeOf(dir, older, 1).file())) {
+	for line := range strings.Lines(decompress(t, exportPathOf(dir, older, 1).file())) {
 		run(t, owner, "INSERT INTO restored SELECT (json_populate_record(NULL::restored, $1::json)).*", strings.TrimSuffix(line, "\n"))
 	}
 	if after := value[string](t, owner, content+"restored e"); after != before {
 		t.Error("the file restores to other rows")
 	}
-	manifest := must[*Manifest](t)(placeOf(dir, older, 1).readManifest())
+	manifest := must[*Manifest](t)(exportPathOf(dir, older, 1).readManifest())
 	const digest = `SET TimeZone = 'UTC'; SELECT encode(sha256(string_agg(sha256(convert_to(row_to_json(e)::text, 'UTF8')), ''::bytea ORDER BY event_id)), 'hex') FROM restored e`
 	results, err := owner.PgConn().Exec(t.Context(), digest).ReadAll()
 	if err != nil || string(results[1].Rows[0][0]) != manifest.ContentSHA256 {
@@ -119,7 +119,7 @@ func TestLateEvents(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 	must[[]Month](t)(s.Retire(t.Context(), dir, year))
-	first := must[[]byte](t)(os.ReadFile(placeOf(dir, m, 1).file()))
+	first := must[[]byte](t)(os.ReadFile(exportPathOf(dir, m, 1).file()))
 
 	if made := must[int](t)(s.Ensure(t.Context(), 3)); made != 1 {
 		t.Errorf("%d partitions made for the late event", made)
@@ -136,7 +136,7 @@ func TestLateEvents(t *testing.T) {
 	if got := files(t, dir); got != want {
 		t.Errorf("in the directory: %s\nwant %s", got, want)
 	}
-	if string(must[[]byte](t)(os.ReadFile(placeOf(dir, m, 1).file()))) != string(first) {
+	if string(must[[]byte](t)(os.ReadFile(exportPathOf(dir, m, 1).file()))) != string(first) {
 		t.Error("the first export was changed")
 	}
 }
@@ -152,7 +152,7 @@ func TestMovedAway(t *testing.T) {
 	table := m.Table()
 	for n, moved := range []string{".manifest.json .ndjson.zst", ".ndjson.zst", ".manifest.json", ""} {
 		must[[]Month](t)(s.Retire(t.Context(), dir, year))
-		p := placeOf(dir, m, n+1)
+		p := exportPathOf(dir, m, n+1)
 		for suffix := range strings.FieldsSeq(moved) {
 			if err := os.Link(p.base0()+suffix, filepath.Join(archive, p.base+suffix)); err != nil { // which a name that is taken refuses
 				t.Errorf("archiving: %v", err)
@@ -177,7 +177,7 @@ func TestMovedAway(t *testing.T) {
 	// drop finds the export that it needs behind those that are not there, and one that was not finished is swept away.
 	must[[]Month](t)(s.Detach(t.Context(), year))
 	for _, n := range []int{1, 7} {
-		if err := os.WriteFile(placeOf(dir, m, n).file()+".123.partial", nil, 0o600); err != nil {
+		if err := os.WriteFile(exportPathOf(dir, m, n).file()+".123.partial", nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -224,13 +224,13 @@ func testMovedAwayAndAttached(t *testing.T) {
 	if got := len(strings.Fields(files(t, archive))); got != 2*8 {
 		t.Errorf("the archive has %d files, want 16: %s", got, files(t, archive))
 	}
-	if _, err := os.Stat(placeOf(archive, m, 8).file()); err != nil {
+	if _, err := os.Stat(exportPathOf(archive, m, 8).file()); err != nil {
 		t.Error("the names have gaps:", err)
 	}
 }
 
-// base0 is a place without a suffix.
-func (p place) base0() string { return filepath.Join(p.dir, p.base) }
+// base0 is the path without a suffix.
+func (p exportPath) base0() string { return filepath.Join(p.dir, p.base) }
 
 // TestNothingIsWrittenOver, not even what another process has put there a moment ago.
 func TestNothingIsWrittenOver(t *testing.T) {

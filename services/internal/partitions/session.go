@@ -110,8 +110,8 @@ func (s *Session) Close() error {
 // workWait is how long another session is waited for: a process that was killed a moment ago still has its session.
 const workWait = 15 * time.Second
 
-// work makes this the one session at work, until it is closed, and first brings to its end what another has left.
-func (s *Session) work(ctx context.Context) error {
+// takeWorkLock makes this the one session at work, until it is closed, and first brings to its end what another has left.
+func (s *Session) takeWorkLock(ctx context.Context) error {
 	if s.lock != nil {
 		return nil
 	}
@@ -124,7 +124,7 @@ func (s *Session) work(ctx context.Context) error {
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, errOtherAtIt) {
+		if !errors.Is(err, errBusy) {
 			return errors.Join(err, l.release(ctx))
 		}
 		if time.Since(start) > min(workWait, s.patience) {
@@ -138,9 +138,9 @@ func (s *Session) work(ctx context.Context) error {
 	return s.reconcileLeft(ctx)
 }
 
-// settle waits until what this session has changed, and what it found to be done already, is as durable as the database is
+// sync waits until what this session has changed, and what it found to be done already, is as durable as the database is
 // set to make it. It comes at the end of all that says "done", and after the locks are free: a standby may be away.
-func (s *Session) settle(ctx context.Context) error { return durable.Settle(ctx, s.conn) }
+func (s *Session) sync(ctx context.Context) error { return durable.Sync(ctx, s.conn) }
 
 // now is the database's clock.
 func (s *Session) now(ctx context.Context) (now time.Time, err error) {

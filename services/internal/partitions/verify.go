@@ -56,7 +56,7 @@ func (s *Session) Retirements(ctx context.Context) ([]Retirement, error) {
 // each of which must then be there and be the same. show is called for each; an error of show ends it. A directory that
 // has no export of these months, or none at all, is an error: whoever looks into the wrong one must not read that all is well.
 func Verify(dir string, months []Month, retired []Retirement, show func(Verified) error) error {
-	found, err := places(dir, months)
+	found, err := exportPaths(dir, months)
 	if err != nil {
 		return fmt.Errorf("verifying: %w", err)
 	}
@@ -76,7 +76,7 @@ func Verify(dir string, months []Month, retired []Retirement, show func(Verified
 			continue
 		}
 		seen[r.Month] = true
-		p := place{dir, strings.TrimSuffix(r.Export, fileSuffix)}
+		p := exportPath{dir, strings.TrimSuffix(r.Export, fileSuffix)}
 		if fault := p.differsFrom(r); fault != nil {
 			if err := show(Verified{Manifest: p.manifest(), Month: r.Month, Rows: r.Rows, Fault: fault}); err != nil {
 				return err
@@ -95,7 +95,7 @@ func Verify(dir string, months []Month, retired []Retirement, show func(Verified
 	return nil
 }
 
-func verify(p place) Verified {
+func verify(p exportPath) Verified {
 	v := Verified{Manifest: p.manifest(), Month: p.month()}
 	manifest, err := p.readManifest()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -114,8 +114,8 @@ func verify(p place) Verified {
 	return v
 }
 
-// differsFrom says how a place that was verified differs from what the database keeps of it.
-func (p place) differsFrom(r Retirement) error {
+// differsFrom says how an export that was verified differs from what the database keeps of it.
+func (p exportPath) differsFrom(r Retirement) error {
 	what := fmt.Sprintf("retired_months says that %s, dropped at %s, is in %s", r.Month, r.DroppedAt.UTC().Format(time.RFC3339), r.Export)
 	hasFile, err := exists(p.file())
 	if err != nil {

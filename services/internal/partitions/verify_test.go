@@ -19,7 +19,7 @@ func TestVerify(t *testing.T) {
 	makeMonth(t, db, m, 30)
 	good := t.TempDir()
 	must[[]Month](t)(open(t, db, Options{}).Retire(t.Context(), good, year))
-	p := placeOf(good, m, 1)
+	p := exportPathOf(good, m, 1)
 	file, manifest := must[[]byte](t)(os.ReadFile(p.file())), must[[]byte](t)(os.ReadFile(p.manifest()))
 	lines := strings.SplitAfter(strings.TrimSuffix(decompress(t, p.file()), "\n"), "\n")
 	lines[len(lines)-1] += "\n"
@@ -50,7 +50,7 @@ func TestVerify(t *testing.T) {
 		"another's":         {file, bytes.Replace(manifest, []byte(`"file": "`), []byte(`"file": "x`), 1), "it is about the file"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := placeOf(t.TempDir(), m, 1)
+			p := exportPathOf(t.TempDir(), m, 1)
 			if tc.file != nil {
 				if err := os.WriteFile(p.file(), tc.file, 0o600); err != nil {
 					t.Fatal(err)
@@ -120,7 +120,7 @@ func TestVerifyFindsWhatIsMissing(t *testing.T) {
 
 	must[[]Month](t)(s.Retire(t.Context(), dir, year))
 	retired := must[[]Retirement](t)(s.Retirements(t.Context()))
-	p, away := placeOf(dir, m, 1), filepath.Join(t.TempDir(), "away")
+	p, away := exportPathOf(dir, m, 1), filepath.Join(t.TempDir(), "away")
 	want("an export", "", "", nil, retired)
 	want("an export by name", "", "", []Month{m}, retired)
 

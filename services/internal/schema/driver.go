@@ -36,16 +36,16 @@ type driver struct {
 
 // connect opens the session.
 func connect(ctx context.Context, cc *pgx.ConnConfig, o options) (*driver, error) {
-	conn, err := durable.Connect(ctx, cc, durable.Options{Settings: session, ReadOnlyToo: o.reads, Log: o.log})
+	conn, err := durable.Connect(ctx, cc, durable.Options{Settings: sessionSettings, ReadOnlyToo: o.reads, Log: o.log})
 	if err != nil {
 		return nil, err
 	}
 	return &driver{ctx: ctx, conn: conn, log: o.log, at: database.NilVersion}, nil
 }
 
-// session is about public, as the functions and grants of the migrations are: a role's own search_path must not lead
+// sessionSettings leads to public, as the functions and grants of the migrations are: a role's own search_path must not lead
 // elsewhere.
-const session = `SET search_path = public`
+const sessionSettings = `SET search_path = public`
 
 // Lock waits until no other process migrates this database, without limit.
 func (d *driver) Lock() error {
@@ -92,7 +92,7 @@ func (d *driver) Run(migration io.Reader) error {
 	if err != nil {
 		return err
 	}
-	defer say(d.ctx, d.conn, d.log, nil)()
+	defer reportBlockers(d.ctx, d.conn, d.log, nil)()
 	err = d.transact(func(ctx context.Context, tx pgx.Tx) error {
 		if err := createTable(ctx, tx); err != nil {
 			return err

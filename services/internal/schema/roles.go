@@ -98,7 +98,7 @@ func Roles(ctx context.Context, cfg RolesConfig) (err error) {
 	if err != nil {
 		return err
 	}
-	return durable.Settle(ctx, conn)
+	return durable.Sync(ctx, conn)
 }
 
 func (cfg RolesConfig) validate() error {
@@ -127,12 +127,12 @@ func (cfg RolesConfig) validate() error {
 type admin struct{ conn *pgx.Conn }
 
 func (a admin) exec(ctx context.Context, statement string) error {
-	return insist(ctx, a.conn, statement)
+	return execRetried(ctx, a.conn, statement)
 }
 
-// insist runs a statement again when another session has changed the same row of a catalog at that moment, which
+// execRetried runs a statement again when another session has changed the same row of a catalog at that moment, which
 // PostgreSQL does not wait for. rolesLock holds off only who works from the same maintenance database.
-func insist(ctx context.Context, conn *pgx.Conn, statement string) error {
+func execRetried(ctx context.Context, conn *pgx.Conn, statement string) error {
 	const most = 20
 	for tried := 1; ; tried++ {
 		_, err := conn.Exec(ctx, statement)
@@ -242,7 +242,7 @@ func grantDatabase(ctx context.Context, cfg RolesConfig) error {
 		"GRANT USAGE, CREATE ON SCHEMA public TO " + owner,
 		"GRANT USAGE ON SCHEMA public TO " + WriterGroup + ", " + ReaderGroup,
 	} {
-		if err := insist(ctx, conn, statement); err != nil {
+		if err := execRetried(ctx, conn, statement); err != nil {
 			return fmt.Errorf("%s: %w", statement, err)
 		}
 	}

@@ -209,7 +209,7 @@ func run(ctx context.Context, cc *pgx.ConnConfig, opts []Option, f func(*migrate
 
 	err = f(m, d, o)
 	if err == nil && !o.reads {
-		err = durable.Settle(ctx, d.conn) // what was there already may be one that a run before was not sure of
+		err = durable.Sync(ctx, d.conn) // what was there already may be one that a run before was not sure of
 	}
 	if dirty, ok := errors.AsType[migrate.ErrDirty](err); ok {
 		return &DirtyError{Version: uint(dirty.Version)}

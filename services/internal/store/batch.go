@@ -85,7 +85,7 @@ func (b *batch) lookThenCopy(ctx context.Context, tx pgx.Tx) error {
 		if err := b.copy(ctx, tx, fresh); err != nil {
 			return err
 		}
-	} else if err := durable.Mark(ctx, tx); err != nil {
+	} else if err := durable.SyncOnCommit(ctx, tx); err != nil {
 		return err
 	}
 	return b.compare(ctx, tx, append(known, b.repeats...))
@@ -110,7 +110,7 @@ func (b *batch) insertNew(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	if len(inserted) == 0 {
-		if err := durable.Mark(ctx, tx); err != nil {
+		if err := durable.SyncOnCommit(ctx, tx); err != nil {
 			return err
 		}
 	}

@@ -16,12 +16,12 @@ import (
 // database that the trail does not belong to it fails with ErrRestored.
 func EnsurePartitions(ctx context.Context, cfg Config) (made int, err error) {
 	err = askHome(ctx, cfg, func(conn *pgx.Conn) error {
-		// The locks that it needs are free before anybody waits for a standby, which may be away: Settle waits.
+		// The locks that it needs are free before anybody waits for a standby, which may be away: Sync waits.
 		const question = "SELECT n FROM set_config('synchronous_commit', 'off', true), public.ensure_partitions() n"
 		if err := conn.QueryRow(ctx, question).Scan(&made); err != nil {
 			return nameHolders(ctx, conn, err)
 		}
-		return durable.Settle(ctx, conn)
+		return durable.Sync(ctx, conn)
 	})
 	if err != nil {
 		return made, fmt.Errorf("making partitions: %w", err)

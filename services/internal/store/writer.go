@@ -162,7 +162,7 @@ func (w *Writer) transact(ctx context.Context, b *batch) error {
 				return err
 			}
 			if len(b.firsts) == 0 {
-				return durable.Mark(ctx, tx)
+				return durable.SyncOnCommit(ctx, tx)
 			}
 		}
 		switch w.path {

@@ -21,35 +21,35 @@ const (
 	partialSuffix  = ".partial"
 )
 
-// place is where the n-th export of a month is; n counts from 1. There is a second when events came after the month
+// exportPath is the path of the n-th export of a month; n counts from 1. There is a second when events came after the month
 // had been dropped, and had it made again, or when it had been attached again meanwhile.
-type place struct {
+type exportPath struct {
 	dir  string
 	base string
 }
 
-func placeOf(dir string, m Month, n int) place {
+func exportPathOf(dir string, m Month, n int) exportPath {
 	if n == 1 {
-		return place{dir, m.Table()}
+		return exportPath{dir, m.Table()}
 	}
-	return place{dir, fmt.Sprintf("%s.%d", m.Table(), n)}
+	return exportPath{dir, fmt.Sprintf("%s.%d", m.Table(), n)}
 }
 
-// numberOf is placeOf's n; false: the name is none of the month's.
+// numberOf is exportPathOf's n; false: the name is none of the month's.
 func numberOf(base string, m Month) (n int, ok bool) {
 	rest, ok := strings.CutPrefix(base, m.Table())
 	if !ok || rest == "" {
 		return 1, ok
 	}
 	n, err := strconv.Atoi(strings.TrimPrefix(rest, "."))
-	return n, err == nil && n > 1 && placeOf("", m, n).base == base
+	return n, err == nil && n > 1 && exportPathOf("", m, n).base == base
 }
 
-func (p place) file() string     { return filepath.Join(p.dir, p.base+fileSuffix) }
-func (p place) manifest() string { return filepath.Join(p.dir, p.base+manifestSuffix) }
+func (p exportPath) file() string     { return filepath.Join(p.dir, p.base+fileSuffix) }
+func (p exportPath) manifest() string { return filepath.Join(p.dir, p.base+manifestSuffix) }
 
-// readManifest reads a place's manifest: fs.ErrNotExist when it has none.
-func (p place) readManifest() (*Manifest, error) {
+// readManifest reads the manifest beside the file: fs.ErrNotExist when there is none.
+func (p exportPath) readManifest() (*Manifest, error) {
 	text, err := os.ReadFile(p.manifest())
 	if err != nil {
 		return nil, err
@@ -67,8 +67,8 @@ func (p place) readManifest() (*Manifest, error) {
 	return m, nil
 }
 
-// writeManifest puts a place's manifest there, whole or not at all.
-func (p place) writeManifest(m *Manifest) error {
+// writeManifest writes the manifest beside the file, whole or not at all.
+func (p exportPath) writeManifest(m *Manifest) error {
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return err
@@ -82,7 +82,7 @@ func (p place) writeManifest(m *Manifest) error {
 	}
 	_, err = draft.Write(append(text, '\n'))
 	if err = errors.Join(err, finish(draft)); err == nil {
-		reached("manifest written")
+		failpoint("manifest written")
 		err = renameNew(draft.Name(), p.manifest())
 	}
 	if err != nil {
@@ -91,20 +91,20 @@ func (p place) writeManifest(m *Manifest) error {
 	return err
 }
 
-// places lists what a directory has by the name of an export, in the order of the names: those of some months, or all.
+// exportPaths lists what a directory has by the name of an export, in the order of the names: those of some months, or all.
 // Each has a file, or a manifest, or both.
-func places(dir string, months []Month) ([]place, error) {
+func exportPaths(dir string, months []Month) ([]exportPath, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	var found []place
+	var found []exportPath
 	for _, e := range entries {
 		base, isManifest := strings.CutSuffix(e.Name(), manifestSuffix)
 		base, isFile := strings.CutSuffix(base, fileSuffix)
 		table, _, _ := strings.Cut(base, ".")
 		month, named := monthOfTable(table)
-		p := place{dir, base}
+		p := exportPath{dir, base}
 		if (isManifest || isFile) && named && (len(months) == 0 || slices.Contains(months, month)) && !slices.Contains(found, p) {
 			found = append(found, p)
 		}
@@ -112,22 +112,22 @@ func places(dir string, months []Month) ([]place, error) {
 	return found, nil
 }
 
-// month is the one that the place is named after.
-func (p place) month() Month {
+// month is the month that the files are named after.
+func (p exportPath) month() Month {
 	table, _, _ := strings.Cut(p.base, ".")
 	m, _ := monthOfTable(table)
 	return m
 }
 
-// exportsOf lists the places in a directory that have a file of a month's export, first to last, and the place of the
+// exportsOf lists the exports of a month in a directory that have their file, first to last, and the path of the
 // next: numbered behind all that are in the directory, and behind the last name that may have been used before, by a
 // file that was moved elsewhere, where nothing may ever be written over it.
-func (s *Session) exportsOf(ctx context.Context, dir string, m Month) (there []place, next place, err error) {
+func (s *Session) exportsOf(ctx context.Context, dir string, m Month) (there []exportPath, next exportPath, err error) {
 	last, err := s.lastUsed(ctx, m)
 	if err != nil {
 		return nil, next, err
 	}
-	found, err := places(dir, []Month{m})
+	found, err := exportPaths(dir, []Month{m})
 	if err != nil {
 		return nil, next, err
 	}
@@ -148,9 +148,9 @@ func (s *Session) exportsOf(ctx context.Context, dir string, m Month) (there []p
 	}
 	slices.Sort(numbers)
 	for _, n := range numbers {
-		there = append(there, placeOf(dir, m, n))
+		there = append(there, exportPathOf(dir, m, n))
 	}
-	return there, placeOf(dir, m, last+1), nil
+	return there, exportPathOf(dir, m, last+1), nil
 }
 
 // lastUsed is the number of the last export that may have been made of a month's table while it was detached before. Each

@@ -11,7 +11,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/durable"
 )
 
-// Locks that outlast transactions. Any role that may connect could take PostgreSQL's own (advisory locks), and keep us from work; a
+// Locks that last longer than the transactions of a session. Any role that may connect could take PostgreSQL's own (advisory locks), and keep us from work; a
 // lock on a table needs a right to the table that goes beyond SELECT. The tables are such that hardly anybody writes to, and the
 // mode (SHARE UPDATE EXCLUSIVE) one that writers don't meet.
 const (
@@ -34,7 +34,7 @@ func (s *Session) openLock(ctx context.Context, table string) (*tableLock, error
 	return &tableLock{conn: conn, table: table}, nil
 }
 
-// try takes the lock, unless another has it: then it is an errOtherAtIt that names them.
+// try takes the lock, unless another has it: then it is an errBusy that names them.
 func (l *tableLock) try(ctx context.Context) error {
 	for _, statement := range []string{"BEGIN", "LOCK TABLE ONLY " + qualified(l.table) + " IN SHARE UPDATE EXCLUSIVE MODE NOWAIT"} {
 		if _, err := l.conn.Exec(ctx, statement); err != nil {
@@ -54,7 +54,7 @@ func (l *tableLock) held(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: %s", errOtherAtIt, who.names())
+	return fmt.Errorf("%w: %s", errBusy, who.names())
 }
 
 // check fails where the lock may be somebody else's by now: with the connection it is gone.

@@ -8,16 +8,16 @@ import (
 	"github.com/trailpost/trailpost/services/internal/durable"
 )
 
-// keptPurpose is the comment on a former default partition that was compared and could not be dropped.
-const keptPurpose = "Of migrate partitions, which drops it when nothing depends on it any more; all its events are in the trail or in log_events_conflicts"
+// keptComment is the comment on a former default partition that was compared and could not be dropped.
+const keptComment = "Of migrate partitions, which drops it when nothing depends on it any more; all its events are in the trail or in log_events_conflicts"
 
 // keepFormer leaves the former default partition, which is compared, to those that depend on it. Nobody can store through
 // them any more what nobody would compare.
 const keepFormer = `
 	ALTER TABLE public.` + formerDefault + ` ADD CONSTRAINT no_more_events CHECK (false) NOT VALID;
-	COMMENT ON TABLE public.` + formerDefault + ` IS '` + keptPurpose + `'`
+	COMMENT ON TABLE public.` + formerDefault + ` IS '` + keptComment + `'`
 
-// dropOrKeepFormer ends reconcile's transaction, in which the table is alone. It returns the names of those that it was kept for.
+// dropOrKeepFormer ends reconcile's transaction, in which the table is locked exclusively. It returns the names of those that it was kept for.
 func dropOrKeepFormer(ctx context.Context, tx pgx.Tx) (names string, err error) {
 	if names, err = dependents(ctx, tx, formerDefault, dropRefused, published); err != nil {
 		return "", err
@@ -30,12 +30,12 @@ func dropOrKeepFormer(ctx context.Context, tx pgx.Tx) (names string, err error) 
 	return names, err
 }
 
-// dropKept drops a former default partition that was kept. It returns why it can't yet; "": there is no such table any
+// dropKeptFormer drops a former default partition that was kept. It returns why it can't yet; "": there is no such table any
 // more. Its month may have been detached since: it is not compared again.
-func (s *Session) dropKept(ctx context.Context) (why string, err error) {
+func (s *Session) dropKeptFormer(ctx context.Context) (why string, err error) {
 	var kept bool
 	const question = "SELECT coalesce(obj_description(to_regclass($1), 'pg_class') = $2, false)"
-	if err := s.conn.QueryRow(ctx, question, qualified(formerDefault), keptPurpose).Scan(&kept); err != nil || !kept {
+	if err := s.conn.QueryRow(ctx, question, qualified(formerDefault), keptComment).Scan(&kept); err != nil || !kept {
 		return "", err
 	}
 	var names string
@@ -58,7 +58,7 @@ func (s *Session) dropKept(ctx context.Context) (why string, err error) {
 	return "", nil
 }
 
-func (s *Session) tellKept(ctx context.Context, why string) {
+func (s *Session) warnKept(ctx context.Context, why string) {
 	s.log.WarnContext(ctx, "The former default partition is no part of the trail and should be dropped: drop what depends on it, or have it use log_events; the next command drops the table",
 		"table", formerDefault, "reason", why)
 }

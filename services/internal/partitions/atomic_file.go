@@ -29,7 +29,7 @@ func removePartials(dir, prefix string) error {
 func finish(file *os.File) error {
 	err := file.Sync()
 	if err == nil {
-		forget(file)
+		dropPageCache(file)
 	}
 	return errors.Join(err, file.Close())
 }
