@@ -1,0 +1,58 @@
+package partitions
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+)
+
+// undo takes back what an attach that did not come to its end has copied into a detached month: those events are in the trail,
+// and must not go elsewhere with the month, too.
+func (s *Session) undo(ctx context.Context, m Month) error {
+	var begun bool
+	const marked = "SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = $1::text::regclass AND conname = 'month_of_events')"
+	if err := s.conn.QueryRow(ctx, marked, qualified(m.Table())).Scan(&begun); err != nil || !begun {
+		return err
+	}
+	columns, err := s.columns(ctx)
+	if err != nil {
+		return err
+	}
+	if _, there, err := s.monthOfOwnTable(ctx, nextDefault); err == nil && there {
+		if err := s.dropNext(ctx); err != nil {
+			return err
+		}
+	}
+	var removed int64
+	for from := floor(m.Start()); ; {
+		var (
+			n, gone int
+			last    *uuid.UUID
+		)
+		err := s.conn.QueryRow(ctx, replace(removeCopies, m, columns), from, sliceRows).Scan(&n, &gone, &last)
+		if err != nil {
+			return err
+		}
+		removed += int64(gone)
+		if n < sliceRows {
+			break
+		}
+		from = successor(*last)
+	}
+	if removed > 0 {
+		s.log.InfoContext(ctx, "An attach was not finished: what it had copied into the month is taken out again", "month", m.String(), "events", removed)
+	}
+	_, err = s.conn.Exec(ctx, "ALTER TABLE "+qualified(m.Table())+" DROP CONSTRAINT month_of_events")
+	return err
+}
+
+// removeCopies takes away only what the default partition has, to the last column.
+const removeCopies = `
+	WITH d AS MATERIALIZED (
+		SELECT $columns FROM ONLY public.log_events_default WHERE event_id >= $1 AND event_id < '$high' ORDER BY event_id LIMIT $2
+	), gone AS (
+		DELETE FROM ONLY $month m USING d
+		 WHERE m.event_id = d.event_id AND ROW($m.columns) IS NOT DISTINCT FROM ROW($d.columns)
+		RETURNING m.event_id
+	)
+	SELECT (SELECT count(*) FROM d), (SELECT count(*) FROM gone), (SELECT event_id FROM d ORDER BY event_id DESC LIMIT 1)`
