@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
 // ErrEncoding is a database that can't hold every event.
@@ -25,5 +27,5 @@ func RequireUTF8(conn *pgx.Conn) error {
 // CreateDatabase is the statement that makes a database of the right encoding on any server: C is the one locale that goes
 // with each.
 func CreateDatabase(name string) string {
-	return "CREATE DATABASE " + pgx.Identifier{name}.Sanitize() + " TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
+	return "CREATE DATABASE " + pgident.Quote(name) + " TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/partitions"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 )
 
@@ -202,7 +203,7 @@ func verifyExports(t *trail) *cobra.Command {
 	return cmd
 }
 
-func verify(cmd *cobra.Command, dir string, months []partitions.Month, retired []partitions.Retirement) error {
+func verify(cmd *cobra.Command, dir string, months []month.Month, retired []partitions.Retirement) error {
 	bad := 0
 	err := partitions.Verify(dir, months, retired, func(v partitions.Verified) error {
 		if v.Fault != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/partitions"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
 
 func retireMonths(t *trail) *cobra.Command {
@@ -157,7 +158,7 @@ func dropMonths(t *trail) *cobra.Command {
 				return errors.New("drop --without-export needs --month: name what is to be lost")
 			}
 			return t.do(cmd, func(s *partitions.Session) (err error) {
-				var done []partitions.Month
+				var done []month.Month
 				if without {
 					done, err = s.DropWithoutExport(cmd.Context(), asked...)
 				} else {
@@ -216,22 +217,22 @@ func (a *ageFlag) Set(text string) error {
 func (*ageFlag) Type() string { return "age" }
 
 // monthsFlag is --month.
-type monthsFlag []partitions.Month
+type monthsFlag []month.Month
 
 // String is pflag.Value's.
 func (m *monthsFlag) String() string {
 	names := make([]string, len(*m))
-	for i, month := range *m {
-		names[i] = month.String()
+	for i, one := range *m {
+		names[i] = one.String()
 	}
 	return strings.Join(names, ",")
 }
 
 // Set is pflag.Value's.
 func (m *monthsFlag) Set(text string) error {
-	month, err := partitions.ParseMonth(text)
-	if err == nil && !slices.Contains(*m, month) {
-		*m = append(*m, month)
+	one, err := month.Parse(text)
+	if err == nil && !slices.Contains(*m, one) {
+		*m = append(*m, one)
 	}
 	return err
 }

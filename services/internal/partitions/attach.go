@@ -10,12 +10,15 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
+	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
 // Attachment is a month that was taken back, and what became of the events of it that came while it was detached, which
 // had to wait in the default partition. attached_months has the same.
 type Attachment struct {
-	Month Month
+	Month month.Month
 	// Late are in the month now, beside its own.
 	Late int64
 	// Duplicates were the month's own again, as store.Writer compares events, and are gone: the month has them.
@@ -29,14 +32,14 @@ type Attachment struct {
 //
 // Of two events of one id the month's own stays in the trail: it was there first. The other would have been a duplicate,
 // or a dead letter, if the month had been there.
-func (s *Session) Attach(ctx context.Context, months ...Month) ([]Attachment, error) {
+func (s *Session) Attach(ctx context.Context, months ...month.Month) ([]Attachment, error) {
 	if err := s.takeWorkLock(ctx); err != nil {
 		return nil, fmt.Errorf("attaching: %w", err)
 	}
 	// Another, which was killed, may have been as good as done.
 	done, all := s.reconciled, len(months) == 0
 	s.reconciled = nil
-	months = slices.DeleteFunc(slices.Clone(months), func(m Month) bool {
+	months = slices.DeleteFunc(slices.Clone(months), func(m month.Month) bool {
 		return slices.ContainsFunc(done, func(a Attachment) bool { return a.Month == m })
 	})
 	if len(months) == 0 && !all {
@@ -63,12 +66,12 @@ func (s *Session) Attach(ctx context.Context, months ...Month) ([]Attachment, er
 // trail's default partition meanwhile. A larger one is exchanged. (A variable for tests.)
 var fewBytes int64 = 4 << 20
 
-func (s *Session) attach(ctx context.Context, m Month) (a Attachment, err error) {
+func (s *Session) attach(ctx context.Context, m month.Month) (a Attachment, err error) {
 	columns, err := s.columns(ctx)
 	if err != nil {
 		return a, err
 	}
-	table, low, high := qualified(m.Table()), floor(m.Start()), floor(m.End())
+	table, low, high := pgident.Public(m.Table()), floor(m.Start()), floor(m.End())
 	for _, statements := range []string{
 		fmt.Sprintf(addBounds, table, low, high),
 		fmt.Sprintf(validateBounds, table),
@@ -97,7 +100,7 @@ func (s *Session) attach(ctx context.Context, m Month) (a Attachment, err error)
 }
 
 // attachWithFew moves the late rows within the transaction that attaches the month.
-func (s *Session) attachWithFew(ctx context.Context, m Month, columns columnList) (Attachment, error) {
+func (s *Session) attachWithFew(ctx context.Context, m month.Month, columns columnList) (Attachment, error) {
 	statements := replace(attachStatements, m, columns)
 	var a Attachment
 	err := s.retryLocked(ctx, []string{"log_events", "log_events_default", m.Table()}, func() error {
@@ -122,7 +125,7 @@ func (s *Session) attachWithFew(ctx context.Context, m Month, columns columnList
 }
 
 // readAttachment reads the row that attachStatements returns.
-func readAttachment(m Month, row [][]byte) (a Attachment, err error) {
+func readAttachment(m month.Month, row [][]byte) (a Attachment, err error) {
 	a.Month = m
 	_, late := fmt.Sscan(string(row[0]), &a.Late)
 	_, duplicates := fmt.Sscan(string(row[1]), &a.Duplicates)
@@ -165,9 +168,9 @@ func (c columnList) of(table string) string {
 
 // replace fills in a statement: $month is the month's table, $first its first day, $low and $high its bounds, $columns the trail's columns,
 // $m.columns and $d.columns those of a table m or d.
-func replace(statement string, m Month, columns columnList) string {
+func replace(statement string, m month.Month, columns columnList) string {
 	return strings.NewReplacer(
-		"$month", qualified(m.Table()), "$first", m.Start().Format(time.DateOnly),
+		"$month", pgident.Public(m.Table()), "$first", m.Start().Format(time.DateOnly),
 		"$low", floor(m.Start()).String(), "$high", floor(m.End()).String(),
 		"$columns", columns.of(""), "$m.columns", columns.of("m"), "$d.columns", columns.of("d"),
 		"$verdict", verdict(columns),

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
@@ -20,7 +21,7 @@ func testAttach(t *testing.T) {
 	owner := db.Connect(t, db.Owner)
 	before := describe(t, owner, m.Table())
 	s, w := open(t, db, Options{}), writer(t, db)
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{late(m.Start().Add(time.Hour)), late(m.End().Add(-time.Second))}, false))
 
 	load := startLoad(t, db, 2, 50)
@@ -43,12 +44,12 @@ func TestAttachRefuses(t *testing.T) {
 	m := old(14)
 	makeMonth(t, db, m, 3)
 	s := open(t, db, Options{})
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	run(t, db.Connect(t, db.Owner), "UPDATE "+m.Table()+" SET event_id = 'ffffffff-ffff-7fff-bfff-ffffffffffff' WHERE event_id = (SELECT event_id FROM "+m.Table()+" LIMIT 1)")
 	if _, err := s.Attach(t.Context(), m); store.SQLState(err) != "23514" {
 		t.Errorf("%v, want 23514 (check_violation)", err)
 	}
-	must[[]Month](t)(s.DropWithoutExport(t.Context(), m))
+	must[[]month.Month](t)(s.DropWithoutExport(t.Context(), m))
 }
 
 // TestAttachAddsColumns to a month that was detached before the trail had them.
@@ -58,7 +59,7 @@ func TestAttachAddsColumns(t *testing.T) {
 	makeMonth(t, db, m, 3)
 	owner := db.Connect(t, db.Owner)
 	s, w := open(t, db, Options{}), writer(t, db)
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	run(t, owner, "ALTER TABLE "+m.Table()+" DROP COLUMN received_from")
 	named := late(m.Start().Add(time.Hour))
 	named.ReceivedFrom = "billing"

@@ -8,6 +8,9 @@ import (
 	"io"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
+	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
 // each calls f with the values of every row of a query, in PostgreSQL's binary form. It asks for some at a time, with a
@@ -45,19 +48,19 @@ func (s *Session) fetch(ctx context.Context, f func(values [][]byte) error) (n i
 }
 
 // lines calls f with the line of every event of a month's table, in the order of their ids. f must not keep it.
-func (s *Session) lines(ctx context.Context, m Month, f func(line []byte) error) error {
-	query := "SELECT row_to_json(e)::text FROM ONLY " + qualified(m.Table()) + " e ORDER BY e.event_id"
+func (s *Session) lines(ctx context.Context, m month.Month, f func(line []byte) error) error {
+	query := "SELECT row_to_json(e)::text FROM ONLY " + pgident.Public(m.Table()) + " e ORDER BY e.event_id"
 	return s.each(ctx, query, func(values [][]byte) error { return f(values[0]) })
 }
 
 // digests asks PostgreSQL, which hashes for itself, about every event of a month's table, in the order of their ids:
 // the SHA-256 of its line, and whether the line, read by PostgreSQL, is that row again.
-func (s *Session) digests(ctx context.Context, m Month, f func(sum []byte, restores bool) error) error {
+func (s *Session) digests(ctx context.Context, m month.Month, f func(sum []byte, restores bool) error) error {
 	const query = `
 		SELECT sha256(convert_to(row_to_json(e)::text, 'UTF8')),
 		       (json_populate_record(NULL::%[1]s, row_to_json(e))) IS NOT DISTINCT FROM e
 		  FROM ONLY %[1]s e ORDER BY e.event_id`
-	return s.each(ctx, fmt.Sprintf(query, qualified(m.Table())), func(values [][]byte) error {
+	return s.each(ctx, fmt.Sprintf(query, pgident.Public(m.Table())), func(values [][]byte) error {
 		if len(values) != 2 || len(values[0]) != sha256.Size || len(values[1]) != 1 {
 			return errors.New("PostgreSQL hashed in an unknown form")
 		}
@@ -67,7 +70,7 @@ func (s *Session) digests(ctx context.Context, m Month, f func(sum []byte, resto
 
 // compare reads a file of a month whole and holds it against the month's table, row by row. It returns what the file
 // has. A file that differs is errContent; so is one that can't be decompressed.
-func (s *Session) compare(ctx context.Context, path string, m Month) (Content, error) {
+func (s *Session) compare(ctx context.Context, path string, m month.Month) (Content, error) {
 	r, err := openExport(path, m)
 	if err != nil {
 		return Content{}, err

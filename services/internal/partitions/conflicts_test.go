@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
@@ -51,7 +52,7 @@ func testAttachWithRepeats(t *testing.T) {
 	must[int](t)(s.Ensure(t.Context(), 3))
 	const content = "SELECT md5(string_agg(e::text, '|' ORDER BY event_id)) FROM "
 	before := value[string](t, owner, content+m.Table()+" e")
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 
 	// They come again, when nobody can know that the trail had them.
 	again := append([]event.Event(nil), stored[:20]...)
@@ -110,7 +111,7 @@ func testAttachWithRepeats(t *testing.T) {
 		t.Errorf("left over: %s", left)
 	}
 	// And once more, for which what was set aside is in nobody's way.
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	must[[]store.Outcome](t)(w.Store(t.Context(), others, false))
 	if done := must[[]Attachment](t)(s.Attach(t.Context(), m)); len(done) != 1 || len(done[0].Conflicts) != 5 {
 		t.Errorf("the second time: %+v", done)
@@ -162,10 +163,10 @@ func TestExchangeIsWithoutATrace(t *testing.T) {
 	} {
 		run(t, owner, statement)
 	}
-	before, month := describe(t, owner, "log_events_default"), describe(t, owner, m.Table())
+	before, monthBefore := describe(t, owner, "log_events_default"), describe(t, owner, m.Table())
 	s, w := open(t, db, Options{}), writer(t, db)
 	for range 2 {
-		must[[]Month](t)(s.Detach(t.Context(), year))
+		must[[]month.Month](t)(s.Detach(t.Context(), year))
 		for range 20 {
 			must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{late(m.Start().Add(time.Hour)), late(m.End().AddDate(100, 0, 0))}, false))
 		}
@@ -173,8 +174,8 @@ func TestExchangeIsWithoutATrace(t *testing.T) {
 		if after := describe(t, owner, "log_events_default"); after != before {
 			t.Errorf("the default partition is\n%s\nand was\n%s", after, before)
 		}
-		if after := describe(t, owner, m.Table()); after != month {
-			t.Errorf("the month is\n%s\nand was\n%s", after, month)
+		if after := describe(t, owner, m.Table()); after != monthBefore {
+			t.Errorf("the month is\n%s\nand was\n%s", after, monthBefore)
 		}
 	}
 	if got, want := states(t, s), m.String()+":attached:90 default:40"; got != want {

@@ -8,6 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trailpost/trailpost/services/internal/durable"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
+	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
 // sliceRows is how many rows are copied in a transaction. (A variable for tests.)
@@ -20,7 +22,7 @@ const restRows = 1000
 // again, over what has come since, in the order of tx: what is stored later than a horizon has a tx from there on.
 type copying struct {
 	s       *Session
-	month   Month
+	month   month.Month
 	columns columnList
 
 	since    int64     // the tx from which on rows may not have been copied
@@ -124,7 +126,7 @@ const copySlice = `
 // vacuum has PostgreSQL know the new table, and the old one's newest rows by their tx. It may fail: then others wait longer.
 func (c *copying) vacuum(ctx context.Context) {
 	for _, statement := range []string{
-		"VACUUM (ANALYZE) " + qualified(nextDefault),
+		"VACUUM (ANALYZE) " + pgident.Public(nextDefault),
 		`SELECT brin_summarize_new_values(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
 		  WHERE i.indrelid = 'public.log_events_default'::regclass AND a.amname = 'brin'`,
 	} {

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
@@ -40,7 +41,7 @@ func workUntilKilled() int {
 	if err == nil {
 		var s *Session
 		if s, err = Open(ctx, cc, Options{}); err == nil {
-			if m, parseErr := ParseMonth(os.Getenv(manyVariable)); parseErr == nil {
+			if m, parseErr := month.Parse(os.Getenv(manyVariable)); parseErr == nil {
 				fewBytes, sliceRows = -1, 7
 				_, err = s.Attach(ctx, m)
 			} else {
@@ -92,12 +93,12 @@ func TestKilledRetire(t *testing.T) {
 			}
 
 			s := open(t, db, Options{})
-			must[[]Month](t)(s.Retire(t.Context(), dir, year))
+			must[[]month.Month](t)(s.Retire(t.Context(), dir, year))
 			if got, want := files(t, dir), m.Table()+".manifest.json "+m.Table()+".ndjson.zst"; got != want {
 				t.Errorf("in the directory: %s\nwant %s", got, want)
 			}
 			verified := 0
-			err := Verify(dir, []Month{m}, nil, func(v Verified) error {
+			err := Verify(dir, []month.Month{m}, nil, func(v Verified) error {
 				verified++
 				if v.Fault != nil || v.Rows != rows {
 					t.Errorf("%+v", v)
@@ -129,13 +130,13 @@ func TestKilledAttach(t *testing.T) {
 			makeMonth(t, db, m, 40)
 			owner := db.Connect(t, db.Owner)
 			s, w := open(t, db, Options{}), writer(t, db)
-			must[[]Month](t)(s.Detach(t.Context(), year))
+			must[[]month.Month](t)(s.Detach(t.Context(), year))
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
 			waiting := make([]event.Event, 30)
 			for i := range waiting {
-				waiting[i] = late([]Month{m, m, another}[i%3].Start().Add(time.Duration(i) * time.Hour))
+				waiting[i] = late([]month.Month{m, m, another}[i%3].Start().Add(time.Duration(i) * time.Hour))
 			}
 			reused := waiting[0]
 			reused.ID, reused.Type = value[[16]byte](t, owner, "SELECT event_id FROM "+m.Table()+" ORDER BY event_id LIMIT 1"), "other"

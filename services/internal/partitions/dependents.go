@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
 // What depends on a table names it by its OID: another table that takes its name is not the one that a view reads. Each
@@ -49,7 +51,7 @@ const (
 // namesQuery is a query of one row: the names that lists have for a table, joined for a message; null if there is no such name.
 func namesQuery(table string, lists ...string) string {
 	query := "SELECT string_agg(DISTINCT name, ', ') FROM ((" + strings.Join(lists, ") UNION ALL (") + ")) listed (name)"
-	return strings.ReplaceAll(query, "$table", "'"+qualified(table)+"'")
+	return strings.ReplaceAll(query, "$table", "'"+pgident.Public(table)+"'")
 }
 
 // querier is a connection or a transaction of it.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
@@ -21,7 +22,7 @@ func TestExchangeRefusesDependents(t *testing.T) {
 	makeMonth(t, db, m, 10)
 	owner := db.Connect(t, db.Owner)
 	s, w := open(t, db, Options{}), writer(t, db)
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{late(m.Start())}, false))
 	before := value[uint32](t, owner, "SELECT 'log_events_default'::regclass::oid")
 	objects := []struct{ name, make, drop string }{
@@ -81,7 +82,7 @@ func TestExchangeKeepsDependentsOfTheTrail(t *testing.T) {
 	}
 	before := describe(t, owner, "log_events_default")
 	for range 2 {
-		must[[]Month](t)(s.Detach(t.Context(), year))
+		must[[]month.Month](t)(s.Detach(t.Context(), year))
 		must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{late(m.Start()), late(m.End().AddDate(100, 0, 0))}, false))
 		must[[]Attachment](t)(s.Attach(t.Context(), m))
 		if after := describe(t, owner, "log_events_default"); after != before {
@@ -101,7 +102,7 @@ func TestExchangeLooksOnceMore(t *testing.T) {
 	makeMonth(t, db, m, 10)
 	owner := db.Connect(t, db.Owner)
 	s := open(t, db, Options{})
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	t.Cleanup(func() { failpoint = func(string) {} })
 	failpoint = func(step string) {
 		if step == "copied" {
@@ -136,7 +137,7 @@ func testFormerDefaultIsKept(t *testing.T, killed bool) {
 	owner := db.Connect(t, db.Owner)
 	var log bytes.Buffer
 	s, w := open(t, db, Options{}), writer(t, db)
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -187,9 +188,9 @@ func testFormerDefaultIsKept(t *testing.T, killed bool) {
 	fewBytes = 1 << 30
 	must[int](t)(s.Ensure(t.Context(), 3))
 	must[[]Attachment](t)(s.Attach(t.Context(), another))
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	must[[]Manifest](t)(s.Export(t.Context(), t.TempDir()))
-	must[[]Month](t)(s.Retire(t.Context(), t.TempDir(), year))
+	must[[]month.Month](t)(s.Retire(t.Context(), t.TempDir(), year))
 	if got, want := states(t, s), another.String()+":dropped:3 "+m.String()+":dropped:11 default:1"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
@@ -202,7 +203,7 @@ func testFormerDefaultIsKept(t *testing.T, killed bool) {
 	must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{late(m.Start())}, false))
 	s = open(t, db, opts)
 	must[int](t)(s.Ensure(t.Context(), 3))
-	must[[]Month](t)(s.Retire(t.Context(), t.TempDir(), year))
+	must[[]month.Month](t)(s.Retire(t.Context(), t.TempDir(), year))
 	if left := value[string](t, owner, leftovers); left != "" {
 		t.Errorf("left over: %s", left)
 	}
@@ -221,7 +222,7 @@ func TestUndoNamesDependents(t *testing.T) {
 	makeMonth(t, db, m, 10)
 	owner := db.Connect(t, db.Owner)
 	s := open(t, db, Options{})
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
+	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
 // Older returns the months whose every event is older than age and that are attached or detached, oldest first. An age
@@ -31,12 +34,12 @@ func (s *Session) Older(ctx context.Context, age time.Duration) ([]Partition, er
 
 // Detach takes every month whose youngest event is older than age out of the trail, each in a transaction of its own,
 // and returns those that it took. Their tables stay, with all rows. An age below the least is a *TooYoungError.
-func (s *Session) Detach(ctx context.Context, age time.Duration) ([]Month, error) {
+func (s *Session) Detach(ctx context.Context, age time.Duration) ([]month.Month, error) {
 	older, err := s.Older(ctx, age)
 	if err != nil {
 		return nil, fmt.Errorf("detaching: %w", err)
 	}
-	var done []Month
+	var done []month.Month
 	for _, p := range older {
 		if p.State != Attached {
 			continue
@@ -52,12 +55,12 @@ func (s *Session) Detach(ctx context.Context, age time.Duration) ([]Month, error
 	return done, nil
 }
 
-func (s *Session) detach(ctx context.Context, m Month) error {
+func (s *Session) detach(ctx context.Context, m month.Month) error {
 	if err := s.takeWorkLock(ctx); err != nil {
 		return err
 	}
 	start := time.Now()
-	statements := fmt.Sprintf(detachStatements, qualified(m.Table()))
+	statements := fmt.Sprintf(detachStatements, pgident.Public(m.Table()))
 	err := s.retryLocked(ctx, []string{"log_events", "log_events_default", m.Table()}, func() error {
 		_, err := s.conn.PgConn().Exec(ctx, statements).ReadAll()
 		return err

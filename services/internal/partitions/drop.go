@@ -9,13 +9,16 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
+	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
 // Drop drops detached months, those asked for or all, each of which must have an export in the directory: its file is
 // read again and compared with the table, in the transaction that drops it and writes its row of retired_months. Months
 // with an event below the least age are refused. It returns those that it dropped.
-func (s *Session) Drop(ctx context.Context, dir string, months ...Month) ([]Month, error) {
-	return s.dropEach(ctx, months, func(tx pgx.Tx, m Month) (record, error) {
+func (s *Session) Drop(ctx context.Context, dir string, months ...month.Month) ([]month.Month, error) {
+	return s.dropEach(ctx, months, func(tx pgx.Tx, m month.Month) (record, error) {
 		manifest, err := s.manifestOf(ctx, dir, m)
 		if err != nil {
 			return record{}, err
@@ -25,11 +28,11 @@ func (s *Session) Drop(ctx context.Context, dir string, months ...Month) ([]Mont
 }
 
 // DropWithoutExport drops detached months, whose events are gone after it. retired_months says how many there were.
-func (s *Session) DropWithoutExport(ctx context.Context, months ...Month) ([]Month, error) {
+func (s *Session) DropWithoutExport(ctx context.Context, months ...month.Month) ([]month.Month, error) {
 	if len(months) == 0 {
 		return nil, errors.New("dropping: without an export, months must be named")
 	}
-	return s.dropEach(ctx, months, func(tx pgx.Tx, m Month) (record, error) {
+	return s.dropEach(ctx, months, func(tx pgx.Tx, m month.Month) (record, error) {
 		r, err := count(ctx, tx, m)
 		if err != nil {
 			return r, err
@@ -38,8 +41,8 @@ func (s *Session) DropWithoutExport(ctx context.Context, months ...Month) ([]Mon
 	})
 }
 
-func (s *Session) dropEach(ctx context.Context, asked []Month, drop func(pgx.Tx, Month) (record, error)) ([]Month, error) {
-	var done []Month
+func (s *Session) dropEach(ctx context.Context, asked []month.Month, drop func(pgx.Tx, month.Month) (record, error)) ([]month.Month, error) {
+	var done []month.Month
 	err := func() error {
 		months, err := s.inState(ctx, Detached, asked)
 		if err != nil {
@@ -77,7 +80,7 @@ func (s *Session) dropEach(ctx context.Context, asked []Month, drop func(pgx.Tx,
 }
 
 // manifestOf returns the manifest of the export that has what the table has.
-func (s *Session) manifestOf(ctx context.Context, dir string, m Month) (*Manifest, error) {
+func (s *Session) manifestOf(ctx context.Context, dir string, m month.Month) (*Manifest, error) {
 	there, _, err := s.exportsOf(ctx, dir, m)
 	if err != nil {
 		return nil, err
@@ -110,7 +113,7 @@ func recordOf(m *Manifest) record {
 
 // drop drops a month within the transaction in which it is frozen, and writes down what had been there. It returns
 // what it was given.
-func (s *Session) drop(ctx context.Context, tx pgx.Tx, m Month, r record) (record, error) {
+func (s *Session) drop(ctx context.Context, tx pgx.Tx, m month.Month, r record) (record, error) {
 	if err := s.lockExclusively(ctx, tx, m.Table()); err != nil {
 		return r, err
 	}
@@ -119,12 +122,12 @@ func (s *Session) drop(ctx context.Context, tx pgx.Tx, m Month, r record) (recor
 		VALUES ($1, $2, $3, $4, $5, $6, $7)`, m.Start(), r.rows, r.first, r.last, r.file, r.sum, r.content); err != nil {
 		return r, err
 	}
-	_, err := tx.Exec(ctx, "DROP TABLE "+qualified(m.Table()))
+	_, err := tx.Exec(ctx, "DROP TABLE "+pgident.Public(m.Table()))
 	failpoint("dropping")
 	return r, err
 }
 
-func (s *Session) logDropped(ctx context.Context, m Month, r record) {
+func (s *Session) logDropped(ctx context.Context, m month.Month, r record) {
 	failpoint("dropped")
 	export := "none"
 	if r.file != nil {
@@ -151,14 +154,14 @@ func (s *Session) lockExclusively(ctx context.Context, tx pgx.Tx, table string) 
 			return err
 		}
 	}
-	_, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '1s'; LOCK TABLE ONLY "+qualified(table)+" IN ACCESS EXCLUSIVE MODE")
+	_, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '1s'; LOCK TABLE ONLY "+pgident.Public(table)+" IN ACCESS EXCLUSIVE MODE")
 	return err
 }
 
 // count looks at what is to be dropped without an export.
-func count(ctx context.Context, tx pgx.Tx, m Month) (r record, err error) {
+func count(ctx context.Context, tx pgx.Tx, m month.Month) (r record, err error) {
 	const question = `SELECT (SELECT count(*) FROM ONLY %[1]s), (SELECT event_id FROM ONLY %[1]s ORDER BY event_id LIMIT 1),
 		(SELECT event_id FROM ONLY %[1]s ORDER BY event_id DESC LIMIT 1)`
-	err = tx.QueryRow(ctx, fmt.Sprintf(question, qualified(m.Table()))).Scan(&r.rows, &r.first, &r.last)
+	err = tx.QueryRow(ctx, fmt.Sprintf(question, pgident.Public(m.Table()))).Scan(&r.rows, &r.first, &r.last)
 	return r, err
 }

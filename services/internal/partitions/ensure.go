@@ -3,6 +3,8 @@ package partitions
 import (
 	"context"
 	"fmt"
+
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
 
 // Ensure makes the partitions from last month to monthsAhead (1 to 24) months from now where they are missing, moves
@@ -39,12 +41,12 @@ func (s *Session) requireAttached(ctx context.Context, monthsAhead int) error {
 	if err != nil {
 		return err
 	}
-	state := map[Month]State{}
+	state := map[month.Month]State{}
 	for _, p := range tables {
 		state[p.Month] = p.State
 	}
 	for ahead := -1; ahead <= monthsAhead; ahead++ {
-		m := Month{MonthOf(now).first.AddDate(0, ahead, 0)}
+		m := month.Of(now).AddMonths(ahead)
 		switch state[m] {
 		case Attached:
 		case Detached:

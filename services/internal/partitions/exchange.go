@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
 
 // A default partition that is large is not emptied row by row while others wait: it is exchanged.
@@ -34,7 +36,7 @@ const (
 // commentPrefix is the comment on both, before the month.
 const commentPrefix = "Of migrate partitions, which attaches "
 
-func (s *Session) exchange(ctx context.Context, m Month, columns columnList) (a Attachment, err error) {
+func (s *Session) exchange(ctx context.Context, m month.Month, columns columnList) (a Attachment, err error) {
 	if err := s.requireExchangeable(ctx); err != nil {
 		return a, err
 	}
@@ -98,7 +100,7 @@ func (s *Session) holdEnsure(ctx context.Context) (*tableLock, error) {
 }
 
 // monthOfOwnTable reports whether a table of ours is there, and for which month.
-func (s *Session) monthOfOwnTable(ctx context.Context, table string) (m Month, there bool, err error) {
+func (s *Session) monthOfOwnTable(ctx context.Context, table string) (m month.Month, there bool, err error) {
 	var comment string
 	const question = `SELECT coalesce(obj_description(oid, 'pg_class'), '') FROM pg_class
 		WHERE relnamespace = 'public'::regnamespace AND relname = $1`
@@ -110,7 +112,7 @@ func (s *Session) monthOfOwnTable(ctx context.Context, table string) (m Month, t
 		return m, false, err
 	}
 	name, ours := strings.CutPrefix(comment, commentPrefix)
-	if m, err = ParseMonth(name); !ours || err != nil {
+	if m, err = month.Parse(name); !ours || err != nil {
 		return m, true, fmt.Errorf("there is a table %s that `migrate partitions` has not made, and needs the name of: rename it", table)
 	}
 	return m, true, nil

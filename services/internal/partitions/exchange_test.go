@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
@@ -25,7 +26,7 @@ func TestExchangeBesideOthers(t *testing.T) {
 	m := old(14)
 	makeMonth(t, db, m, 500)
 	s := open(t, db, Options{})
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	w := writer(t, db)
 	batch := func() []event.Event {
 		events := make([]event.Event, 50)
@@ -141,7 +142,7 @@ func TestExchangeTakesTheRest(t *testing.T) {
 	m := old(14)
 	makeMonth(t, db, m, 10)
 	s, w, reader := open(t, db, Options{}), writer(t, db), db.Connect(t, db.Reader)
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	var rest []event.Event
 	exchanged := false
 	t.Cleanup(func() { failpoint = func(string) {} })
@@ -180,7 +181,7 @@ func TestExchangeWaitsForSnapshots(t *testing.T) {
 	m := old(14)
 	makeMonth(t, db, m, 10)
 	s, w := open(t, db, Options{Patience: 2 * time.Second}), writer(t, db)
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	event1 := late(m.Start())
 	must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{event1}, false))
 	report := db.Connect(t, db.Reader)
@@ -204,7 +205,7 @@ func TestExchangeRefusesATakenName(t *testing.T) {
 	makeMonth(t, db, m, 10)
 	owner := db.Connect(t, db.Owner)
 	s := open(t, db, Options{})
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	for _, name := range []string{nextDefault, formerDefault} {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)

@@ -13,12 +13,14 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/trailpost/trailpost/services/internal/durable"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
+	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
 // Export writes detached months, those asked for or all, into a directory: a file and its manifest each. It returns
 // their manifests when every file is on the disk and has been read back and compared with its table. A month that has
 // such an export already is compared again, and not written.
-func (s *Session) Export(ctx context.Context, dir string, months ...Month) ([]Manifest, error) {
+func (s *Session) Export(ctx context.Context, dir string, months ...month.Month) ([]Manifest, error) {
 	found, err := s.inState(ctx, Detached, months)
 	if err != nil {
 		return nil, fmt.Errorf("exporting: %w", err)
@@ -40,7 +42,7 @@ func (s *Session) Export(ctx context.Context, dir string, months ...Month) ([]Ma
 
 // withShareLock does f in a transaction during which nobody can change a detached month. READ COMMITTED, and a lock that takes
 // no transaction id: the transaction may last, and holds nobody up who follows the trail below pg_snapshot_xmin().
-func (s *Session) withShareLock(ctx context.Context, m Month, f func(pgx.Tx) error) error {
+func (s *Session) withShareLock(ctx context.Context, m month.Month, f func(pgx.Tx) error) error {
 	if err := s.takeWorkLock(ctx); err != nil {
 		return err
 	}
@@ -48,11 +50,11 @@ func (s *Session) withShareLock(ctx context.Context, m Month, f func(pgx.Tx) err
 		return err
 	}
 	return durable.Tx(ctx, s.conn, pgx.TxOptions{}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "LOCK TABLE ONLY "+qualified(m.Table())+" IN SHARE MODE"); err != nil {
+		if _, err := tx.Exec(ctx, "LOCK TABLE ONLY "+pgident.Public(m.Table())+" IN SHARE MODE"); err != nil {
 			return err
 		}
 		var attached bool
-		if err := tx.QueryRow(ctx, "SELECT relispartition FROM pg_class WHERE oid = $1::text::regclass", qualified(m.Table())).Scan(&attached); err != nil {
+		if err := tx.QueryRow(ctx, "SELECT relispartition FROM pg_class WHERE oid = $1::text::regclass", pgident.Public(m.Table())).Scan(&attached); err != nil {
 			return err
 		}
 		if attached {
@@ -68,7 +70,7 @@ func (s *Session) withShareLock(ctx context.Context, m Month, f func(pgx.Tx) err
 }
 
 // export finds or makes the export that has what the table has.
-func (s *Session) export(ctx context.Context, dir string, m Month) (*Manifest, error) {
+func (s *Session) export(ctx context.Context, dir string, m month.Month) (*Manifest, error) {
 	there, next, err := s.exportsOf(ctx, dir, m)
 	if err != nil {
 		return nil, err
@@ -84,7 +86,7 @@ func (s *Session) export(ctx context.Context, dir string, m Month) (*Manifest, e
 
 // reuse returns the manifest of a file that has what the table has, and writes it where there is none yet, because a
 // process was killed before it did. It returns nil for a file of anything else.
-func (s *Session) reuse(ctx context.Context, p exportPath, m Month) (*Manifest, error) {
+func (s *Session) reuse(ctx context.Context, p exportPath, m month.Month) (*Manifest, error) {
 	start := time.Now()
 	content, err := s.compare(ctx, p.file(), m)
 	if errors.Is(err, errContent) {
@@ -108,7 +110,7 @@ func (s *Session) reuse(ctx context.Context, p exportPath, m Month) (*Manifest, 
 
 // logMismatch tells about a file that has not what the table has. That is as it should be where it is the export of the
 // month's former table, which retired_months then knows; else somebody should look at it.
-func (s *Session) logMismatch(ctx context.Context, p exportPath, m Month, difference error) error {
+func (s *Session) logMismatch(ctx context.Context, p exportPath, m month.Month, difference error) error {
 	const known = "SELECT EXISTS (SELECT FROM public.retired_months WHERE month = $1 AND export = $2)"
 	level := slog.LevelWarn
 	var retired bool
@@ -123,7 +125,7 @@ func (s *Session) logMismatch(ctx context.Context, p exportPath, m Month, differ
 }
 
 // write makes a new export.
-func (s *Session) write(ctx context.Context, p exportPath, m Month) (*Manifest, error) {
+func (s *Session) write(ctx context.Context, p exportPath, m month.Month) (*Manifest, error) {
 	start := time.Now()
 	if err := removePartials(p.dir, m.Table()+"."); err != nil {
 		return nil, err
@@ -156,7 +158,7 @@ func (s *Session) write(ctx context.Context, p exportPath, m Month) (*Manifest, 
 	return manifest, err
 }
 
-func (s *Session) compress(ctx context.Context, file *os.File, m Month) error {
+func (s *Session) compress(ctx context.Context, file *os.File, m month.Month) error {
 	z, err := zstd.NewWriter(file, zstd.WithEncoderConcurrency(1))
 	if err != nil {
 		return err
@@ -172,7 +174,7 @@ func (s *Session) compress(ctx context.Context, file *os.File, m Month) error {
 }
 
 // writeManifest writes the manifest of a file that has been compared.
-func (s *Session) writeManifest(ctx context.Context, p exportPath, m Month, content Content) (*Manifest, error) {
+func (s *Session) writeManifest(ctx context.Context, p exportPath, m month.Month, content Content) (*Manifest, error) {
 	manifest := &Manifest{
 		Format: Format, Month: m, Table: m.Table(), File: p.base + fileSuffix, Content: content,
 		ExportedAt: time.Now().UTC().Truncate(time.Second),
@@ -185,7 +187,7 @@ func (s *Session) writeManifest(ctx context.Context, p exportPath, m Month, cont
 		return nil, err
 	}
 	rows, err := s.conn.Query(ctx, `SELECT attname::text, format_type(atttypid, atttypmod) FROM pg_attribute
-		WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum`, qualified(m.Table()))
+		WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum`, pgident.Public(m.Table()))
 	if err != nil {
 		return nil, err
 	}

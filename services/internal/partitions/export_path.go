@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
 
 const (
@@ -28,7 +30,7 @@ type exportPath struct {
 	base string
 }
 
-func exportPathOf(dir string, m Month, n int) exportPath {
+func exportPathOf(dir string, m month.Month, n int) exportPath {
 	if n == 1 {
 		return exportPath{dir, m.Table()}
 	}
@@ -36,7 +38,7 @@ func exportPathOf(dir string, m Month, n int) exportPath {
 }
 
 // numberOf is exportPathOf's n; false: the name is none of the month's.
-func numberOf(base string, m Month) (n int, ok bool) {
+func numberOf(base string, m month.Month) (n int, ok bool) {
 	rest, ok := strings.CutPrefix(base, m.Table())
 	if !ok || rest == "" {
 		return 1, ok
@@ -93,7 +95,7 @@ func (p exportPath) writeManifest(m *Manifest) error {
 
 // exportPaths lists what a directory has by the name of an export, in the order of the names: those of some months, or all.
 // Each has a file, or a manifest, or both.
-func exportPaths(dir string, months []Month) ([]exportPath, error) {
+func exportPaths(dir string, months []month.Month) ([]exportPath, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -103,9 +105,9 @@ func exportPaths(dir string, months []Month) ([]exportPath, error) {
 		base, isManifest := strings.CutSuffix(e.Name(), manifestSuffix)
 		base, isFile := strings.CutSuffix(base, fileSuffix)
 		table, _, _ := strings.Cut(base, ".")
-		month, named := monthOfTable(table)
+		m, named := month.OfTable(table)
 		p := exportPath{dir, base}
-		if (isManifest || isFile) && named && (len(months) == 0 || slices.Contains(months, month)) && !slices.Contains(found, p) {
+		if (isManifest || isFile) && named && (len(months) == 0 || slices.Contains(months, m)) && !slices.Contains(found, p) {
 			found = append(found, p)
 		}
 	}
@@ -113,21 +115,21 @@ func exportPaths(dir string, months []Month) ([]exportPath, error) {
 }
 
 // month is the month that the files are named after.
-func (p exportPath) month() Month {
+func (p exportPath) month() month.Month {
 	table, _, _ := strings.Cut(p.base, ".")
-	m, _ := monthOfTable(table)
+	m, _ := month.OfTable(table)
 	return m
 }
 
 // exportsOf lists the exports of a month in a directory that have their file, first to last, and the path of the
 // next: numbered behind all that are in the directory, and behind the last name that may have been used before, by a
 // file that was moved elsewhere, where nothing may ever be written over it.
-func (s *Session) exportsOf(ctx context.Context, dir string, m Month) (there []exportPath, next exportPath, err error) {
+func (s *Session) exportsOf(ctx context.Context, dir string, m month.Month) (there []exportPath, next exportPath, err error) {
 	last, err := s.lastUsed(ctx, m)
 	if err != nil {
 		return nil, next, err
 	}
-	found, err := exportPaths(dir, []Month{m})
+	found, err := exportPaths(dir, []month.Month{m})
 	if err != nil {
 		return nil, next, err
 	}
@@ -156,7 +158,7 @@ func (s *Session) exportsOf(ctx context.Context, dir string, m Month) (there []e
 // lastUsed is the number of the last export that may have been made of a month's table while it was detached before. Each
 // time ended in a row of retired_months or of attached_months. An export that was made before an attach, or before a drop
 // without one, is recorded nowhere: so each time counts for a name, whether it was used or not.
-func (s *Session) lastUsed(ctx context.Context, m Month) (last int, err error) {
+func (s *Session) lastUsed(ctx context.Context, m month.Month) (last int, err error) {
 	const ends = `
 		SELECT export FROM (
 			SELECT dropped_at, coalesce(export, '') FROM public.retired_months WHERE month = $1

@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trailpost/trailpost/services/internal/durable"
+	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
 // keptComment is the comment on a former default partition that was compared and could not be dropped.
@@ -24,7 +25,7 @@ func dropOrKeepFormer(ctx context.Context, tx pgx.Tx) (names string, err error) 
 	}
 	end := keepFormer
 	if names == "" {
-		end = "DROP TABLE " + qualified(formerDefault)
+		end = "DROP TABLE " + pgident.Public(formerDefault)
 	}
 	_, err = tx.Exec(ctx, end)
 	return names, err
@@ -35,7 +36,7 @@ func dropOrKeepFormer(ctx context.Context, tx pgx.Tx) (names string, err error) 
 func (s *Session) dropKeptFormer(ctx context.Context) (why string, err error) {
 	var kept bool
 	const question = "SELECT coalesce(obj_description(to_regclass($1), 'pg_class') = $2, false)"
-	if err := s.conn.QueryRow(ctx, question, qualified(formerDefault), keptComment).Scan(&kept); err != nil || !kept {
+	if err := s.conn.QueryRow(ctx, question, pgident.Public(formerDefault), keptComment).Scan(&kept); err != nil || !kept {
 		return "", err
 	}
 	var names string
@@ -43,7 +44,7 @@ func (s *Session) dropKeptFormer(ctx context.Context) (why string, err error) {
 		if names, err = dependents(ctx, tx, formerDefault, dropRefused, published); err != nil || names != "" {
 			return err
 		}
-		_, err = tx.Exec(ctx, "SET LOCAL lock_timeout = '200ms'; DROP TABLE "+qualified(formerDefault))
+		_, err = tx.Exec(ctx, "SET LOCAL lock_timeout = '200ms'; DROP TABLE "+pgident.Public(formerDefault))
 		return err
 	})
 	switch {

@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
+	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
 // State is where a month is.
@@ -20,9 +23,9 @@ const (
 
 // Partition is a month of the trail, or the default partition.
 type Partition struct {
-	Month Month  `json:"month,omitzero"`
-	State State  `json:"state"`
-	Table string `json:"table"`
+	Month month.Month `json:"month,omitzero"`
+	State State       `json:"state"`
+	Table string      `json:"table"`
 	// Rows is nil where PostgreSQL has no estimate yet.
 	Rows  *int64 `json:"rows"`
 	Exact bool   `json:"rows_are_exact"`
@@ -54,14 +57,14 @@ func (s *Session) list(ctx context.Context, exact bool) ([]Partition, error) {
 		p := &tables[i]
 		// By itself: it waits for who has the table for itself, which the other commands need not.
 		const size = "SELECT coalesce(pg_total_relation_size(to_regclass($1)), 0)"
-		if err := s.conn.QueryRow(ctx, size, qualified(p.Table)).Scan(&p.Bytes); err != nil {
+		if err := s.conn.QueryRow(ctx, size, pgident.Public(p.Table)).Scan(&p.Bytes); err != nil {
 			return nil, err
 		}
 		if !exact && p.State != Default {
 			continue
 		}
 		var n int64
-		if err := s.conn.QueryRow(ctx, "SELECT count(*) FROM ONLY "+qualified(p.Table)).Scan(&n); err != nil {
+		if err := s.conn.QueryRow(ctx, "SELECT count(*) FROM ONLY "+pgident.Public(p.Table)).Scan(&n); err != nil {
 			return nil, err
 		}
 		p.Rows, p.Exact = &n, true
@@ -90,8 +93,8 @@ func (s *Session) tables(ctx context.Context) ([]Partition, error) {
 		attached, isDefault bool
 	)
 	_, err = pgx.ForEachRow(rows, []any{&one.Table, &attached, &isDefault, &one.Rows}, func() error {
-		month, named := monthOfTable(one.Table)
-		p := Partition{Month: month, Table: one.Table, Rows: one.Rows, State: Detached}
+		m, named := month.OfTable(one.Table)
+		p := Partition{Month: m, Table: one.Table, Rows: one.Rows, State: Detached}
 		switch {
 		case isDefault:
 			p.State = Default
@@ -116,28 +119,28 @@ func (s *Session) dropped(ctx context.Context) ([]Partition, error) {
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Partition, error) {
 		var (
-			p     = Partition{State: Dropped, Exact: true}
-			month string
-			n     int64
+			p    = Partition{State: Dropped, Exact: true}
+			text string
+			n    int64
 		)
-		if err := row.Scan(&month, &n, &p.DroppedAt, &p.Export, &p.ExportSHA256); err != nil {
+		if err := row.Scan(&text, &n, &p.DroppedAt, &p.Export, &p.ExportSHA256); err != nil {
 			return p, err
 		}
 		var err error
-		p.Month, err = ParseMonth(month)
+		p.Month, err = month.Parse(text)
 		p.Table, p.Rows = p.Month.Table(), &n
 		return p, err
 	})
 }
 
 // inState picks the months of a state: the ones asked for, or all.
-func (s *Session) inState(ctx context.Context, state State, asked []Month) ([]Month, error) {
+func (s *Session) inState(ctx context.Context, state State, asked []month.Month) ([]month.Month, error) {
 	tables, err := s.tables(ctx)
 	if err != nil {
 		return nil, err
 	}
-	there := map[Month]State{}
-	var months []Month
+	there := map[month.Month]State{}
+	var months []month.Month
 	for _, p := range tables {
 		there[p.Month] = p.State
 		if p.State == state && len(asked) == 0 {
@@ -156,6 +159,3 @@ func (s *Session) inState(ctx context.Context, state State, asked []Month) ([]Mo
 	}
 	return months, nil
 }
-
-// qualified is a table of ours in a statement.
-func qualified(table string) string { return pgx.Identifier{"public", table}.Sanitize() }

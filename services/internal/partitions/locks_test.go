@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
@@ -81,7 +82,7 @@ func TestADetachedMonthIsOnItsOwn(t *testing.T) {
 	m := old(14)
 	makeMonth(t, db, m, 100)
 	s, dir := open(t, db, Options{}), t.TempDir()
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	owner := db.Connect(t, db.Owner)
 	if comment := value[string](t, owner, "SELECT obj_description($1::regclass)", m.Table()); !strings.Contains(comment, "Detached from log_events at ") {
 		t.Errorf("its comment: %q", comment)
@@ -90,7 +91,7 @@ func TestADetachedMonthIsOnItsOwn(t *testing.T) {
 	_, end := begin(t, db, db.Owner, "LOCK TABLE review_sessions, users, log_events IN ACCESS EXCLUSIVE MODE")
 	defer end()
 	must[[]Manifest](t)(s.Export(t.Context(), dir))
-	must[[]Month](t)(s.Drop(t.Context(), dir))
+	must[[]month.Month](t)(s.Drop(t.Context(), dir))
 }
 
 // TestDropWaitsForReaders of the detached month, without a transaction id of its own, which would stop who follows the
@@ -100,7 +101,7 @@ func TestDropWaitsForReaders(t *testing.T) {
 	m := old(14)
 	makeMonth(t, db, m, 100)
 	s, dir := open(t, db, Options{Patience: time.Second}), t.TempDir()
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	must[[]Manifest](t)(s.Export(t.Context(), dir))
 
 	reader, end := begin(t, db, db.Owner, "SELECT FROM "+m.Table())
@@ -135,7 +136,7 @@ func TestOneAtATime(t *testing.T) {
 	db := testbed.Postgres(t)
 	makeMonth(t, db, old(14), 3)
 	first, second := open(t, db, Options{}), open(t, db, Options{Patience: 300 * time.Millisecond})
-	must[[]Month](t)(first.Detach(t.Context(), year))
+	must[[]month.Month](t)(first.Detach(t.Context(), year))
 	if _, err := second.Export(t.Context(), t.TempDir()); !errors.Is(err, ErrAtWork) {
 		t.Errorf("%v, want ErrAtWork", err)
 	}

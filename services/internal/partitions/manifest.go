@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
 
 // Format is what exports of this release are: NDJSON, compressed with Zstandard (RFC 8878), each line PostgreSQL's
@@ -12,9 +14,9 @@ const Format = "trailpost-export/1"
 
 // Manifest says what an export has. It stands beside the file, and the file counts as an export once it does.
 type Manifest struct {
-	Format string `json:"format"`
-	Month  Month  `json:"month"`
-	Table  string `json:"table"`
+	Format string      `json:"format"`
+	Month  month.Month `json:"month"`
+	Table  string      `json:"table"`
 
 	File string `json:"file"` // without a directory
 	Content

@@ -7,10 +7,13 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
+	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
 // makeNext makes the table that is to be the default partition, or finds the one that a process has left that was killed.
-func (s *Session) makeNext(ctx context.Context, m Month, columns columnList) error {
+func (s *Session) makeNext(ctx context.Context, m month.Month, columns columnList) error {
 	bounds, err := s.bounds(ctx, m)
 	if err != nil {
 		return err
@@ -24,7 +27,7 @@ func (s *Session) makeNext(ctx context.Context, m Month, columns columnList) err
 	if there {
 		var same bool
 		const question = "SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = $1::text::regclass AND conname = $2)"
-		if err := s.conn.QueryRow(ctx, question, qualified(nextDefault), check).Scan(&same); err != nil {
+		if err := s.conn.QueryRow(ctx, question, pgident.Public(nextDefault), check).Scan(&same); err != nil {
 			return err
 		}
 		if same && of == m {
@@ -34,7 +37,7 @@ func (s *Session) makeNext(ctx context.Context, m Month, columns columnList) err
 			return err
 		}
 	}
-	statements := strings.NewReplacer("$next", qualified(nextDefault), "$check", check, "$bounds", bounds, "$comment", commentPrefix+m.String()).Replace(next)
+	statements := strings.NewReplacer("$next", pgident.Public(nextDefault), "$check", check, "$bounds", bounds, "$comment", commentPrefix+m.String()).Replace(next)
 	return s.retryLocked(ctx, []string{"log_events", "log_events_default"}, func() error {
 		_, err := s.conn.PgConn().Exec(ctx, statements).ReadAll()
 		return err
@@ -46,13 +49,13 @@ func (s *Session) dropNext(ctx context.Context) error {
 	if err := s.requireDroppable(ctx, nextDefault); err != nil {
 		return err
 	}
-	_, err := s.conn.Exec(ctx, "DROP TABLE "+qualified(nextDefault))
+	_, err := s.conn.Exec(ctx, "DROP TABLE "+pgident.Public(nextDefault))
 	return err
 }
 
 // bounds says of an event_id that it is of no month that is attached, nor of this one. PostgreSQL proves from it that the table
 // can be the default partition, and need not read it while others wait.
-func (s *Session) bounds(ctx context.Context, m Month) (string, error) {
+func (s *Session) bounds(ctx context.Context, m month.Month) (string, error) {
 	rows, err := s.conn.Query(ctx, `
 		SELECT format('(event_id < %L OR event_id >= %L)', b[1], b[2])
 		  FROM (SELECT regexp_match(pg_get_partition_constraintdef(inhrelid), $re$>= '([0-9a-f-]+)'::uuid\) AND \(event_id < '([0-9a-f-]+)'::uuid$re$) b

@@ -15,6 +15,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
 
 // errContent is a file that is not what it should be, whatever that is: cut short, changed, or of another table.
@@ -22,7 +23,7 @@ var errContent = errors.New("not what it should hold")
 
 // reader reads an export line by line and takes its measure.
 type reader struct {
-	month Month
+	month month.Month
 
 	file    *os.File
 	raw     hash.Hash // of what was read of the file
@@ -36,7 +37,7 @@ type reader struct {
 }
 
 // openExport opens a month's file.
-func openExport(path string, m Month) (*reader, error) {
+func openExport(path string, m month.Month) (*reader, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err

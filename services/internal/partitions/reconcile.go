@@ -8,12 +8,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trailpost/trailpost/services/internal/durable"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
+	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
 // reconcile holds the former default partition against the trail, row by row, sets aside what conflicts, writes down what
 // became of the month's late events, and drops it, in one transaction. Where others depend on it by then, all is done but the
 // dropping, and no other command has to wait for it.
-func (s *Session) reconcile(ctx context.Context, m Month) (a Attachment, err error) {
+func (s *Session) reconcile(ctx context.Context, m month.Month) (a Attachment, err error) {
 	columns, err := s.columns(ctx)
 	if err != nil {
 		return a, err
@@ -26,7 +28,7 @@ func (s *Session) reconcile(ctx context.Context, m Month) (a Attachment, err err
 	err = durable.Tx(ctx, s.conn, pgx.TxOptions{}, func(tx pgx.Tx) (err error) {
 		// Reading takes no transaction id, and so holds nobody up who follows the trail.
 		if _, err := tx.Exec(ctx, `SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off;
-			LOCK TABLE ONLY `+qualified(formerDefault)+` IN SHARE MODE`); err != nil {
+			LOCK TABLE ONLY `+pgident.Public(formerDefault)+` IN SHARE MODE`); err != nil {
 			return err
 		}
 		if err := tx.QueryRow(ctx, replace(judgeFormer, m, columns)).Scan(&a.Late, &a.Duplicates, &a.Conflicts, &lost); err != nil {

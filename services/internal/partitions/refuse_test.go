@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
@@ -81,7 +82,7 @@ func TestOnlyTheOwner(t *testing.T) {
 	db := testbed.Postgres(t)
 	attached, detached := old(14), old(15)
 	makeMonth(t, db, detached, 3)
-	must[[]Month](t)(open(t, db, Options{}).Detach(t.Context(), year))
+	must[[]month.Month](t)(open(t, db, Options{}).Detach(t.Context(), year))
 	makeMonth(t, db, attached, 3)
 	for _, login := range []testbed.Login{db.Writer, db.Reader} {
 		if _, err := Open(t.Context(), db.ConnConfig(login), Options{}); !errors.Is(err, ErrNotOwner) {
@@ -117,7 +118,7 @@ func TestDropNeedsTheExport(t *testing.T) {
 	makeMonth(t, db, m, 50)
 	owner := db.Connect(t, db.Owner)
 	s, dir := open(t, db, Options{}), t.TempDir()
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	p := exportPathOf(dir, m, 1)
 	refused := func(what, want string) {
 		t.Helper()
@@ -172,7 +173,7 @@ func TestDropNeedsTheExport(t *testing.T) {
 
 	// Then it is exported anew, beside the file that is of something else.
 	must[[]Manifest](t)(s.Export(t.Context(), dir))
-	must[[]Month](t)(s.Drop(t.Context(), dir))
+	must[[]month.Month](t)(s.Drop(t.Context(), dir))
 	if got := value[string](t, owner, "SELECT concat(event_count, ' ', export) FROM retired_months"); got != "49 "+m.Table()+".2.ndjson.zst" {
 		t.Errorf("retired_months: %s", got)
 	}
@@ -186,11 +187,11 @@ func TestDropWithoutExport(t *testing.T) {
 	if _, err := s.DropWithoutExport(t.Context(), m); err == nil || !strings.Contains(err.Error(), "is attached") {
 		t.Errorf("an attached month: %v", err)
 	}
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	if _, err := s.DropWithoutExport(t.Context()); err == nil {
 		t.Error("of no month by name")
 	}
-	must[[]Month](t)(s.DropWithoutExport(t.Context(), m))
+	must[[]month.Month](t)(s.DropWithoutExport(t.Context(), m))
 	owner := db.Connect(t, db.Owner)
 	if !value[bool](t, owner, "SELECT event_count = 5 AND export IS NULL AND first_event_id < last_event_id FROM retired_months") {
 		t.Error("retired_months says otherwise")
@@ -216,12 +217,12 @@ func TestRetireNamesDependents(t *testing.T) {
 	if got, want := states(t, s)+" "+files(t, dir), m.String()+":attached:10 default:0 "; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	must[[]Manifest](t)(s.Export(t.Context(), dir))
 	_, err = s.Drop(t.Context(), dir)
 	named("drop", err)
 	_, err = s.DropWithoutExport(t.Context(), m)
 	named("drop without an export", err)
 	run(t, owner, "DROP VIEW its_view")
-	must[[]Month](t)(s.Drop(t.Context(), dir))
+	must[[]month.Month](t)(s.Drop(t.Context(), dir))
 }

@@ -6,17 +6,19 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
 
 // Retire detaches, exports into a directory and drops every month whose youngest event is older than age, one month
 // after the other, oldest first, and returns those that it has brought to the end. It goes on where another was
 // killed. The first error ends it; months that are done stay done. An age below the least is a *TooYoungError.
-func (s *Session) Retire(ctx context.Context, dir string, age time.Duration) ([]Month, error) {
+func (s *Session) Retire(ctx context.Context, dir string, age time.Duration) ([]month.Month, error) {
 	older, err := s.Older(ctx, age)
 	if err != nil {
 		return nil, fmt.Errorf("retiring: %w", err)
 	}
-	var done []Month
+	var done []month.Month
 	for _, p := range older {
 		if err := s.retire(ctx, dir, p); err != nil {
 			return done, fmt.Errorf("retiring %s: %w", p.Month, err)

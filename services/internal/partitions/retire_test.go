@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
@@ -48,14 +49,14 @@ func TestRetire(t *testing.T) {
 	if got, want := states(t, s), fmt.Sprintf("%s:attached:2500 %s:attached:10 default:0", older, newer); got != want {
 		t.Errorf("at first: %s, want %s", got, want)
 	}
-	done := must[[]Month](t)(s.Retire(t.Context(), dir, year))
+	done := must[[]month.Month](t)(s.Retire(t.Context(), dir, year))
 	if list(done) != older.String()+", "+newer.String() {
 		t.Errorf("retired: %v", done)
 	}
 	if got, want := states(t, s), fmt.Sprintf("%s:dropped:2500 %s:dropped:10 default:0", older, newer); got != want {
 		t.Errorf("afterwards: %s, want %s", got, want)
 	}
-	if done := must[[]Month](t)(s.Retire(t.Context(), dir, year)); len(done) > 0 {
+	if done := must[[]month.Month](t)(s.Retire(t.Context(), dir, year)); len(done) > 0 {
 		t.Errorf("retired again: %v", done)
 	}
 
@@ -112,13 +113,13 @@ func TestLateEvents(t *testing.T) {
 	makeMonth(t, db, m, 20)
 	s, w, dir := open(t, db, Options{}), writer(t, db), t.TempDir()
 
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{late(m.Start().Add(time.Hour))}, false))
 	must[int](t)(s.Ensure(t.Context(), 3))
 	if got, want := states(t, s), m.String()+":detached:20 default:1"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	must[[]Month](t)(s.Retire(t.Context(), dir, year))
+	must[[]month.Month](t)(s.Retire(t.Context(), dir, year))
 	first := must[[]byte](t)(os.ReadFile(exportPathOf(dir, m, 1).file()))
 
 	if made := must[int](t)(s.Ensure(t.Context(), 3)); made != 1 {
@@ -127,7 +128,7 @@ func TestLateEvents(t *testing.T) {
 	if got, want := states(t, s), m.String()+":dropped:20 "+m.String()+":attached:1 default:0"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	must[[]Month](t)(s.Retire(t.Context(), dir, year))
+	must[[]month.Month](t)(s.Retire(t.Context(), dir, year))
 	if got, want := states(t, s), m.String()+":dropped:20 "+m.String()+":dropped:1 default:0"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
@@ -151,7 +152,7 @@ func TestMovedAway(t *testing.T) {
 	owner := db.Connect(t, db.Owner)
 	table := m.Table()
 	for n, moved := range []string{".manifest.json .ndjson.zst", ".ndjson.zst", ".manifest.json", ""} {
-		must[[]Month](t)(s.Retire(t.Context(), dir, year))
+		must[[]month.Month](t)(s.Retire(t.Context(), dir, year))
 		p := exportPathOf(dir, m, n+1)
 		for suffix := range strings.FieldsSeq(moved) {
 			if err := os.Link(p.base0()+suffix, filepath.Join(archive, p.base+suffix)); err != nil { // which a name that is taken refuses
@@ -175,14 +176,14 @@ func TestMovedAway(t *testing.T) {
 	}
 
 	// drop finds the export that it needs behind those that are not there, and one that was not finished is swept away.
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	for _, n := range []int{1, 7} {
 		if err := os.WriteFile(exportPathOf(dir, m, n).file()+".123.partial", nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	must[[]Manifest](t)(s.Export(t.Context(), dir, m))
-	must[[]Month](t)(s.Drop(t.Context(), dir, m))
+	must[[]month.Month](t)(s.Drop(t.Context(), dir, m))
 	if got := files(t, dir); got != want+fmt.Sprintf(" %[1]s.5.manifest.json %[1]s.5.ndjson.zst", table) {
 		t.Errorf("in the directory: %s", got)
 	}
@@ -199,10 +200,10 @@ func testMovedAwayAndAttached(t *testing.T) {
 	s, w, dir, archive := open(t, db, Options{}), writer(t, db), t.TempDir(), t.TempDir()
 	const attach, drop, lose = "attach", "drop", "lose"
 	for _, end := range []string{attach, attach, drop, attach, lose, attach, drop, ""} {
-		must[[]Month](t)(s.Detach(t.Context(), year))
+		must[[]month.Month](t)(s.Detach(t.Context(), year))
 		must[[]Manifest](t)(s.Export(t.Context(), dir))
 		if end == drop {
-			must[[]Month](t)(s.Drop(t.Context(), dir))
+			must[[]month.Month](t)(s.Drop(t.Context(), dir))
 		}
 		for name := range strings.FieldsSeq(files(t, dir)) {
 			if err := os.Link(filepath.Join(dir, name), filepath.Join(archive, name)); err != nil { // which a name that is taken refuses
@@ -217,7 +218,7 @@ func testMovedAwayAndAttached(t *testing.T) {
 		case attach:
 			must[[]Attachment](t)(s.Attach(t.Context()))
 		case lose:
-			must[[]Month](t)(s.DropWithoutExport(t.Context(), m))
+			must[[]month.Month](t)(s.DropWithoutExport(t.Context(), m))
 		}
 		must[int](t)(s.Ensure(t.Context(), 3))
 	}
@@ -259,7 +260,7 @@ func TestAnEmptyMonth(t *testing.T) {
 	makeMonth(t, db, m, 1)
 	run(t, db.Connect(t, db.Owner), "DELETE FROM "+m.Table())
 	dir := t.TempDir()
-	must[[]Month](t)(open(t, db, Options{}).Retire(t.Context(), dir, year))
+	must[[]month.Month](t)(open(t, db, Options{}).Retire(t.Context(), dir, year))
 	err := Verify(dir, nil, nil, func(v Verified) error {
 		if v.Fault != nil || v.Rows != 0 || v.Month != m {
 			t.Errorf("%+v", v)
@@ -280,7 +281,7 @@ func TestExportIsRepeatable(t *testing.T) {
 	if _, err := s.Export(t.Context(), dir, m); err == nil || !strings.Contains(err.Error(), "is attached, not detached") {
 		t.Errorf("of an attached month: %v", err)
 	}
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	first := must[[]Manifest](t)(s.Export(t.Context(), dir))
 	again := must[[]Manifest](t)(s.Export(t.Context(), dir, m))
 	if len(first) != 1 || len(again) != 1 || !again[0].equal(first[0].Content) || !again[0].ExportedAt.Equal(first[0].ExportedAt) {

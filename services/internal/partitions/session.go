@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trailpost/trailpost/services/internal/durable"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
 
 // LeastAge is the age below which no month is ever taken out: the default of EVENT_ID_MAX_AGE, and a day.
@@ -170,7 +171,7 @@ func days(d time.Duration) string {
 }
 
 // requireAge refuses months of which an event may be younger than the least age.
-func (s *Session) requireAge(now time.Time, months ...Month) error {
+func (s *Session) requireAge(now time.Time, months ...month.Month) error {
 	for _, m := range months {
 		if age := now.Sub(m.End()); age < s.minAge {
 			return fmt.Errorf("%s: %w", m, &TooYoungError{Asked: max(age, 0).Truncate(time.Hour), Least: s.minAge})

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/trailpost/trailpost/services/internal/durable"
+	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
 // Locks that last longer than the transactions of a session. Any role that may connect could take PostgreSQL's own (advisory locks), and keep us from work; a
@@ -36,7 +37,7 @@ func (s *Session) openLock(ctx context.Context, table string) (*tableLock, error
 
 // try takes the lock, unless another has it: then it is an errBusy that names them.
 func (l *tableLock) try(ctx context.Context) error {
-	for _, statement := range []string{"BEGIN", "LOCK TABLE ONLY " + qualified(l.table) + " IN SHARE UPDATE EXCLUSIVE MODE NOWAIT"} {
+	for _, statement := range []string{"BEGIN", "LOCK TABLE ONLY " + pgident.Public(l.table) + " IN SHARE UPDATE EXCLUSIVE MODE NOWAIT"} {
 		if _, err := l.conn.Exec(ctx, statement); err != nil {
 			_, endErr := l.conn.Exec(ctx, "ROLLBACK")
 			if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "55P03" && endErr == nil {

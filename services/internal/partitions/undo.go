@@ -4,14 +4,17 @@ import (
 	"context"
 
 	"github.com/google/uuid"
+
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
+	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
 // undo takes back what an attach that did not come to its end has copied into a detached month: those events are in the trail,
 // and must not go elsewhere with the month, too.
-func (s *Session) undo(ctx context.Context, m Month) error {
+func (s *Session) undo(ctx context.Context, m month.Month) error {
 	var begun bool
 	const marked = "SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = $1::text::regclass AND conname = 'month_of_events')"
-	if err := s.conn.QueryRow(ctx, marked, qualified(m.Table())).Scan(&begun); err != nil || !begun {
+	if err := s.conn.QueryRow(ctx, marked, pgident.Public(m.Table())).Scan(&begun); err != nil || !begun {
 		return err
 	}
 	columns, err := s.columns(ctx)
@@ -42,7 +45,7 @@ func (s *Session) undo(ctx context.Context, m Month) error {
 	if removed > 0 {
 		s.log.InfoContext(ctx, "An attach was not finished: what it had copied into the month is taken out again", "month", m.String(), "events", removed)
 	}
-	_, err = s.conn.Exec(ctx, "ALTER TABLE "+qualified(m.Table())+" DROP CONSTRAINT month_of_events")
+	_, err = s.conn.Exec(ctx, "ALTER TABLE "+pgident.Public(m.Table())+" DROP CONSTRAINT month_of_events")
 	return err
 }
 

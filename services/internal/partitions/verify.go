@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
 
 // Verified is an export that was read, or looked for.
 type Verified struct {
 	Manifest string // its path
-	Month    Month
+	Month    month.Month
 	Rows     int64
 	// Fault is what is wrong with it; nil: it is what its manifest says.
 	Fault error
@@ -24,7 +26,7 @@ type Verified struct {
 
 // Retirement is a row of retired_months about a month that has an export.
 type Retirement struct {
-	Month         Month
+	Month         month.Month
 	DroppedAt     time.Time
 	Rows          int64
 	Export        string
@@ -41,11 +43,11 @@ func (s *Session) Retirements(ctx context.Context) ([]Retirement, error) {
 		return nil, fmt.Errorf("reading retired_months: %w", err)
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Retirement, err error) {
-		var month string
-		if err := row.Scan(&month, &r.DroppedAt, &r.Rows, &r.Export, &r.SHA256, &r.ContentSHA256); err != nil {
+		var text string
+		if err := row.Scan(&text, &r.DroppedAt, &r.Rows, &r.Export, &r.SHA256, &r.ContentSHA256); err != nil {
 			return r, err
 		}
-		r.Month, err = ParseMonth(month)
+		r.Month, err = month.Parse(text)
 		return r, err
 	})
 }
@@ -55,7 +57,7 @@ func (s *Session) Retirements(ctx context.Context) ([]Retirement, error) {
 // a file without its manifest. It needs no database; retired, if there is any, is what the database says of the exports,
 // each of which must then be there and be the same. show is called for each; an error of show ends it. A directory that
 // has no export of these months, or none at all, is an error: whoever looks into the wrong one must not read that all is well.
-func Verify(dir string, months []Month, retired []Retirement, show func(Verified) error) error {
+func Verify(dir string, months []month.Month, retired []Retirement, show func(Verified) error) error {
 	found, err := exportPaths(dir, months)
 	if err != nil {
 		return fmt.Errorf("verifying: %w", err)
@@ -63,7 +65,7 @@ func Verify(dir string, months []Month, retired []Retirement, show func(Verified
 	if len(found) == 0 && len(months) == 0 && len(retired) == 0 {
 		return fmt.Errorf("verifying: %s has no exports", dir)
 	}
-	seen := map[Month]bool{}
+	seen := map[month.Month]bool{}
 	for _, p := range found {
 		v := verify(p)
 		seen[v.Month] = true
@@ -83,14 +85,14 @@ func Verify(dir string, months []Month, retired []Retirement, show func(Verified
 			}
 		}
 	}
-	var missing []Month
+	var missing []month.Month
 	for _, m := range months {
 		if !seen[m] {
 			missing = append(missing, m)
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("verifying: %s has no export of %s", dir, list(missing))
+		return fmt.Errorf("verifying: %s has no export of %s", dir, month.Join(missing))
 	}
 	return nil
 }
@@ -135,7 +137,7 @@ func (p exportPath) differsFrom(r Retirement) error {
 }
 
 // read reads a whole file.
-func read(path string, m Month) (Content, error) {
+func read(path string, m month.Month) (Content, error) {
 	r, err := openExport(path, m)
 	if err != nil {
 		return Content{}, err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
@@ -18,7 +19,7 @@ func TestVerify(t *testing.T) {
 	m := old(14)
 	makeMonth(t, db, m, 30)
 	good := t.TempDir()
-	must[[]Month](t)(open(t, db, Options{}).Retire(t.Context(), good, year))
+	must[[]month.Month](t)(open(t, db, Options{}).Retire(t.Context(), good, year))
 	p := exportPathOf(good, m, 1)
 	file, manifest := must[[]byte](t)(os.ReadFile(p.file())), must[[]byte](t)(os.ReadFile(p.manifest()))
 	lines := strings.SplitAfter(strings.TrimSuffix(decompress(t, p.file()), "\n"), "\n")
@@ -77,7 +78,7 @@ func TestVerify(t *testing.T) {
 			}
 		})
 	}
-	if err := Verify(good, []Month{m, old(15)}, nil, func(Verified) error { return nil }); err == nil || !strings.Contains(err.Error(), "no export of "+old(15).String()) {
+	if err := Verify(good, []month.Month{m, old(15)}, nil, func(Verified) error { return nil }); err == nil || !strings.Contains(err.Error(), "no export of "+old(15).String()) {
 		t.Errorf("a month without an export: %v", err)
 	}
 }
@@ -88,7 +89,7 @@ func TestVerifyFindsWhatIsMissing(t *testing.T) {
 	m := old(14)
 	makeMonth(t, db, m, 3)
 	s, dir := open(t, db, Options{}), t.TempDir()
-	verify := func(months []Month, retired []Retirement) (faults string, err error) {
+	verify := func(months []month.Month, retired []Retirement) (faults string, err error) {
 		t.Helper()
 		err = Verify(dir, months, retired, func(v Verified) error {
 			if v.Fault != nil {
@@ -98,7 +99,7 @@ func TestVerifyFindsWhatIsMissing(t *testing.T) {
 		})
 		return faults, err
 	}
-	want := func(what, fault, failure string, months []Month, retired []Retirement) {
+	want := func(what, fault, failure string, months []month.Month, retired []Retirement) {
 		t.Helper()
 		faults, err := verify(months, retired)
 		if fault == "" && faults != "" || !strings.Contains(faults, fault) ||
@@ -118,22 +119,22 @@ func TestVerifyFindsWhatIsMissing(t *testing.T) {
 	}
 	want("files of others", "", "has no exports", nil, nil)
 
-	must[[]Month](t)(s.Retire(t.Context(), dir, year))
+	must[[]month.Month](t)(s.Retire(t.Context(), dir, year))
 	retired := must[[]Retirement](t)(s.Retirements(t.Context()))
 	p, away := exportPathOf(dir, m, 1), filepath.Join(t.TempDir(), "away")
 	want("an export", "", "", nil, retired)
-	want("an export by name", "", "", []Month{m}, retired)
+	want("an export by name", "", "", []month.Month{m}, retired)
 
 	move(p.manifest(), away)
 	want("a file without a manifest", "without it "+p.file()+" does not count as an export", "", nil, nil)
-	want("a file without a manifest, by name", "does not count as an export", "", []Month{m}, retired)
+	want("a file without a manifest, by name", "does not count as an export", "", []month.Month{m}, retired)
 	move(away, p.manifest())
 	move(p.file(), away)
 	want("a manifest without a file", "no such file", "", nil, retired)
 	move(p.manifest(), away+".too")
 	want("neither", "is in "+m.Table()+".ndjson.zst, which is not in "+dir, "", nil, retired)
-	want("neither, by name", "which is not in "+dir, "", []Month{m}, retired)
-	want("neither, of another month", "", "no export of "+old(15).String(), []Month{old(15)}, retired)
+	want("neither, by name", "which is not in "+dir, "", []month.Month{m}, retired)
+	want("neither, of another month", "", "no export of "+old(15).String(), []month.Month{old(15)}, retired)
 
 	// An export of the same name that is another, whole though it is.
 	move(away, p.file())
@@ -167,22 +168,5 @@ func TestCheckDir(t *testing.T) {
 	}
 	if err := CheckDir(filepath.Join(dir, "nowhere")); err == nil {
 		t.Error("it found a directory that is not there")
-	}
-}
-
-func TestMonths(t *testing.T) {
-	for _, text := range []string{"2025-13", "2025", "2025-1", "09-2025", ""} {
-		if _, err := ParseMonth(text); err == nil {
-			t.Errorf("%q is a month", text)
-		}
-	}
-	for _, name := range []string{"log_events_y2025m13", "log_events_y2025m1", "log_events_y2025m09_kept", "log_events_default", "log_events_yyyyymmm"} {
-		if _, ok := monthOfTable(name); ok {
-			t.Errorf("%s is a month's table", name)
-		}
-	}
-	m, ok := monthOfTable("log_events_y2024m12")
-	if !ok || m.String() != "2024-12" || m.Table() != "log_events_y2024m12" || m.End().Format("2006-01-02") != "2025-01-01" {
-		t.Errorf("%v, %v", m, ok)
 	}
 }

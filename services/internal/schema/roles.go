@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/trailpost/trailpost/services/internal/durable"
+	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
 // The group roles. What they may do is in the migrations; who belongs to them is made by Roles.
@@ -156,7 +157,7 @@ func (a admin) makeGroup(ctx context.Context, name string) error {
 	if exists, err := a.exists(ctx, name); err != nil || exists {
 		return err
 	}
-	return a.exec(ctx, "CREATE ROLE "+quote(name)+" NOLOGIN")
+	return a.exec(ctx, "CREATE ROLE "+pgident.Quote(name)+" NOLOGIN")
 }
 
 func (a admin) makeLogin(ctx context.Context, l Login) error {
@@ -164,9 +165,9 @@ func (a admin) makeLogin(ctx context.Context, l Login) error {
 	if err != nil {
 		return err
 	}
-	statement := "CREATE ROLE " + quote(l.Name) + " LOGIN"
+	statement := "CREATE ROLE " + pgident.Quote(l.Name) + " LOGIN"
 	if exists {
-		statement = "ALTER ROLE " + quote(l.Name) + " LOGIN"
+		statement = "ALTER ROLE " + pgident.Quote(l.Name) + " LOGIN"
 	}
 	if l.Password != "" {
 		verifier, err := scramVerifier(l.Password)
@@ -185,7 +186,7 @@ func (a admin) join(ctx context.Context, member, group string) error {
 	if is, err := a.ask(ctx, "SELECT pg_has_role($1, $2, 'USAGE')", member, group); err != nil || is {
 		return err
 	}
-	return a.exec(ctx, "GRANT "+quote(group)+" TO "+quote(member))
+	return a.exec(ctx, "GRANT "+pgident.Quote(group)+" TO "+pgident.Quote(member))
 }
 
 // actAs lends the administrator the owner's rights while f runs. A superuser has them anyway; one with CREATEROLE and
@@ -194,11 +195,11 @@ func (a admin) actAs(ctx context.Context, owner string, f func() error) (err err
 	if has, err := a.ask(ctx, "SELECT pg_has_role(current_user, $1, 'USAGE')", owner); err != nil {
 		return err
 	} else if !has {
-		if err := a.exec(ctx, "GRANT "+quote(owner)+" TO CURRENT_USER"); err != nil {
+		if err := a.exec(ctx, "GRANT "+pgident.Quote(owner)+" TO CURRENT_USER"); err != nil {
 			return err
 		}
 		defer func() {
-			err = errors.Join(err, a.exec(context.WithoutCancel(ctx), "REVOKE "+quote(owner)+" FROM CURRENT_USER"))
+			err = errors.Join(err, a.exec(context.WithoutCancel(ctx), "REVOKE "+pgident.Quote(owner)+" FROM CURRENT_USER"))
 		}()
 	}
 	return f()
@@ -209,11 +210,11 @@ func (a admin) makeDatabase(ctx context.Context, cfg RolesConfig) error {
 	err := a.conn.QueryRow(ctx, "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = $1", cfg.Database).Scan(&encoding)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		err := a.exec(ctx, "CREATE DATABASE "+quote(cfg.Database)+" OWNER "+quote(cfg.Owner.Name)+
+		err := a.exec(ctx, "CREATE DATABASE "+pgident.Quote(cfg.Database)+" OWNER "+pgident.Quote(cfg.Owner.Name)+
 			" ENCODING 'UTF8' TEMPLATE template0")
 		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "22023" {
 			// The cluster's locale is one of another encoding.
-			err = a.exec(ctx, durable.CreateDatabase(cfg.Database)+" OWNER "+quote(cfg.Owner.Name))
+			err = a.exec(ctx, durable.CreateDatabase(cfg.Database)+" OWNER "+pgident.Quote(cfg.Owner.Name))
 		}
 		return err
 	case err != nil:
@@ -234,10 +235,10 @@ func grantDatabase(ctx context.Context, cfg RolesConfig) error {
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 
-	db, owner := quote(cfg.Database), quote(cfg.Owner.Name)
+	db, owner := pgident.Quote(cfg.Database), pgident.Quote(cfg.Owner.Name)
 	for _, statement := range []string{
 		"REVOKE CONNECT, TEMPORARY ON DATABASE " + db + " FROM PUBLIC",
-		"GRANT CONNECT ON DATABASE " + db + " TO " + owner + ", " + quote(cfg.Writer.Name) + ", " + quote(cfg.Reader.Name),
+		"GRANT CONNECT ON DATABASE " + db + " TO " + owner + ", " + pgident.Quote(cfg.Writer.Name) + ", " + pgident.Quote(cfg.Reader.Name),
 		"REVOKE CREATE ON SCHEMA public FROM PUBLIC", // up to PostgreSQL 14 anyone could, and upgrades keep it
 		"GRANT USAGE, CREATE ON SCHEMA public TO " + owner,
 		"GRANT USAGE ON SCHEMA public TO " + WriterGroup + ", " + ReaderGroup,
@@ -266,7 +267,5 @@ func requireRoles(ctx context.Context, conn *pgx.Conn) error {
 	}
 	return nil
 }
-
-func quote(identifier string) string { return pgx.Identifier{identifier}.Sanitize() }
 
 func joinNames(names []string) string { return strings.Join(names, " and no role ") }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/trailpost/trailpost/services/internal/pgident"
 	"github.com/trailpost/trailpost/services/internal/schema"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 	"github.com/trailpost/trailpost/services/internal/testbed/servers"
@@ -295,4 +296,4 @@ func TestScramVerifier(t *testing.T) {
 	}
 }
 
-func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
+func quote(name string) string { return pgident.Quote(name) }
