@@ -12,6 +12,7 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/partitions"
+	"github.com/trailpost/trailpost/services/internal/partitions/export"
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 )
@@ -203,9 +204,9 @@ func verifyExports(t *trail) *cobra.Command {
 	return cmd
 }
 
-func verify(cmd *cobra.Command, dir string, months []month.Month, retired []partitions.Retirement) error {
+func verify(cmd *cobra.Command, dir string, months []month.Month, retired []export.Retirement) error {
 	bad := 0
-	err := partitions.Verify(dir, months, retired, func(v partitions.Verified) error {
+	err := export.Verify(dir, months, retired, func(v export.Verified) error {
 		if v.Fault != nil {
 			bad++
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "FAULT\t%s\t%v\n", v.Manifest, v.Fault)
@@ -226,7 +227,7 @@ func checkDir() *cobra.Command {
 		Use:   "check-dir",
 		Short: "Try whether exports can be kept in a directory; needs no database",
 		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return partitions.CheckDir(dir) },
+		RunE:  func(*cobra.Command, []string) error { return export.CheckDir(dir) },
 	}
 	addDir(cmd, &dir)
 	return cmd

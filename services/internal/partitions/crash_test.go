@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/export"
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/testbed"
@@ -98,7 +99,7 @@ func TestKilledRetire(t *testing.T) {
 				t.Errorf("in the directory: %s\nwant %s", got, want)
 			}
 			verified := 0
-			err := Verify(dir, []month.Month{m}, nil, func(v Verified) error {
+			err := export.Verify(dir, []month.Month{m}, nil, func(v export.Verified) error {
 				verified++
 				if v.Fault != nil || v.Rows != rows {
 					t.Errorf("%+v", v)
@@ -112,7 +113,7 @@ func TestKilledRetire(t *testing.T) {
 			if want := fmt.Sprintf("%s %d %s.ndjson.zst", m, rows, m.Table()); retired != want {
 				t.Errorf("retired_months: %s, want %s", retired, want)
 			}
-			if left, _ := filepath.Glob(filepath.Join(dir, "*"+partialSuffix)); len(left) > 0 {
+			if left, _ := filepath.Glob(filepath.Join(dir, "*.partial")); len(left) > 0 {
 				t.Errorf("left over: %v", left)
 			}
 		})
@@ -159,8 +160,8 @@ func TestKilledAttach(t *testing.T) {
 				s = open(t, db, Options{})
 				exchanging(t)
 				must[[]Attachment](t)(s.Attach(t.Context(), another))
-				must[[]Manifest](t)(s.Export(t.Context(), dir, m))
-				if n := must[*Manifest](t)(exportPathOf(dir, m, 1).readManifest()).Rows; n != 40 {
+				must[[]export.Manifest](t)(s.Export(t.Context(), dir, m))
+				if n := must[*export.Manifest](t)(export.PathOf(dir, m, 1).ReadManifest()).Rows; n != 40 {
 					t.Errorf("the export has %d events, want the month's own 40", n)
 				}
 				if err := s.Close(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/export"
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/testbed"
@@ -189,7 +190,7 @@ func testFormerDefaultIsKept(t *testing.T, killed bool) {
 	must[int](t)(s.Ensure(t.Context(), 3))
 	must[[]Attachment](t)(s.Attach(t.Context(), another))
 	must[[]month.Month](t)(s.Detach(t.Context(), year))
-	must[[]Manifest](t)(s.Export(t.Context(), t.TempDir()))
+	must[[]export.Manifest](t)(s.Export(t.Context(), t.TempDir()))
 	must[[]month.Month](t)(s.Retire(t.Context(), t.TempDir(), year))
 	if got, want := states(t, s), another.String()+":dropped:3 "+m.String()+":dropped:11 default:1"; got != want {
 		t.Errorf("%s, want %s", got, want)
@@ -233,5 +234,5 @@ func TestUndoNamesDependents(t *testing.T) {
 		t.Errorf("%v, want one that names the view", err)
 	}
 	run(t, owner, "DROP VIEW its_view")
-	must[[]Manifest](t)(s.Export(t.Context(), dir))
+	must[[]export.Manifest](t)(s.Export(t.Context(), dir))
 }

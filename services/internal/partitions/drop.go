@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/trailpost/trailpost/services/internal/partitions/export"
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/pgident"
 )
@@ -80,13 +81,13 @@ func (s *Session) dropEach(ctx context.Context, asked []month.Month, drop func(p
 }
 
 // manifestOf returns the manifest of the export that has what the table has.
-func (s *Session) manifestOf(ctx context.Context, dir string, m month.Month) (*Manifest, error) {
+func (s *Session) manifestOf(ctx context.Context, dir string, m month.Month) (*export.Manifest, error) {
 	there, _, err := s.exportsOf(ctx, dir, m)
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range there {
-		_, err := p.readManifest()
+		_, err := p.ReadManifest()
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // it doesn't count
 		}
@@ -107,7 +108,7 @@ type record struct {
 	file, sum, content *string
 }
 
-func recordOf(m *Manifest) record {
+func recordOf(m *export.Manifest) record {
 	return record{m.Rows, m.FirstEventID, m.LastEventID, &m.File, &m.SHA256, &m.ContentSHA256}
 }
 
@@ -129,11 +130,11 @@ func (s *Session) drop(ctx context.Context, tx pgx.Tx, m month.Month, r record) 
 
 func (s *Session) logDropped(ctx context.Context, m month.Month, r record) {
 	failpoint("dropped")
-	export := "none"
+	file := "none"
 	if r.file != nil {
-		export = *r.file
+		file = *r.file
 	}
-	s.log.InfoContext(ctx, "Month dropped", "month", m.String(), "rows", r.rows, "export", export)
+	s.log.InfoContext(ctx, "Month dropped", "month", m.String(), "rows", r.rows, "export", file)
 }
 
 // lockExclusively takes a table that is no part of the trail for itself. Who reads it is waited for by looking, as long as the

@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/trailpost/trailpost/services/internal/durable"
+	"github.com/trailpost/trailpost/services/internal/partitions/export"
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/pgident"
 )
@@ -20,14 +19,14 @@ import (
 // Export writes detached months, those asked for or all, into a directory: a file and its manifest each. It returns
 // their manifests when every file is on the disk and has been read back and compared with its table. A month that has
 // such an export already is compared again, and not written.
-func (s *Session) Export(ctx context.Context, dir string, months ...month.Month) ([]Manifest, error) {
+func (s *Session) Export(ctx context.Context, dir string, months ...month.Month) ([]export.Manifest, error) {
 	found, err := s.inState(ctx, Detached, months)
 	if err != nil {
 		return nil, fmt.Errorf("exporting: %w", err)
 	}
-	var done []Manifest
+	var done []export.Manifest
 	for _, m := range found {
-		var manifest *Manifest
+		var manifest *export.Manifest
 		err := s.withShareLock(ctx, m, func(pgx.Tx) (err error) {
 			manifest, err = s.export(ctx, dir, m)
 			return err
@@ -70,7 +69,7 @@ func (s *Session) withShareLock(ctx context.Context, m month.Month, f func(pgx.T
 }
 
 // export finds or makes the export that has what the table has.
-func (s *Session) export(ctx context.Context, dir string, m month.Month) (*Manifest, error) {
+func (s *Session) export(ctx context.Context, dir string, m month.Month) (*export.Manifest, error) {
 	there, next, err := s.exportsOf(ctx, dir, m)
 	if err != nil {
 		return nil, err
@@ -84,99 +83,95 @@ func (s *Session) export(ctx context.Context, dir string, m month.Month) (*Manif
 	return s.write(ctx, next, m)
 }
 
+// exportsOf lists a month's exports in a directory that have their file, and returns the path of the next.
+func (s *Session) exportsOf(ctx context.Context, dir string, m month.Month) (there []export.Path, next export.Path, err error) {
+	last, err := s.lastUsed(ctx, m)
+	if err != nil {
+		return nil, next, err
+	}
+	return export.Find(dir, m, last)
+}
+
 // reuse returns the manifest of a file that has what the table has, and writes it where there is none yet, because a
 // process was killed before it did. It returns nil for a file of anything else.
-func (s *Session) reuse(ctx context.Context, p exportPath, m month.Month) (*Manifest, error) {
+func (s *Session) reuse(ctx context.Context, p export.Path, m month.Month) (*export.Manifest, error) {
 	start := time.Now()
-	content, err := s.compare(ctx, p.file(), m)
-	if errors.Is(err, errContent) {
+	content, err := s.compare(ctx, p.File(), m)
+	if errors.Is(err, export.ErrContent) {
 		return nil, s.logMismatch(ctx, p, m, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	manifest, err := p.readManifest()
+	manifest, err := p.ReadManifest()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return s.writeManifest(ctx, p, m, content)
 	case err != nil:
 		return nil, err
-	case !manifest.Content.equal(content):
-		return nil, fmt.Errorf("%s has what the table has, and %s says otherwise", p.file(), p.manifest())
+	case !manifest.Content.Equal(content):
+		return nil, fmt.Errorf("%s has what the table has, and %s says otherwise", p.File(), p.Manifest())
 	}
-	s.log.InfoContext(ctx, "Export compared with the table", "month", m.String(), "file", p.file(), "rows", content.Rows, "seconds", time.Since(start).Seconds())
+	s.log.InfoContext(ctx, "Export compared with the table", "month", m.String(), "file", p.File(), "rows", content.Rows, "seconds", time.Since(start).Seconds())
 	return manifest, nil
 }
 
 // logMismatch tells about a file that has not what the table has. That is as it should be where it is the export of the
 // month's former table, which retired_months then knows; else somebody should look at it.
-func (s *Session) logMismatch(ctx context.Context, p exportPath, m month.Month, difference error) error {
+func (s *Session) logMismatch(ctx context.Context, p export.Path, m month.Month, difference error) error {
 	const known = "SELECT EXISTS (SELECT FROM public.retired_months WHERE month = $1 AND export = $2)"
 	level := slog.LevelWarn
 	var retired bool
-	if err := s.conn.QueryRow(ctx, known, m.Start(), p.base+fileSuffix).Scan(&retired); err != nil {
+	if err := s.conn.QueryRow(ctx, known, m.Start(), p.FileName()).Scan(&retired); err != nil {
 		return err
 	}
 	if retired {
 		level = slog.LevelInfo
 	}
-	s.log.Log(ctx, level, "A file of this month has other events, and stays as it is", "file", p.file(), "difference", difference, "retired_before", retired)
+	s.log.Log(ctx, level, "A file of this month has other events, and stays as it is", "file", p.File(), "difference", difference, "retired_before", retired)
 	return nil
 }
 
 // write makes a new export.
-func (s *Session) write(ctx context.Context, p exportPath, m month.Month) (*Manifest, error) {
+func (s *Session) write(ctx context.Context, p export.Path, m month.Month) (*export.Manifest, error) {
 	start := time.Now()
-	if err := removePartials(p.dir, m.Table()+"."); err != nil {
-		return nil, err
-	}
-	draft, err := createPartial(p.file())
+	file, err := export.NewWriter(p)
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(draft.Name()) // gone when it has its name
-	err = s.compress(ctx, draft, m)
+	defer file.Discard()
+	err = errors.Join(s.lines(ctx, m, file.WriteLine), file.Flush())
 	failpoint("file written")
-	if err := errors.Join(err, finish(draft)); err != nil {
+	if err := errors.Join(err, file.Sync()); err != nil {
 		return nil, err
 	}
 	failpoint("file synced")
-	content, err := s.compare(ctx, draft.Name(), m)
+	content, err := s.compare(ctx, file.Name(), m)
 	if err != nil {
 		return nil, fmt.Errorf("reading it back: %w", err)
 	}
 	failpoint("file compared")
-	if err := renameNew(draft.Name(), p.file()); err != nil {
+	if err := file.Publish(); err != nil {
 		return nil, err
 	}
 	failpoint("file named")
 	manifest, err := s.writeManifest(ctx, p, m, content)
 	if err == nil {
-		s.log.InfoContext(ctx, "Month exported", "month", m.String(), "file", p.file(), "rows", content.Rows, "bytes", content.Bytes,
+		s.log.InfoContext(ctx, "Month exported", "month", m.String(), "file", p.File(), "rows", content.Rows, "bytes", content.Bytes,
 			"sha256", content.SHA256, "seconds", time.Since(start).Seconds())
 	}
 	return manifest, err
 }
 
-func (s *Session) compress(ctx context.Context, file *os.File, m month.Month) error {
-	z, err := zstd.NewWriter(file, zstd.WithEncoderConcurrency(1))
-	if err != nil {
-		return err
-	}
-	err = s.lines(ctx, m, func(line []byte) error {
-		if _, err := z.Write(line); err != nil {
-			return err
-		}
-		_, err := z.Write([]byte{'\n'})
-		return err
-	})
-	return errors.Join(err, z.Close())
+// compare compares a file with a month's table.
+func (s *Session) compare(ctx context.Context, path string, m month.Month) (export.Content, error) {
+	return export.Compare(path, m, func(check func(sum []byte, restores bool) error) error { return s.digests(ctx, m, check) })
 }
 
 // writeManifest writes the manifest of a file that has been compared.
-func (s *Session) writeManifest(ctx context.Context, p exportPath, m month.Month, content Content) (*Manifest, error) {
-	manifest := &Manifest{
-		Format: Format, Month: m, Table: m.Table(), File: p.base + fileSuffix, Content: content,
+func (s *Session) writeManifest(ctx context.Context, p export.Path, m month.Month, content export.Content) (*export.Manifest, error) {
+	manifest := &export.Manifest{
+		Format: export.Format, Month: m, Table: m.Table(), File: p.FileName(), Content: content,
 		ExportedAt: time.Now().UTC().Truncate(time.Second),
 	}
 	err := s.conn.QueryRow(ctx, `
@@ -191,10 +186,16 @@ func (s *Session) writeManifest(ctx context.Context, p exportPath, m month.Month
 	if err != nil {
 		return nil, err
 	}
-	if manifest.Columns, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Column]); err != nil {
+	if manifest.Columns, err = pgx.CollectRows(rows, pgx.RowToStructByPos[export.Column]); err != nil {
 		return nil, err
 	}
-	if err := p.writeManifest(manifest); err != nil {
+	draft, err := p.DraftManifest(manifest)
+	if err != nil {
+		return nil, err
+	}
+	defer draft.Discard()
+	failpoint("manifest written")
+	if err := draft.Publish(); err != nil {
 		return nil, err
 	}
 	failpoint("manifest named")

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/export"
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
@@ -40,7 +41,7 @@ func TestDroppingAMonth(t *testing.T) {
 	load.during(t, "nothing else", func() { load.await(t, 200) })
 	load.during(t, "detach", func() { must[[]month.Month](t)(s.Detach(t.Context(), year)) })
 	load.rate.Store(*loadRate)
-	load.during(t, "export", func() { must[[]Manifest](t)(s.Export(t.Context(), dir)) })
+	load.during(t, "export", func() { must[[]export.Manifest](t)(s.Export(t.Context(), dir)) })
 	load.during(t, "drop", func() { must[[]month.Month](t)(s.Drop(t.Context(), dir)) })
 	load.rate.Store(0)
 	load.during(t, "nothing else again", func() { load.await(t, 200) })

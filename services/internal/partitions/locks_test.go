@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/trailpost/trailpost/services/internal/partitions/export"
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
@@ -90,7 +91,7 @@ func TestADetachedMonthIsOnItsOwn(t *testing.T) {
 	// Whoever has all of the trail for itself is not even noticed.
 	_, end := begin(t, db, db.Owner, "LOCK TABLE review_sessions, users, log_events IN ACCESS EXCLUSIVE MODE")
 	defer end()
-	must[[]Manifest](t)(s.Export(t.Context(), dir))
+	must[[]export.Manifest](t)(s.Export(t.Context(), dir))
 	must[[]month.Month](t)(s.Drop(t.Context(), dir))
 }
 
@@ -102,7 +103,7 @@ func TestDropWaitsForReaders(t *testing.T) {
 	makeMonth(t, db, m, 100)
 	s, dir := open(t, db, Options{Patience: time.Second}), t.TempDir()
 	must[[]month.Month](t)(s.Detach(t.Context(), year))
-	must[[]Manifest](t)(s.Export(t.Context(), dir))
+	must[[]export.Manifest](t)(s.Export(t.Context(), dir))
 
 	reader, end := begin(t, db, db.Owner, "SELECT FROM "+m.Table())
 	if _, err := s.Drop(t.Context(), dir); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("pid %d ", reader.PgConn().PID())) {
@@ -143,7 +144,7 @@ func TestOneAtATime(t *testing.T) {
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	must[[]Manifest](t)(second.Export(t.Context(), t.TempDir()))
+	must[[]export.Manifest](t)(second.Export(t.Context(), t.TempDir()))
 }
 
 // TestEnsureWaitsForOthers: for who holds the trail, and for who makes the partitions already.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/trailpost/trailpost/services/internal/partitions/export"
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/testbed"
@@ -50,7 +51,7 @@ func TestYoungMonthsStay(t *testing.T) {
 	m := old(1)
 	run(t, db.Connect(t, db.Owner), "ALTER TABLE log_events DETACH PARTITION "+m.Table())
 	s := open(t, db, Options{})
-	must[[]Manifest](t)(s.Export(t.Context(), dir))
+	must[[]export.Manifest](t)(s.Export(t.Context(), dir))
 	_, dropErr := s.Drop(t.Context(), dir)
 	_, lossErr := s.DropWithoutExport(t.Context(), m)
 	for _, err := range []error{dropErr, lossErr} {
@@ -119,7 +120,7 @@ func TestDropNeedsTheExport(t *testing.T) {
 	owner := db.Connect(t, db.Owner)
 	s, dir := open(t, db, Options{}), t.TempDir()
 	must[[]month.Month](t)(s.Detach(t.Context(), year))
-	p := exportPathOf(dir, m, 1)
+	p := export.PathOf(dir, m, 1)
 	refused := func(what, want string) {
 		t.Helper()
 		if done, err := s.Drop(t.Context(), dir, m); err == nil || !strings.Contains(err.Error(), want) || len(done) > 0 {
@@ -127,28 +128,28 @@ func TestDropNeedsTheExport(t *testing.T) {
 		}
 	}
 	refused("without an export", "export it first")
-	must[[]Manifest](t)(s.Export(t.Context(), dir))
+	must[[]export.Manifest](t)(s.Export(t.Context(), dir))
 
 	// A file without its manifest does not count.
-	manifest := must[[]byte](t)(os.ReadFile(p.manifest()))
-	file := must[[]byte](t)(os.ReadFile(p.file()))
+	manifest := must[[]byte](t)(os.ReadFile(p.Manifest()))
+	file := must[[]byte](t)(os.ReadFile(p.File()))
 	write := func(path string, content []byte) {
 		t.Helper()
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Remove(p.manifest()); err != nil {
+	if err := os.Remove(p.Manifest()); err != nil {
 		t.Fatal(err)
 	}
 	refused("without the manifest", "export it first")
-	write(p.manifest(), []byte(strings.Replace(string(manifest), `"rows": 50`, `"rows": 51`, 1)))
+	write(p.Manifest(), []byte(strings.Replace(string(manifest), `"rows": 50`, `"rows": 51`, 1)))
 	refused("with another manifest", "says otherwise")
-	write(p.manifest(), manifest)
+	write(p.Manifest(), manifest)
 
-	write(p.file(), file[:len(file)/2])
+	write(p.File(), file[:len(file)/2])
 	refused("with half a file", "export it first")
-	write(p.file(), file)
+	write(p.File(), file)
 
 	var id, session string
 	if err := owner.QueryRow(t.Context(), "SELECT max(event_id::text), max(session_id)::text FROM "+m.Table()).Scan(&id, &session); err != nil {
@@ -172,7 +173,7 @@ func TestDropNeedsTheExport(t *testing.T) {
 	refused("with a row less", "export it first")
 
 	// Then it is exported anew, beside the file that is of something else.
-	must[[]Manifest](t)(s.Export(t.Context(), dir))
+	must[[]export.Manifest](t)(s.Export(t.Context(), dir))
 	must[[]month.Month](t)(s.Drop(t.Context(), dir))
 	if got := value[string](t, owner, "SELECT concat(event_count, ' ', export) FROM retired_months"); got != "49 "+m.Table()+".2.ndjson.zst" {
 		t.Errorf("retired_months: %s", got)
@@ -218,7 +219,7 @@ func TestRetireNamesDependents(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 	must[[]month.Month](t)(s.Detach(t.Context(), year))
-	must[[]Manifest](t)(s.Export(t.Context(), dir))
+	must[[]export.Manifest](t)(s.Export(t.Context(), dir))
 	_, err = s.Drop(t.Context(), dir)
 	named("drop", err)
 	_, err = s.DropWithoutExport(t.Context(), m)

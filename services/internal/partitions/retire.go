@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/trailpost/trailpost/services/internal/partitions/export"
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
 
@@ -37,7 +38,7 @@ func (s *Session) retire(ctx context.Context, dir string, p Partition) error {
 		return err
 	}
 	if p.State == Attached {
-		if err := CheckDir(dir); err != nil {
+		if err := export.CheckDir(dir); err != nil {
 			return err
 		}
 		if err := s.detach(ctx, p.Month); err != nil {

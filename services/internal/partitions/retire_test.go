@@ -2,10 +2,8 @@ package partitions
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +14,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/export"
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/testbed"
@@ -62,13 +61,13 @@ func TestRetire(t *testing.T) {
 
 	// Into a table again, as docs/retention.md says.
 	run(t, owner, "CREATE TABLE restored (LIKE log_events)")
-	for line := range strings.Lines(decompress(t, exportPathOf(dir, older, 1).file())) {
+	for line := range strings.Lines(decompress(t, export.PathOf(dir, older, 1).File())) {
 		run(t, owner, "INSERT INTO restored SELECT (json_populate_record(NULL::restored, $1::json)).*", strings.TrimSuffix(line, "\n"))
 	}
 	if after := value[string](t, owner, content+"restored e"); after != before {
 		t.Error("the file restores to other rows")
 	}
-	manifest := must[*Manifest](t)(exportPathOf(dir, older, 1).readManifest())
+	manifest := must[*export.Manifest](t)(export.PathOf(dir, older, 1).ReadManifest())
 	const digest = `SET TimeZone = 'UTC'; SELECT encode(sha256(string_agg(sha256(convert_to(row_to_json(e)::text, 'UTF8')), ''::bytea ORDER BY event_id)), 'hex') FROM restored e`
 	results, err := owner.PgConn().Exec(t.Context(), digest).ReadAll()
 	if err != nil || string(results[1].Rows[0][0]) != manifest.ContentSHA256 {
@@ -120,7 +119,7 @@ func TestLateEvents(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 	must[[]month.Month](t)(s.Retire(t.Context(), dir, year))
-	first := must[[]byte](t)(os.ReadFile(exportPathOf(dir, m, 1).file()))
+	first := must[[]byte](t)(os.ReadFile(export.PathOf(dir, m, 1).File()))
 
 	if made := must[int](t)(s.Ensure(t.Context(), 3)); made != 1 {
 		t.Errorf("%d partitions made for the late event", made)
@@ -137,7 +136,7 @@ func TestLateEvents(t *testing.T) {
 	if got := files(t, dir); got != want {
 		t.Errorf("in the directory: %s\nwant %s", got, want)
 	}
-	if string(must[[]byte](t)(os.ReadFile(exportPathOf(dir, m, 1).file()))) != string(first) {
+	if string(must[[]byte](t)(os.ReadFile(export.PathOf(dir, m, 1).File()))) != string(first) {
 		t.Error("the first export was changed")
 	}
 }
@@ -153,12 +152,12 @@ func TestMovedAway(t *testing.T) {
 	table := m.Table()
 	for n, moved := range []string{".manifest.json .ndjson.zst", ".ndjson.zst", ".manifest.json", ""} {
 		must[[]month.Month](t)(s.Retire(t.Context(), dir, year))
-		p := exportPathOf(dir, m, n+1)
+		base := strings.TrimSuffix(export.PathOf(dir, m, n+1).File(), ".ndjson.zst")
 		for suffix := range strings.FieldsSeq(moved) {
-			if err := os.Link(p.base0()+suffix, filepath.Join(archive, p.base+suffix)); err != nil { // which a name that is taken refuses
+			if err := os.Link(base+suffix, filepath.Join(archive, filepath.Base(base)+suffix)); err != nil { // which a name that is taken refuses
 				t.Errorf("archiving: %v", err)
 			}
-			if err := os.Remove(p.base0() + suffix); err != nil {
+			if err := os.Remove(base + suffix); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -178,11 +177,11 @@ func TestMovedAway(t *testing.T) {
 	// drop finds the export that it needs behind those that are not there, and one that was not finished is swept away.
 	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	for _, n := range []int{1, 7} {
-		if err := os.WriteFile(exportPathOf(dir, m, n).file()+".123.partial", nil, 0o600); err != nil {
+		if err := os.WriteFile(export.PathOf(dir, m, n).File()+".123.partial", nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	must[[]Manifest](t)(s.Export(t.Context(), dir, m))
+	must[[]export.Manifest](t)(s.Export(t.Context(), dir, m))
 	must[[]month.Month](t)(s.Drop(t.Context(), dir, m))
 	if got := files(t, dir); got != want+fmt.Sprintf(" %[1]s.5.manifest.json %[1]s.5.ndjson.zst", table) {
 		t.Errorf("in the directory: %s", got)
@@ -201,7 +200,7 @@ func testMovedAwayAndAttached(t *testing.T) {
 	const attach, drop, lose = "attach", "drop", "lose"
 	for _, end := range []string{attach, attach, drop, attach, lose, attach, drop, ""} {
 		must[[]month.Month](t)(s.Detach(t.Context(), year))
-		must[[]Manifest](t)(s.Export(t.Context(), dir))
+		must[[]export.Manifest](t)(s.Export(t.Context(), dir))
 		if end == drop {
 			must[[]month.Month](t)(s.Drop(t.Context(), dir))
 		}
@@ -225,31 +224,8 @@ func testMovedAwayAndAttached(t *testing.T) {
 	if got := len(strings.Fields(files(t, archive))); got != 2*8 {
 		t.Errorf("the archive has %d files, want 16: %s", got, files(t, archive))
 	}
-	if _, err := os.Stat(exportPathOf(archive, m, 8).file()); err != nil {
+	if _, err := os.Stat(export.PathOf(archive, m, 8).File()); err != nil {
 		t.Error("the names have gaps:", err)
-	}
-}
-
-// base0 is the path without a suffix.
-func (p exportPath) base0() string { return filepath.Join(p.dir, p.base) }
-
-// TestNothingIsWrittenOver, not even what another process has put there a moment ago.
-func TestNothingIsWrittenOver(t *testing.T) {
-	dir := t.TempDir()
-	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
-	for name, text := range map[string]string{from: "new", to: "old"} {
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := renameNew(from, to); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("%v, want fs.ErrExist", err)
-	}
-	if text := must[[]byte](t)(os.ReadFile(to)); string(text) != "old" {
-		t.Errorf("written over with %q", text)
-	}
-	if err := renameNew(from, to+".2"); err != nil {
-		t.Error(err)
 	}
 }
 
@@ -261,7 +237,7 @@ func TestAnEmptyMonth(t *testing.T) {
 	run(t, db.Connect(t, db.Owner), "DELETE FROM "+m.Table())
 	dir := t.TempDir()
 	must[[]month.Month](t)(open(t, db, Options{}).Retire(t.Context(), dir, year))
-	err := Verify(dir, nil, nil, func(v Verified) error {
+	err := export.Verify(dir, nil, nil, func(v export.Verified) error {
 		if v.Fault != nil || v.Rows != 0 || v.Month != m {
 			t.Errorf("%+v", v)
 		}
@@ -282,9 +258,9 @@ func TestExportIsRepeatable(t *testing.T) {
 		t.Errorf("of an attached month: %v", err)
 	}
 	must[[]month.Month](t)(s.Detach(t.Context(), year))
-	first := must[[]Manifest](t)(s.Export(t.Context(), dir))
-	again := must[[]Manifest](t)(s.Export(t.Context(), dir, m))
-	if len(first) != 1 || len(again) != 1 || !again[0].equal(first[0].Content) || !again[0].ExportedAt.Equal(first[0].ExportedAt) {
+	first := must[[]export.Manifest](t)(s.Export(t.Context(), dir))
+	again := must[[]export.Manifest](t)(s.Export(t.Context(), dir, m))
+	if len(first) != 1 || len(again) != 1 || !again[0].Equal(first[0].Content) || !again[0].ExportedAt.Equal(first[0].ExportedAt) {
 		t.Errorf("%+v\nand then\n%+v", first, again)
 	}
 	if _, err := s.Export(t.Context(), filepath.Join(dir, "nowhere")); err == nil {

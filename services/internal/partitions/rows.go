@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/jackc/pgx/v5"
 
@@ -66,32 +65,4 @@ func (s *Session) digests(ctx context.Context, m month.Month, f func(sum []byte,
 		}
 		return f(values[0], values[1][0] == 1)
 	})
-}
-
-// compare reads a file of a month whole and holds it against the month's table, row by row. It returns what the file
-// has. A file that differs is errContent; so is one that can't be decompressed.
-func (s *Session) compare(ctx context.Context, path string, m month.Month) (Content, error) {
-	r, err := openExport(path, m)
-	if err != nil {
-		return Content{}, err
-	}
-	defer r.close()
-	err = s.digests(ctx, m, func(want []byte, restores bool) error {
-		sum, err := r.next()
-		switch {
-		case errors.Is(err, io.EOF):
-			return fmt.Errorf("%w: it ends after line %d, and the table has more", errContent, r.tally.Rows)
-		case err != nil:
-			return err
-		case string(sum[:]) != string(want):
-			return fmt.Errorf("line %d: %w: event %s is otherwise in the table, or not there", r.tally.Rows, errContent, r.tally.LastEventID)
-		case !restores:
-			return fmt.Errorf("line %d: %w: PostgreSQL would read another event from it than %s", r.tally.Rows, errContent, r.tally.LastEventID)
-		}
-		return nil
-	})
-	if err != nil {
-		return Content{}, err
-	}
-	return r.end()
 }

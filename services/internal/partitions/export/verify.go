@@ -1,7 +1,6 @@
-package partitions
+package export
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
@@ -34,31 +31,13 @@ type Retirement struct {
 	ContentSHA256 string
 }
 
-// Retirements reads retired_months.
-func (s *Session) Retirements(ctx context.Context) ([]Retirement, error) {
-	rows, err := s.conn.Query(ctx, `
-		SELECT to_char(month, 'YYYY-MM'), dropped_at, event_count, export, export_sha256, content_sha256
-		  FROM public.retired_months WHERE export IS NOT NULL ORDER BY month, dropped_at`)
-	if err != nil {
-		return nil, fmt.Errorf("reading retired_months: %w", err)
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Retirement, err error) {
-		var text string
-		if err := row.Scan(&text, &r.DroppedAt, &r.Rows, &r.Export, &r.SHA256, &r.ContentSHA256); err != nil {
-			return r, err
-		}
-		r.Month, err = month.Parse(text)
-		return r, err
-	})
-}
-
 // Verify reads every export in a directory, or those of some months, and holds each against its manifest: the hash of
 // the file, the number of lines, their hashes, their order, their month. A manifest without its file is a fault, and so is
 // a file without its manifest. It needs no database; retired, if there is any, is what the database says of the exports,
 // each of which must then be there and be the same. show is called for each; an error of show ends it. A directory that
 // has no export of these months, or none at all, is an error: whoever looks into the wrong one must not read that all is well.
 func Verify(dir string, months []month.Month, retired []Retirement, show func(Verified) error) error {
-	found, err := exportPaths(dir, months)
+	found, err := list(dir, months)
 	if err != nil {
 		return fmt.Errorf("verifying: %w", err)
 	}
@@ -78,9 +57,9 @@ func Verify(dir string, months []month.Month, retired []Retirement, show func(Ve
 			continue
 		}
 		seen[r.Month] = true
-		p := exportPath{dir, strings.TrimSuffix(r.Export, fileSuffix)}
+		p := Path{dir, strings.TrimSuffix(r.Export, fileSuffix)}
 		if fault := p.differsFrom(r); fault != nil {
-			if err := show(Verified{Manifest: p.manifest(), Month: r.Month, Rows: r.Rows, Fault: fault}); err != nil {
+			if err := show(Verified{Manifest: p.Manifest(), Month: r.Month, Rows: r.Rows, Fault: fault}); err != nil {
 				return err
 			}
 		}
@@ -97,33 +76,33 @@ func Verify(dir string, months []month.Month, retired []Retirement, show func(Ve
 	return nil
 }
 
-func verify(p exportPath) Verified {
-	v := Verified{Manifest: p.manifest(), Month: p.month()}
-	manifest, err := p.readManifest()
+func verify(p Path) Verified {
+	v := Verified{Manifest: p.Manifest(), Month: p.Month()}
+	manifest, err := p.ReadManifest()
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("it is not there, and without it %s does not count as an export", p.file())
+		err = fmt.Errorf("it is not there, and without it %s does not count as an export", p.File())
 	}
 	if err != nil {
 		v.Fault = err
 		return v
 	}
 	v.Month, v.Rows = manifest.Month, manifest.Rows
-	content, err := read(p.file(), manifest.Month)
-	if err == nil && !content.equal(manifest.Content) {
-		err = fmt.Errorf("%s: %w: %s", p.file(), errContent, difference(manifest.Content, content))
+	content, err := read(p.File(), manifest.Month)
+	if err == nil && !content.Equal(manifest.Content) {
+		err = fmt.Errorf("%s: %w: %s", p.File(), ErrContent, difference(manifest.Content, content))
 	}
 	v.Fault = err
 	return v
 }
 
 // differsFrom says how an export that was verified differs from what the database keeps of it.
-func (p exportPath) differsFrom(r Retirement) error {
+func (p Path) differsFrom(r Retirement) error {
 	what := fmt.Sprintf("retired_months says that %s, dropped at %s, is in %s", r.Month, r.DroppedAt.UTC().Format(time.RFC3339), r.Export)
-	hasFile, err := exists(p.file())
+	hasFile, err := exists(p.File())
 	if err != nil {
 		return err
 	}
-	manifest, err := p.readManifest()
+	manifest, err := p.ReadManifest()
 	switch {
 	case !hasFile && errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%s, which is not in %s", what, p.dir)
@@ -138,7 +117,7 @@ func (p exportPath) differsFrom(r Retirement) error {
 
 // read reads a whole file.
 func read(path string, m month.Month) (Content, error) {
-	r, err := openExport(path, m)
+	r, err := openReader(path, m)
 	if err != nil {
 		return Content{}, err
 	}

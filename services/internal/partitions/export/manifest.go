@@ -1,4 +1,4 @@
-package partitions
+package export
 
 import (
 	"time"
@@ -56,8 +56,8 @@ type Content struct {
 	LastTx       *int64     `json:"last_tx"`
 }
 
-// equal compares by value.
-func (c Content) equal(other Content) bool {
+// Equal compares by value.
+func (c Content) Equal(other Content) bool {
 	return c.Bytes == other.Bytes && c.SHA256 == other.SHA256 && c.Rows == other.Rows && c.ContentSHA256 == other.ContentSHA256 &&
 		same(c.FirstEventID, other.FirstEventID) && same(c.LastEventID, other.LastEventID) &&
 		same(c.FirstTx, other.FirstTx) && same(c.LastTx, other.LastTx)
