@@ -11,6 +11,7 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/partitions"
+	"github.com/trailpost/trailpost/services/internal/partitions/attach"
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
 
@@ -96,7 +97,7 @@ func attachMonths(t *trail) *cobra.Command {
 }
 
 // printAttachment says what became of the events that came while a month was detached. The ids go where they can be used.
-func printAttachment(cmd *cobra.Command, a partitions.Attachment) {
+func printAttachment(cmd *cobra.Command, a attach.Attachment) {
 	cmd.PrintErrf("%s: %d events that came meanwhile are in it, %d came again and are dropped as duplicates, %d conflict with its own and are set aside in log_events_conflicts\n",
 		a.Month, a.Late, a.Duplicates, len(a.Conflicts))
 	for _, id := range a.Conflicts {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/attach"
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/testbed"
@@ -26,7 +27,7 @@ func testAttach(t *testing.T) {
 
 	load := startLoad(t, db, 2, 50)
 	load.await(t, 10)
-	load.during(t, "attach", func() { must[[]Attachment](t)(s.Attach(t.Context(), m)) })
+	load.during(t, "attach", func() { must[[]attach.Attachment](t)(s.Attach(t.Context(), m)) })
 	if got, want := states(t, s), m.String()+":attached:1002 default:0"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
@@ -64,7 +65,7 @@ func TestAttachAddsColumns(t *testing.T) {
 	named := late(m.Start().Add(time.Hour))
 	named.ReceivedFrom = "billing"
 	must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{named}, false))
-	must[[]Attachment](t)(s.Attach(t.Context(), m))
+	must[[]attach.Attachment](t)(s.Attach(t.Context(), m))
 	if n := value[int](t, owner, "SELECT count(received_from) + count(*) FROM "+m.Table()); n != 1+4 {
 		t.Errorf("%d rows and senders, want 5", n)
 	}

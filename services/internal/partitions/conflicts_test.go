@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/attach"
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/testbed"
@@ -81,7 +82,7 @@ func testAttachWithRepeats(t *testing.T) {
 	}
 	rows := value[[]string](t, owner, "SELECT array_agg(row_to_json(e)::text ORDER BY event_id) FROM log_events e WHERE event_id = ANY ($1)", ids(others))
 
-	done := must[[]Attachment](t)(s.Attach(t.Context(), m))
+	done := must[[]attach.Attachment](t)(s.Attach(t.Context(), m))
 	if len(done) != 1 || done[0].Month != m || done[0].Late != 2 || done[0].Duplicates != 20 || fmt.Sprint(done[0].Conflicts) != fmt.Sprint(ids(others)) {
 		t.Errorf("attached: %+v\nwant 2 late events, 20 duplicates, conflicts %v", done, ids(others))
 	}
@@ -113,7 +114,7 @@ func testAttachWithRepeats(t *testing.T) {
 	// And once more, for which what was set aside is in nobody's way.
 	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	must[[]store.Outcome](t)(w.Store(t.Context(), others, false))
-	if done := must[[]Attachment](t)(s.Attach(t.Context(), m)); len(done) != 1 || len(done[0].Conflicts) != 5 {
+	if done := must[[]attach.Attachment](t)(s.Attach(t.Context(), m)); len(done) != 1 || len(done[0].Conflicts) != 5 {
 		t.Errorf("the second time: %+v", done)
 	}
 	if n := value[int](t, owner, "SELECT count(*) FROM log_events_conflicts"); n != 10 {
@@ -170,7 +171,7 @@ func TestExchangeIsWithoutATrace(t *testing.T) {
 		for range 20 {
 			must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{late(m.Start().Add(time.Hour)), late(m.End().AddDate(100, 0, 0))}, false))
 		}
-		must[[]Attachment](t)(s.Attach(t.Context(), m))
+		must[[]attach.Attachment](t)(s.Attach(t.Context(), m))
 		if after := describe(t, owner, "log_events_default"); after != before {
 			t.Errorf("the default partition is\n%s\nand was\n%s", after, before)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/attach"
 	"github.com/trailpost/trailpost/services/internal/partitions/export"
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
@@ -159,7 +160,7 @@ func TestKilledAttach(t *testing.T) {
 				// The other month takes its place, makes no use of what is there, and leaves no trace of it.
 				s = open(t, db, Options{})
 				exchanging(t)
-				must[[]Attachment](t)(s.Attach(t.Context(), another))
+				must[[]attach.Attachment](t)(s.Attach(t.Context(), another))
 				must[[]export.Manifest](t)(s.Export(t.Context(), dir, m))
 				if n := must[*export.Manifest](t)(export.PathOf(dir, m, 1).ReadManifest()).Rows; n != 40 {
 					t.Errorf("the export has %d events, want the month's own 40", n)

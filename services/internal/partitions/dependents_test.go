@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/attach"
 	"github.com/trailpost/trailpost/services/internal/partitions/export"
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
@@ -61,7 +62,7 @@ func TestExchangeRefusesDependents(t *testing.T) {
 		t.Error("there is another default partition")
 	}
 	run(t, owner, "ALTER TABLE log_events_default DROP CONSTRAINT its_constraint")
-	must[[]Attachment](t)(s.Attach(t.Context(), m))
+	must[[]attach.Attachment](t)(s.Attach(t.Context(), m))
 }
 
 // TestExchangeKeepsDependentsOfTheTrail: what is made for log_events as a whole is for every partition, and in nobody's way.
@@ -85,7 +86,7 @@ func TestExchangeKeepsDependentsOfTheTrail(t *testing.T) {
 	for range 2 {
 		must[[]month.Month](t)(s.Detach(t.Context(), year))
 		must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{late(m.Start()), late(m.End().AddDate(100, 0, 0))}, false))
-		must[[]Attachment](t)(s.Attach(t.Context(), m))
+		must[[]attach.Attachment](t)(s.Attach(t.Context(), m))
 		if after := describe(t, owner, "log_events_default"); after != before {
 			t.Errorf("the default partition is\n%s\nand was\n%s", after, before)
 		}
@@ -115,7 +116,7 @@ func TestExchangeLooksOnceMore(t *testing.T) {
 	}
 	failpoint = func(string) {}
 	run(t, owner, "DROP VIEW its_view")
-	must[[]Attachment](t)(s.Attach(t.Context(), m))
+	must[[]attach.Attachment](t)(s.Attach(t.Context(), m))
 	if left := value[string](t, owner, leftovers); left != "" {
 		t.Errorf("left over: %s", left)
 	}
@@ -158,7 +159,7 @@ func testFormerDefaultIsKept(t *testing.T, killed bool) {
 		}
 	}
 	s = open(t, db, opts)
-	done := must[[]Attachment](t)(s.Attach(t.Context(), m))
+	done := must[[]attach.Attachment](t)(s.Attach(t.Context(), m))
 	failpoint = func(string) {}
 	if len(done) != 1 || done[0].Month != m || done[0].Late != 1 {
 		t.Errorf("attached: %+v", done)
@@ -188,7 +189,7 @@ func testFormerDefaultIsKept(t *testing.T, killed bool) {
 	}
 	fewBytes = 1 << 30
 	must[int](t)(s.Ensure(t.Context(), 3))
-	must[[]Attachment](t)(s.Attach(t.Context(), another))
+	must[[]attach.Attachment](t)(s.Attach(t.Context(), another))
 	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	must[[]export.Manifest](t)(s.Export(t.Context(), t.TempDir()))
 	must[[]month.Month](t)(s.Retire(t.Context(), t.TempDir(), year))
@@ -228,7 +229,7 @@ func TestUndoNamesDependents(t *testing.T) {
 		t.Fatal(err)
 	}
 	killAt(t, db, "next made", manyVariable+"="+m.String())
-	run(t, owner, "CREATE VIEW its_view AS SELECT event_id FROM "+nextDefault)
+	run(t, owner, "CREATE VIEW its_view AS SELECT event_id FROM "+attach.NextDefault)
 	s = open(t, db, Options{})
 	if _, err := s.Export(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "view public.its_view") {
 		t.Errorf("%v, want one that names the view", err)

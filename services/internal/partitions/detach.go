@@ -61,7 +61,7 @@ func (s *Session) detach(ctx context.Context, m month.Month) error {
 	}
 	start := time.Now()
 	statements := fmt.Sprintf(detachStatements, pgident.Public(m.Table()))
-	err := s.retryLocked(ctx, []string{"log_events", "log_events_default", m.Table()}, func() error {
+	err := s.locks.Retry(ctx, []string{"log_events", "log_events_default", m.Table()}, func() error {
 		_, err := s.conn.PgConn().Exec(ctx, statements).ReadAll()
 		return err
 	})

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/trailpost/trailpost/services/internal/partitions/dependents"
 	"github.com/trailpost/trailpost/services/internal/partitions/export"
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/pgident"
@@ -58,7 +58,7 @@ func (s *Session) dropEach(ctx context.Context, asked []month.Month, drop func(p
 		}
 		for _, m := range months {
 			// Before the export is compared, which takes long.
-			if err := s.requireDroppable(ctx, m.Table()); err != nil {
+			if err := dependents.RequireDroppable(ctx, s.conn, m.Table()); err != nil {
 				return fmt.Errorf("%s: %w", m, err)
 			}
 			var r record
@@ -115,7 +115,7 @@ func recordOf(m *export.Manifest) record {
 // drop drops a month within the transaction in which it is frozen, and writes down what had been there. It returns
 // what it was given.
 func (s *Session) drop(ctx context.Context, tx pgx.Tx, m month.Month, r record) (record, error) {
-	if err := s.lockExclusively(ctx, tx, m.Table()); err != nil {
+	if err := s.locks.Exclusive(ctx, tx, m.Table()); err != nil {
 		return r, err
 	}
 	if _, err := tx.Exec(ctx, `
@@ -135,28 +135,6 @@ func (s *Session) logDropped(ctx context.Context, m month.Month, r record) {
 		file = *r.file
 	}
 	s.log.InfoContext(ctx, "Month dropped", "month", m.String(), "rows", r.rows, "export", file)
-}
-
-// lockExclusively takes a table that is no part of the trail for itself. Who reads it is waited for by looking, as long as the
-// session's patience: waiting in a lock's queue for it would take a transaction id, and hold up who follows the trail.
-func (s *Session) lockExclusively(ctx context.Context, tx pgx.Tx, table string) error {
-	for start := time.Now(); ; {
-		held, err := s.holders(ctx, []string{table})
-		if err != nil {
-			return err
-		}
-		if len(held) == 0 {
-			break
-		}
-		if time.Since(start) > s.patience {
-			return fmt.Errorf("gave up after %v%s", s.patience, held)
-		}
-		if err := pause(ctx, min(time.Second, s.patience/4)); err != nil {
-			return err
-		}
-	}
-	_, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '1s'; LOCK TABLE ONLY "+pgident.Public(table)+" IN ACCESS EXCLUSIVE MODE")
-	return err
 }
 
 // count looks at what is to be dropped without an export.

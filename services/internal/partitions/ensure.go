@@ -5,13 +5,14 @@ import (
 	"fmt"
 
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
+	"github.com/trailpost/trailpost/services/internal/pglock"
 )
 
 // Ensure makes the partitions from last month to monthsAhead (1 to 24) months from now where they are missing, moves
 // events of months that had none out of the default partition, and returns how many it made. The consumer does the
 // same every hour; this is for a trail whose consumers are stopped, and for who wants to know.
 func (s *Session) Ensure(ctx context.Context, monthsAhead int) (made int, err error) {
-	err = s.retryLocked(ctx, []string{"review_sessions", "log_events", "log_events_default"}, func() error {
+	err = s.locks.Retry(ctx, []string{"review_sessions", "log_events", "log_events_default"}, func() error {
 		var n int
 		// As with detachStatements, nobody waits for a standby while others wait for the locks: sync does.
 		const question = "SELECT n FROM set_config('synchronous_commit', 'off', true), public.ensure_partitions($1) n"
@@ -52,7 +53,7 @@ func (s *Session) requireAttached(ctx context.Context, monthsAhead int) error {
 		case Detached:
 			return fmt.Errorf("%s is detached: attach it again, or its events stay in the default partition", m.Table())
 		default:
-			return errBusy
+			return pglock.ErrBusy
 		}
 	}
 	return nil

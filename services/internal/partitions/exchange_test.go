@@ -9,9 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/attach"
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/testbed"
@@ -117,7 +116,7 @@ func TestExchangeBesideOthers(t *testing.T) {
 		eventually(t, "the others go on", func() bool { return t.Failed() || looks.Load() > before+5 && resent.Load() > then+5 })
 	}
 	await()
-	done := must[[]Attachment](t)(s.Attach(t.Context(), m))
+	done := must[[]attach.Attachment](t)(s.Attach(t.Context(), m))
 	await()
 	stop()
 	others.Wait()
@@ -164,7 +163,7 @@ func TestExchangeTakesTheRest(t *testing.T) {
 			}
 		}
 	}
-	must[[]Attachment](t)(s.Attach(t.Context(), m))
+	must[[]attach.Attachment](t)(s.Attach(t.Context(), m))
 	if !exchanged {
 		t.Error("there was no exchange")
 	}
@@ -194,7 +193,7 @@ func TestExchangeWaitsForSnapshots(t *testing.T) {
 		t.Errorf("it finds %d of 1 event", n)
 	}
 	run(t, report, "COMMIT")
-	must[[]Attachment](t)(s.Attach(t.Context(), m))
+	must[[]attach.Attachment](t)(s.Attach(t.Context(), m))
 }
 
 // TestExchangeRefusesATakenName, and takes nothing for its own that it has not made.
@@ -206,7 +205,7 @@ func TestExchangeRefusesATakenName(t *testing.T) {
 	owner := db.Connect(t, db.Owner)
 	s := open(t, db, Options{})
 	must[[]month.Month](t)(s.Detach(t.Context(), year))
-	for _, name := range []string{nextDefault, formerDefault} {
+	for _, name := range []string{attach.NextDefault, attach.FormerDefault} {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -217,17 +216,5 @@ func TestExchangeRefusesATakenName(t *testing.T) {
 		}
 		run(t, owner, "DROP TABLE "+name)
 	}
-	must[[]Attachment](t)(s.Attach(t.Context(), m))
-}
-
-func TestSuccessor(t *testing.T) {
-	for id, want := range map[string]string{
-		"00000000-0000-0000-0000-000000000000": "00000000-0000-0000-0000-000000000001",
-		"00000000-0000-7000-80ff-ffffffffffff": "00000000-0000-7000-8100-000000000000",
-		"ffffffff-ffff-ffff-ffff-ffffffffffff": "ffffffff-ffff-ffff-ffff-ffffffffffff",
-	} {
-		if got := successor(uuid.MustParse(id)).String(); got != want {
-			t.Errorf("after %s: %s, want %s", id, got, want)
-		}
-	}
+	must[[]attach.Attachment](t)(s.Attach(t.Context(), m))
 }

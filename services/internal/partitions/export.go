@@ -45,7 +45,7 @@ func (s *Session) withShareLock(ctx context.Context, m month.Month, f func(pgx.T
 	if err := s.takeWorkLock(ctx); err != nil {
 		return err
 	}
-	if err := s.undo(ctx, m); err != nil {
+	if err := s.attacher().Undo(ctx, m); err != nil {
 		return err
 	}
 	return durable.Tx(ctx, s.conn, pgx.TxOptions{}, func(tx pgx.Tx) error {

@@ -130,3 +130,13 @@ func files(t *testing.T, dir string) string {
 	}
 	return strings.Join(names, " ")
 }
+
+// pause waits, unless ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/trailpost/trailpost/services/internal/partitions/dependents"
 	"github.com/trailpost/trailpost/services/internal/partitions/export"
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
@@ -34,7 +35,7 @@ func (s *Session) Retire(ctx context.Context, dir string, age time.Duration) ([]
 
 func (s *Session) retire(ctx context.Context, dir string, p Partition) error {
 	// A month that can't be exported, or dropped, had better stay where it is.
-	if err := s.requireDroppable(ctx, p.Table); err != nil {
+	if err := dependents.RequireDroppable(ctx, s.conn, p.Table); err != nil {
 		return err
 	}
 	if p.State == Attached {

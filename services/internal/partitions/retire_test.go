@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/attach"
 	"github.com/trailpost/trailpost/services/internal/partitions/export"
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
@@ -49,7 +50,7 @@ func TestRetire(t *testing.T) {
 		t.Errorf("at first: %s, want %s", got, want)
 	}
 	done := must[[]month.Month](t)(s.Retire(t.Context(), dir, year))
-	if list(done) != older.String()+", "+newer.String() {
+	if month.Join(done) != older.String()+", "+newer.String() {
 		t.Errorf("retired: %v", done)
 	}
 	if got, want := states(t, s), fmt.Sprintf("%s:dropped:2500 %s:dropped:10 default:0", older, newer); got != want {
@@ -197,8 +198,8 @@ func testMovedAwayAndAttached(t *testing.T) {
 	m := old(14)
 	makeMonth(t, db, m, 5)
 	s, w, dir, archive := open(t, db, Options{}), writer(t, db), t.TempDir(), t.TempDir()
-	const attach, drop, lose = "attach", "drop", "lose"
-	for _, end := range []string{attach, attach, drop, attach, lose, attach, drop, ""} {
+	const attached, drop, lose = "attach", "drop", "lose"
+	for _, end := range []string{attached, attached, drop, attached, lose, attached, drop, ""} {
 		must[[]month.Month](t)(s.Detach(t.Context(), year))
 		must[[]export.Manifest](t)(s.Export(t.Context(), dir))
 		if end == drop {
@@ -214,8 +215,8 @@ func testMovedAwayAndAttached(t *testing.T) {
 		}
 		must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{late(m.Start().Add(time.Hour))}, false))
 		switch end {
-		case attach:
-			must[[]Attachment](t)(s.Attach(t.Context()))
+		case attached:
+			must[[]attach.Attachment](t)(s.Attach(t.Context()))
 		case lose:
 			must[[]month.Month](t)(s.DropWithoutExport(t.Context(), m))
 		}

@@ -1,4 +1,4 @@
-package partitions
+package attach
 
 import (
 	"context"
@@ -8,55 +8,56 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/trailpost/trailpost/services/internal/partitions/dependents"
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
 // makeNext makes the table that is to be the default partition, or finds the one that a process has left that was killed.
-func (s *Session) makeNext(ctx context.Context, m month.Month, columns columnList) error {
-	bounds, err := s.bounds(ctx, m)
+func (at *Attacher) makeNext(ctx context.Context, m month.Month, columns columnList) error {
+	bounds, err := at.bounds(ctx, m)
 	if err != nil {
 		return err
 	}
 	sum := sha256.Sum256([]byte(bounds + columns.of("")))
 	check := fmt.Sprintf("of_no_month_%x", sum[:8])
-	of, there, err := s.monthOfOwnTable(ctx, nextDefault)
+	of, there, err := at.monthOfOwnTable(ctx, NextDefault)
 	if err != nil {
 		return err
 	}
 	if there {
 		var same bool
 		const question = "SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = $1::text::regclass AND conname = $2)"
-		if err := s.conn.QueryRow(ctx, question, pgident.Public(nextDefault), check).Scan(&same); err != nil {
+		if err := at.Conn.QueryRow(ctx, question, pgident.Public(NextDefault), check).Scan(&same); err != nil {
 			return err
 		}
 		if same && of == m {
 			return nil
 		}
-		if err := s.dropNext(ctx); err != nil {
+		if err := at.dropNext(ctx); err != nil {
 			return err
 		}
 	}
-	statements := strings.NewReplacer("$next", pgident.Public(nextDefault), "$check", check, "$bounds", bounds, "$comment", commentPrefix+m.String()).Replace(next)
-	return s.retryLocked(ctx, []string{"log_events", "log_events_default"}, func() error {
-		_, err := s.conn.PgConn().Exec(ctx, statements).ReadAll()
+	statements := strings.NewReplacer("$next", pgident.Public(NextDefault), "$check", check, "$bounds", bounds, "$comment", commentPrefix+m.String()).Replace(next)
+	return at.Locks.Retry(ctx, []string{"log_events", "log_events_default"}, func() error {
+		_, err := at.Conn.PgConn().Exec(ctx, statements).ReadAll()
 		return err
 	})
 }
 
 // dropNext drops copies that nobody uses.
-func (s *Session) dropNext(ctx context.Context) error {
-	if err := s.requireDroppable(ctx, nextDefault); err != nil {
+func (at *Attacher) dropNext(ctx context.Context) error {
+	if err := dependents.RequireDroppable(ctx, at.Conn, NextDefault); err != nil {
 		return err
 	}
-	_, err := s.conn.Exec(ctx, "DROP TABLE "+pgident.Public(nextDefault))
+	_, err := at.Conn.Exec(ctx, "DROP TABLE "+pgident.Public(NextDefault))
 	return err
 }
 
 // bounds says of an event_id that it is of no month that is attached, nor of this one. PostgreSQL proves from it that the table
 // can be the default partition, and need not read it while others wait.
-func (s *Session) bounds(ctx context.Context, m month.Month) (string, error) {
-	rows, err := s.conn.Query(ctx, `
+func (at *Attacher) bounds(ctx context.Context, m month.Month) (string, error) {
+	rows, err := at.Conn.Query(ctx, `
 		SELECT format('(event_id < %L OR event_id >= %L)', b[1], b[2])
 		  FROM (SELECT regexp_match(pg_get_partition_constraintdef(inhrelid), $re$>= '([0-9a-f-]+)'::uuid\) AND \(event_id < '([0-9a-f-]+)'::uuid$re$) b
 		          FROM pg_inherits WHERE inhparent = 'public.log_events'::regclass) bounds

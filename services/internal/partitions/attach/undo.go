@@ -1,4 +1,4 @@
-package partitions
+package attach
 
 import (
 	"context"
@@ -9,20 +9,20 @@ import (
 	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
-// undo takes back what an attach that did not come to its end has copied into a detached month: those events are in the trail,
+// Undo takes back what an attach that did not come to its end has copied into a detached month: those events are in the trail,
 // and must not go elsewhere with the month, too.
-func (s *Session) undo(ctx context.Context, m month.Month) error {
+func (at *Attacher) Undo(ctx context.Context, m month.Month) error {
 	var begun bool
 	const marked = "SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = $1::text::regclass AND conname = 'month_of_events')"
-	if err := s.conn.QueryRow(ctx, marked, pgident.Public(m.Table())).Scan(&begun); err != nil || !begun {
+	if err := at.Conn.QueryRow(ctx, marked, pgident.Public(m.Table())).Scan(&begun); err != nil || !begun {
 		return err
 	}
-	columns, err := s.columns(ctx)
+	columns, err := at.columns(ctx)
 	if err != nil {
 		return err
 	}
-	if _, there, err := s.monthOfOwnTable(ctx, nextDefault); err == nil && there {
-		if err := s.dropNext(ctx); err != nil {
+	if _, there, err := at.monthOfOwnTable(ctx, NextDefault); err == nil && there {
+		if err := at.dropNext(ctx); err != nil {
 			return err
 		}
 	}
@@ -32,20 +32,20 @@ func (s *Session) undo(ctx context.Context, m month.Month) error {
 			n, gone int
 			last    *uuid.UUID
 		)
-		err := s.conn.QueryRow(ctx, replace(removeCopies, m, columns), from, sliceRows).Scan(&n, &gone, &last)
+		err := at.Conn.QueryRow(ctx, replace(removeCopies, m, columns), from, at.SliceRows).Scan(&n, &gone, &last)
 		if err != nil {
 			return err
 		}
 		removed += int64(gone)
-		if n < sliceRows {
+		if n < at.SliceRows {
 			break
 		}
 		from = successor(*last)
 	}
 	if removed > 0 {
-		s.log.InfoContext(ctx, "An attach was not finished: what it had copied into the month is taken out again", "month", m.String(), "events", removed)
+		at.Log.InfoContext(ctx, "An attach was not finished: what it had copied into the month is taken out again", "month", m.String(), "events", removed)
 	}
-	_, err = s.conn.Exec(ctx, "ALTER TABLE "+pgident.Public(m.Table())+" DROP CONSTRAINT month_of_events")
+	_, err = at.Conn.Exec(ctx, "ALTER TABLE "+pgident.Public(m.Table())+" DROP CONSTRAINT month_of_events")
 	return err
 }
 

@@ -1,4 +1,4 @@
-package partitions
+package pglock
 
 import (
 	"context"
@@ -19,8 +19,8 @@ type holder struct {
 type holders []holder
 
 // holders lists other sessions' transactions with a lock on one of the tables.
-func (s *Session) holders(ctx context.Context, tables []string) (holders, error) {
-	return holdersOf(ctx, s.conn, tables, nil)
+func (l *Locker) holders(ctx context.Context, tables []string) (holders, error) {
+	return holdersOf(ctx, l.Conn, tables, nil)
 }
 
 // holdersOf is the same by a connection, but for locks of some modes.

@@ -1,4 +1,4 @@
-package partitions
+package attach
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 // reconcile holds the former default partition against the trail, row by row, sets aside what conflicts, writes down what
 // became of the month's late events, and drops it, in one transaction. Where others depend on it by then, all is done but the
 // dropping, and no other command has to wait for it.
-func (s *Session) reconcile(ctx context.Context, m month.Month) (a Attachment, err error) {
-	columns, err := s.columns(ctx)
+func (at *Attacher) reconcile(ctx context.Context, m month.Month) (a Attachment, err error) {
+	columns, err := at.columns(ctx)
 	if err != nil {
 		return a, err
 	}
@@ -25,16 +25,16 @@ func (s *Session) reconcile(ctx context.Context, m month.Month) (a Attachment, e
 		lost []uuid.UUID
 		kept string // for whom
 	)
-	err = durable.Tx(ctx, s.conn, pgx.TxOptions{}, func(tx pgx.Tx) (err error) {
+	err = durable.Tx(ctx, at.Conn, pgx.TxOptions{}, func(tx pgx.Tx) (err error) {
 		// Reading takes no transaction id, and so holds nobody up who follows the trail.
 		if _, err := tx.Exec(ctx, `SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off;
-			LOCK TABLE ONLY `+pgident.Public(formerDefault)+` IN SHARE MODE`); err != nil {
+			LOCK TABLE ONLY `+pgident.Public(FormerDefault)+` IN SHARE MODE`); err != nil {
 			return err
 		}
 		if err := tx.QueryRow(ctx, replace(judgeFormer, m, columns)).Scan(&a.Late, &a.Duplicates, &a.Conflicts, &lost); err != nil {
 			return err
 		}
-		if err := s.lockExclusively(ctx, tx, formerDefault); err != nil {
+		if err := at.Locks.Exclusive(ctx, tx, FormerDefault); err != nil {
 			return err
 		}
 		if len(lost) > 0 {
@@ -51,19 +51,19 @@ func (s *Session) reconcile(ctx context.Context, m month.Month) (a Attachment, e
 			return err
 		}
 		kept, err = dropOrKeepFormer(ctx, tx)
-		failpoint("reconciling")
+		at.Failpoint("reconciling")
 		return err
 	})
 	if err != nil {
-		return a, fmt.Errorf("the month is attached, and %s is to be compared and dropped yet, by whichever command comes next: %w", formerDefault, err)
+		return a, fmt.Errorf("the month is attached, and %s is to be compared and dropped yet, by whichever command comes next: %w", FormerDefault, err)
 	}
-	failpoint("reconciled")
+	at.Failpoint("reconciled")
 	if len(lost) > 0 {
-		s.log.WarnContext(ctx, "Events had been stored in the default partition by hand, and were stored again", "event_ids", lost)
+		at.Log.WarnContext(ctx, "Events had been stored in the default partition by hand, and were stored again", "event_ids", lost)
 	}
-	s.logAttached(ctx, a)
+	at.logAttached(ctx, a)
 	if kept != "" {
-		s.warnKept(ctx, "others depend on it: "+kept)
+		at.warnKept(ctx, "others depend on it: "+kept)
 	}
 	return a, nil
 }
@@ -71,7 +71,7 @@ func (s *Session) reconcile(ctx context.Context, m month.Month) (a Attachment, e
 const judgeFormer = `
 	WITH judged AS (
 		SELECT d.event_id, d.event_id >= '$low' AND d.event_id < '$high' AS late, $verdict AS verdict
-		  FROM ONLY public.` + formerDefault + ` d LEFT JOIN public.log_events m ON m.event_id = d.event_id
+		  FROM ONLY public.` + FormerDefault + ` d LEFT JOIN public.log_events m ON m.event_id = d.event_id
 	)
 	SELECT count(*) FILTER (WHERE late AND verdict IN ('copied', 'missing')), count(*) FILTER (WHERE verdict = 'duplicate'),
 	       coalesce(array_agg(event_id ORDER BY event_id) FILTER (WHERE verdict = 'conflict'), '{}'),
@@ -79,31 +79,29 @@ const judgeFormer = `
 	  FROM judged`
 
 const storeMissing = `
-	INSERT INTO public.log_events ($columns) SELECT $columns FROM ONLY public.` + formerDefault + ` WHERE event_id = ANY ($1)`
+	INSERT INTO public.log_events ($columns) SELECT $columns FROM ONLY public.` + FormerDefault + ` WHERE event_id = ANY ($1)`
 
 const insertConflicts = `
 	INSERT INTO public.log_events_conflicts (event_id, tx, month, event)
 	SELECT event_id, tx, '$first', row_to_json(d)
-	  FROM (SELECT $columns FROM ONLY public.` + formerDefault + ` WHERE event_id = ANY ($1)) d
+	  FROM (SELECT $columns FROM ONLY public.` + FormerDefault + ` WHERE event_id = ANY ($1)) d
 	ON CONFLICT DO NOTHING`
 
-// reconcileLeft reconciles what a process that was killed has left, and drops what was kept.
-func (s *Session) reconcileLeft(ctx context.Context) error {
-	why, err := s.dropKeptFormer(ctx)
+// ReconcileLeft reconciles what a process that was killed has left, and drops what was kept.
+// It returns the month that it has brought to its end so, if there was one.
+func (at *Attacher) ReconcileLeft(ctx context.Context) (a Attachment, done bool, err error) {
+	why, err := at.dropKeptFormer(ctx)
 	if err != nil {
-		return err
+		return a, false, err
 	}
 	if why != "" {
-		s.warnKept(ctx, why)
-		return nil
+		at.warnKept(ctx, why)
+		return a, false, nil
 	}
-	m, there, err := s.monthOfOwnTable(ctx, formerDefault)
+	m, there, err := at.monthOfOwnTable(ctx, FormerDefault)
 	if err != nil || !there {
-		return err
+		return a, false, err
 	}
-	a, err := s.reconcile(ctx, m)
-	if err == nil {
-		s.reconciled = append(s.reconciled, a)
-	}
-	return err
+	a, err = at.reconcile(ctx, m)
+	return a, err == nil, err
 }

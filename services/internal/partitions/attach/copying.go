@@ -1,4 +1,4 @@
-package partitions
+package attach
 
 import (
 	"context"
@@ -12,16 +12,13 @@ import (
 	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
-// sliceRows is how many rows are copied in a transaction. (A variable for tests.)
-var sliceRows = 5000
-
 // restRows is what may be left to be copied while others wait.
 const restRows = 1000
 
 // copying is where the copying of the default partition is. It goes over it once in the order of event_id, and then, again and
 // again, over what has come since, in the order of tx: what is stored later than a horizon has a tx from there on.
 type copying struct {
-	s       *Session
+	at      *Attacher
 	month   month.Month
 	columns columnList
 
@@ -52,7 +49,7 @@ func (c *copying) catchUp(ctx context.Context) error {
 // pass goes over the rows once, or goes on where it failed, and returns how many there were.
 func (c *copying) pass(ctx context.Context) (rows int, err error) {
 	if c.horizon == 0 {
-		if err := c.s.conn.QueryRow(ctx, "SELECT public.trail_horizon()").Scan(&c.horizon); err != nil {
+		if err := c.at.Conn.QueryRow(ctx, "SELECT public.trail_horizon()").Scan(&c.horizon); err != nil {
 			return 0, err
 		}
 		c.tx, c.id = c.since, uuid.Nil
@@ -63,24 +60,24 @@ func (c *copying) pass(ctx context.Context) (rows int, err error) {
 			return rows, err
 		}
 		rows += n
-		if n < sliceRows {
+		if n < c.at.SliceRows {
 			c.since, c.horizon = c.horizon, 0
 			return rows, nil
 		}
-		failpoint("slice copied")
+		c.at.Failpoint("slice copied")
 	}
 }
 
 func (c *copying) slice(ctx context.Context) (n int, err error) {
-	which, args := "event_id >= $1 ORDER BY event_id LIMIT $2", []any{c.id, sliceRows}
+	which, args := "event_id >= $1 ORDER BY event_id LIMIT $2", []any{c.id, c.at.SliceRows}
 	ways := "SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off"
 	if c.since > 0 {
-		which, args = "tx >= $1 AND tx < $4 AND (tx, event_id) >= ($1, $2) ORDER BY tx, event_id LIMIT $3", []any{c.tx, c.id, sliceRows, c.horizon}
+		which, args = "tx >= $1 AND tx < $4 AND (tx, event_id) >= ($1, $2) ORDER BY tx, event_id LIMIT $3", []any{c.tx, c.id, c.at.SliceRows, c.horizon}
 		ways = "SET LOCAL enable_seqscan = off"
 	}
 	ways += "; SET LOCAL synchronous_commit = off" // they are only copies yet
 	statement := replace(copySlice, c.month, c.columns)
-	err = durable.Tx(ctx, c.s.conn, pgx.TxOptions{}, func(tx pgx.Tx) error {
+	err = durable.Tx(ctx, c.at.Conn, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, ways); err != nil {
 			return err
 		}
@@ -116,7 +113,7 @@ const copySlice = `
 		INSERT INTO $month ($columns) SELECT $columns FROM d WHERE event_id >= '$low' AND event_id < '$high'
 		ON CONFLICT (event_id) DO NOTHING
 	), others AS (
-		INSERT INTO public.` + nextDefault + ` ($columns) SELECT $columns FROM d WHERE event_id < '$low' OR event_id >= '$high'
+		INSERT INTO public.` + NextDefault + ` ($columns) SELECT $columns FROM d WHERE event_id < '$low' OR event_id >= '$high'
 		ON CONFLICT (event_id) DO NOTHING
 	), last AS (
 		SELECT tx, event_id FROM d ORDER BY nth DESC LIMIT 1
@@ -126,17 +123,17 @@ const copySlice = `
 // vacuum has PostgreSQL know the new table, and the old one's newest rows by their tx. It may fail: then others wait longer.
 func (c *copying) vacuum(ctx context.Context) {
 	for _, statement := range []string{
-		"VACUUM (ANALYZE) " + pgident.Public(nextDefault),
+		"VACUUM (ANALYZE) " + pgident.Public(NextDefault),
 		`SELECT brin_summarize_new_values(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
 		  WHERE i.indrelid = 'public.log_events_default'::regclass AND a.amname = 'brin'`,
 	} {
-		if _, err := c.s.conn.PgConn().Exec(ctx, "SET lock_timeout = '200ms'").ReadAll(); err != nil {
+		if _, err := c.at.Conn.PgConn().Exec(ctx, "SET lock_timeout = '200ms'").ReadAll(); err != nil {
 			return
 		}
-		if _, err := c.s.conn.PgConn().Exec(ctx, statement).ReadAll(); err != nil {
-			c.s.log.WarnContext(ctx, "Before the exchange, a table could not be vacuumed up", "error", err)
+		if _, err := c.at.Conn.PgConn().Exec(ctx, statement).ReadAll(); err != nil {
+			c.at.Log.WarnContext(ctx, "Before the exchange, a table could not be vacuumed up", "error", err)
 		}
-		if _, err := c.s.conn.PgConn().Exec(ctx, "SET lock_timeout = 0").ReadAll(); err != nil {
+		if _, err := c.at.Conn.PgConn().Exec(ctx, "SET lock_timeout = 0").ReadAll(); err != nil {
 			return
 		}
 	}

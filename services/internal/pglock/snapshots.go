@@ -1,4 +1,4 @@
-package partitions
+package pglock
 
 import (
 	"context"
@@ -12,10 +12,10 @@ import (
 // errOldSnapshot says that a transaction sees the trail as it was before something was prepared for it.
 var errOldSnapshot = errors.New("a transaction has an older snapshot")
 
-// waitForOlderSnapshots waits a moment until no other session of this database has a snapshot that it has now. errOldSnapshot names those
+// WaitForOlderSnapshots waits a moment until no other session of this database has a snapshot that it has now. errOldSnapshot names those
 // that have theirs for longer.
-func (s *Session) waitForOlderSnapshots(ctx context.Context) error {
-	old, err := s.snapshots(ctx)
+func (l *Locker) WaitForOlderSnapshots(ctx context.Context) error {
+	old, err := l.snapshots(ctx)
 	for start := time.Now(); err == nil && len(old) > 0; {
 		if time.Since(start) > time.Second {
 			return fmt.Errorf("%w%s", errOldSnapshot, old)
@@ -24,7 +24,7 @@ func (s *Session) waitForOlderSnapshots(ctx context.Context) error {
 			return err
 		}
 		var now holders
-		now, err = s.snapshots(ctx)
+		now, err = l.snapshots(ctx)
 		old = now.andBefore(old, 2)
 	}
 	return err
@@ -32,8 +32,8 @@ func (s *Session) waitForOlderSnapshots(ctx context.Context) error {
 
 // snapshots lists other sessions' transactions that have a snapshot, each with it. (Of a READ COMMITTED one, each statement has a
 // new one, which looks like the one before it where an older transaction is still open: then it is waited for as a whole.)
-func (s *Session) snapshots(ctx context.Context) (holders, error) {
-	rows, err := s.conn.Query(ctx, `
+func (l *Locker) snapshots(ctx context.Context) (holders, error) {
+	rows, err := l.Conn.Query(ctx, `
 		SELECT a.pid, concat(l.virtualtransaction, ' ', a.backend_xmin), coalesce(a.usename, ''), coalesce(a.application_name, '')
 		  FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid AND l.locktype = 'virtualxid' AND l.granted
 		 WHERE a.backend_xmin IS NOT NULL AND a.usesysid IS NOT NULL AND a.pid <> pg_backend_pid() AND a.datname = current_database()`)

@@ -1,15 +1,17 @@
-package partitions
+package attach
 
 import (
 	"fmt"
 	"strings"
+
+	"github.com/trailpost/trailpost/services/internal/partitions/dependents"
 )
 
 // swap is the one transaction: in one message, as detachStatements is, and, as that one, it does not have others wait until the
 // disk or a standby has it. What is lost with it, in a crash, is the exchange.
 func (c *copying) swap() string {
 	return strings.NewReplacer("$since", fmt.Sprint(c.since), "$comment", commentPrefix+c.month.String(),
-		"$dependents", namesQuery("log_events_default", exchangeRefused...)).
+		"$dependents", dependents.NamesQuery("log_events_default", exchangeRefused...)).
 		Replace(replace(swapStatements, c.month, c.columns))
 }
 
@@ -17,7 +19,7 @@ const swapStatements = `
 SET LOCAL lock_timeout = '200ms';
 SET LOCAL statement_timeout = '200ms';
 SET LOCAL synchronous_commit = off;
-LOCK TABLE ONLY public.log_events, ONLY public.log_events_default, ONLY $month, ONLY public.` + nextDefault + ` IN ACCESS EXCLUSIVE MODE;
+LOCK TABLE ONLY public.log_events, ONLY public.log_events_default, ONLY $month, ONLY public.` + NextDefault + ` IN ACCESS EXCLUSIVE MODE;
 SET LOCAL statement_timeout = '400ms';
 DO $do$
 BEGIN
@@ -33,7 +35,7 @@ WITH d AS MATERIALIZED (
     INSERT INTO $month ($columns) SELECT $columns FROM d WHERE event_id >= '$low' AND event_id < '$high'
     ON CONFLICT (event_id) DO NOTHING
 )
-INSERT INTO public.` + nextDefault + ` ($columns) SELECT $columns FROM d WHERE event_id < '$low' OR event_id >= '$high'
+INSERT INTO public.` + NextDefault + ` ($columns) SELECT $columns FROM d WHERE event_id < '$low' OR event_id >= '$high'
 ON CONFLICT (event_id) DO NOTHING;
 DO $do$
 DECLARE
@@ -49,11 +51,11 @@ BEGIN
     FOR one IN SELECT relname FROM pg_class WHERE oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = 'public.log_events_default'::regclass) LOOP
         EXECUTE format('ALTER INDEX public.%I RENAME TO %I', one.relname, left(one.relname, 54) || '_former');
     END LOOP;
-    ALTER TABLE public.log_events_default RENAME TO ` + formerDefault + `;
-    COMMENT ON TABLE public.` + formerDefault + ` IS '$comment';
+    ALTER TABLE public.log_events_default RENAME TO ` + FormerDefault + `;
+    COMMENT ON TABLE public.` + FormerDefault + ` IS '$comment';
     ALTER TABLE public.log_events ATTACH PARTITION $month FOR VALUES FROM ('$low') TO ('$high');
-    ALTER TABLE public.log_events ATTACH PARTITION public.` + nextDefault + ` DEFAULT;
-    ALTER TABLE public.` + nextDefault + ` RENAME TO log_events_default;
+    ALTER TABLE public.log_events ATTACH PARTITION public.` + NextDefault + ` DEFAULT;
+    ALTER TABLE public.` + NextDefault + ` RENAME TO log_events_default;
     FOR one IN
         SELECT c.relname, h.inhparent FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_inherits h ON h.inhrelid = c.oid
          WHERE i.indrelid = 'public.log_events_default'::regclass
