@@ -199,7 +199,7 @@ func require(cmd *cobra.Command, flag string) {
 // ageFlag is --older-than.
 type ageFlag time.Duration
 
-// String is pflag.Value's.
+// String implements pflag.Value.
 func (a *ageFlag) String() string {
 	if *a == 0 {
 		return ""
@@ -207,20 +207,20 @@ func (a *ageFlag) String() string {
 	return time.Duration(*a).String()
 }
 
-// Set is pflag.Value's.
+// Set implements pflag.Value.
 func (a *ageFlag) Set(text string) error {
 	age, err := config.ParseDuration(text)
 	*a = ageFlag(age)
 	return err
 }
 
-// Type is pflag.Value's.
+// Type implements pflag.Value.
 func (*ageFlag) Type() string { return "age" }
 
 // monthsFlag is --month.
 type monthsFlag []month.Month
 
-// String is pflag.Value's.
+// String implements pflag.Value.
 func (m *monthsFlag) String() string {
 	names := make([]string, len(*m))
 	for i, one := range *m {
@@ -229,7 +229,7 @@ func (m *monthsFlag) String() string {
 	return strings.Join(names, ",")
 }
 
-// Set is pflag.Value's.
+// Set implements pflag.Value.
 func (m *monthsFlag) Set(text string) error {
 	one, err := month.Parse(text)
 	if err == nil && !slices.Contains(*m, one) {
@@ -238,5 +238,5 @@ func (m *monthsFlag) Set(text string) error {
 	return err
 }
 
-// Type is pflag.Value's.
+// Type implements pflag.Value.
 func (*monthsFlag) Type() string { return "month" }

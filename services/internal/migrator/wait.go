@@ -27,7 +27,7 @@ func (w *waitFlag) add(cmd *cobra.Command) {
 	cmd.Flags().Lookup("wait").NoOptDefVal = waitForever
 }
 
-// String is pflag.Value's.
+// String implements pflag.Value.
 func (w *waitFlag) String() string {
 	switch {
 	case !w.set:
@@ -38,7 +38,7 @@ func (w *waitFlag) String() string {
 	return w.limit.String()
 }
 
-// Set is pflag.Value's.
+// Set implements pflag.Value.
 func (w *waitFlag) Set(text string) error {
 	if text == waitForever {
 		*w = waitFlag{set: true}
@@ -52,7 +52,7 @@ func (w *waitFlag) Set(text string) error {
 	return nil
 }
 
-// Type is pflag.Value's.
+// Type implements pflag.Value.
 func (w *waitFlag) Type() string { return "duration" }
 
 // The pause between two attempts grows from the one to the other.
