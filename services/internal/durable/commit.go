@@ -115,7 +115,7 @@ func (w *commitWatch) begin() {
 	w.warning = nil
 	if w.log != nil {
 		w.slow = time.AfterFunc(slowCommit, func() {
-			w.log.Warn("A commit waits: is there a synchronous standby (synchronous_standby_names) that does not answer?")
+			w.log.Warn("a commit waits: is there a synchronous standby (synchronous_standby_names) that does not answer?")
 		})
 	}
 }

@@ -175,7 +175,7 @@ func roles() *cobra.Command {
 			if err := wait.retry(cmd.Context(), log, func() error { return schema.Roles(cmd.Context(), rc) }); err != nil {
 				return err
 			}
-			log.Info("Roles are ready", "database", rc.Database,
+			log.Info("roles are ready", "database", rc.Database,
 				"owner", rc.Owner.Name, "writer", rc.Writer.Name, "reader", rc.Reader.Name)
 			return nil
 		},

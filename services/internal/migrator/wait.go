@@ -79,7 +79,7 @@ func (w *waitFlag) retry(ctx context.Context, log *slog.Logger, f func() error) 
 		}
 		if reason != err.Error() {
 			reason = err.Error()
-			log.WarnContext(ctx, "Waiting for the database", "error", err)
+			log.WarnContext(ctx, "waiting for the database", "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -68,7 +68,7 @@ func (s *Session) detach(ctx context.Context, m month.Month) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", m, err)
 	}
-	s.log.InfoContext(ctx, "Month detached", "month", m.String(), "table", m.Table(), "seconds", time.Since(start).Seconds())
+	s.log.InfoContext(ctx, "month detached", "month", m.String(), "table", m.Table(), "seconds", time.Since(start).Seconds())
 	failpoint("detached")
 	return nil
 }

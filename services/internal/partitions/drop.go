@@ -134,7 +134,7 @@ func (s *Session) logDropped(ctx context.Context, m month.Month, r record) {
 	if r.file != nil {
 		file = *r.file
 	}
-	s.log.InfoContext(ctx, "Month dropped", "month", m.String(), "rows", r.rows, "export", file)
+	s.log.InfoContext(ctx, "month dropped", "month", m.String(), "rows", r.rows, "export", file)
 }
 
 // count looks at what is to be dropped without an export.

@@ -112,7 +112,7 @@ func (s *Session) reuse(ctx context.Context, p export.Path, m month.Month) (*exp
 	case !manifest.Content.Equal(content):
 		return nil, fmt.Errorf("%s has what the table has, and %s says otherwise", p.File(), p.Manifest())
 	}
-	s.log.InfoContext(ctx, "Export compared with the table", "month", m.String(), "file", p.File(), "rows", content.Rows, "seconds", time.Since(start).Seconds())
+	s.log.InfoContext(ctx, "export compared with the table", "month", m.String(), "file", p.File(), "rows", content.Rows, "seconds", time.Since(start).Seconds())
 	return manifest, nil
 }
 
@@ -128,7 +128,7 @@ func (s *Session) logMismatch(ctx context.Context, p export.Path, m month.Month,
 	if retired {
 		level = slog.LevelInfo
 	}
-	s.log.Log(ctx, level, "A file of this month has other events, and stays as it is", "file", p.File(), "difference", difference, "retired_before", retired)
+	s.log.Log(ctx, level, "a file of this month has other events, and stays as it is", "file", p.File(), "difference", difference, "retired_before", retired)
 	return nil
 }
 
@@ -157,7 +157,7 @@ func (s *Session) write(ctx context.Context, p export.Path, m month.Month) (*exp
 	failpoint("file named")
 	manifest, err := s.writeManifest(ctx, p, m, content)
 	if err == nil {
-		s.log.InfoContext(ctx, "Month exported", "month", m.String(), "file", p.File(), "rows", content.Rows, "bytes", content.Bytes,
+		s.log.InfoContext(ctx, "month exported", "month", m.String(), "file", p.File(), "rows", content.Rows, "bytes", content.Bytes,
 			"sha256", content.SHA256, "seconds", time.Since(start).Seconds())
 	}
 	return manifest, err

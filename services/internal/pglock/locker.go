@@ -67,7 +67,7 @@ func (l *Locker) Retry(ctx context.Context, tables []string, f func() error) err
 			return errors.Join(err, lookErr)
 		}
 		if held = now.andBefore(held, attempt); attempt == 1 {
-			l.Log.InfoContext(ctx, "Waiting for locks that others hold, and giving way meanwhile", "patience", l.Patience)
+			l.Log.InfoContext(ctx, "waiting for locks that others hold, and giving way meanwhile", "patience", l.Patience)
 		}
 		if time.Since(start)+wait > l.Patience {
 			return fmt.Errorf("gave up after %d attempts in %v%s: %w",

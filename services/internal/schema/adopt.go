@@ -18,7 +18,7 @@ func adopt(ctx context.Context, conn *pgx.Conn, log *slog.Logger) error {
 		return fmt.Errorf("the trail comes from elsewhere, and is not yet adopted by this database: %w", err)
 	}
 	if moved {
-		log.InfoContext(ctx, "The trail comes from elsewhere; this database has adopted it, and tx goes on above what is there")
+		log.InfoContext(ctx, "the trail comes from elsewhere; this database has adopted it, and tx goes on above what is there")
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func Up(ctx context.Context, cc *pgx.ConnConfig, opts ...Option) error {
 		case errors.As(err, &missing) && errors.Is(err, os.ErrNotExist):
 			v, _, verr := m.Version()
 			if newest := newest(o.fs); verr == nil && v > newest {
-				o.log.WarnContext(ctx, "The schema is newer than this binary; leaving it as it is", "version", v, "newest_known", newest)
+				o.log.WarnContext(ctx, "the schema is newer than this binary; leaving it as it is", "version", v, "newest_known", newest)
 				return nil
 			}
 		}
@@ -230,6 +230,6 @@ func (l stepLog) Printf(format string, v ...any) {
 		return
 	}
 	step, _, _ := strings.Cut(fmt.Sprintf(format, v...), " (")
-	l.log.Info("Schema migrated", "step", step)
+	l.log.Info("schema migrated", "step", step)
 }
 func (stepLog) Verbose() bool { return false }

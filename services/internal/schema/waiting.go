@@ -39,7 +39,7 @@ func reportBlockers(ctx context.Context, conn *pgx.Conn, log *slog.Logger, also 
 			case <-time.After(wait):
 			}
 			if err := logBlockers(ctx, cc, pid, log, also); err != nil && ctx.Err() == nil {
-				log.WarnContext(ctx, "Waiting for the database, and can't tell for whom", "error", err)
+				log.WarnContext(ctx, "waiting for the database, and can't tell for whom", "error", err)
 			}
 		}
 	}()
@@ -71,7 +71,7 @@ func logBlockers(ctx context.Context, cc *pgx.ConnConfig, pid uint32, log *slog.
 	for i, h := range holders {
 		names[i] = fmt.Sprintf("pid %d (%s, %q)", h.PID, h.User, h.Application)
 	}
-	log.WarnContext(ctx, "Waiting for a lock that others hold", "holders", strings.Join(names, ", "))
+	log.WarnContext(ctx, "waiting for a lock that others hold", "holders", strings.Join(names, ", "))
 	if also == nil {
 		return nil
 	}
@@ -93,7 +93,7 @@ func lock(ctx context.Context, conn *pgx.Conn, key int64, log *slog.Logger) erro
 	_, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", key)
 	stop()
 	if err != nil && ignored != "" && ctx.Err() == nil && sqlState(err) == "57014" {
-		log.WarnContext(ctx, "A role that could not do what this lock is for holds it: going on without", "roles", ignored)
+		log.WarnContext(ctx, "a role that could not do what this lock is for holds it: going on without", "roles", ignored)
 		return nil
 	}
 	return err

@@ -74,10 +74,10 @@ func (at *Attacher) Attach(ctx context.Context, m month.Month) (a Attachment, er
 }
 
 func (at *Attacher) logAttached(ctx context.Context, a Attachment) {
-	at.Log.InfoContext(ctx, "Month attached", "month", a.Month.String(), "table", a.Month.Table(),
+	at.Log.InfoContext(ctx, "month attached", "month", a.Month.String(), "table", a.Month.Table(),
 		"late_events", a.Late, "duplicates", a.Duplicates, "conflicts", len(a.Conflicts))
 	if len(a.Conflicts) > 0 {
-		at.Log.WarnContext(ctx, "Events that came while the month was detached have ids of the month's own and other content: they are in log_events_conflicts",
+		at.Log.WarnContext(ctx, "events that came while the month was detached have ids of the month's own and other content: they are in log_events_conflicts",
 			"month", a.Month.String(), "event_ids", a.Conflicts)
 	}
 }

@@ -131,7 +131,7 @@ func (c *copying) vacuum(ctx context.Context) {
 			return
 		}
 		if _, err := c.at.Conn.PgConn().Exec(ctx, statement).ReadAll(); err != nil {
-			c.at.Log.WarnContext(ctx, "Before the exchange, a table could not be vacuumed up", "error", err)
+			c.at.Log.WarnContext(ctx, "before the exchange, a table could not be tidied up", "error", err)
 		}
 		if _, err := c.at.Conn.PgConn().Exec(ctx, "SET lock_timeout = 0").ReadAll(); err != nil {
 			return

@@ -61,7 +61,7 @@ func (at *Attacher) exchange(ctx context.Context, m month.Month, columns columnL
 		return a, err
 	}
 	at.Failpoint("next made")
-	at.Log.InfoContext(ctx, "The default partition is large: its events are copied while others read and write, and then it is exchanged", "month", m.String())
+	at.Log.InfoContext(ctx, "the default partition is large: its events are copied while others read and write, and then it is exchanged", "month", m.String())
 	c := copying{at: at, month: m, columns: columns}
 	err = at.Locks.Retry(ctx, []string{"log_events", "log_events_default", m.Table()}, func() error {
 		if err := c.catchUp(ctx); err != nil {

@@ -57,11 +57,11 @@ func (at *Attacher) dropKeptFormer(ctx context.Context) (why string, err error) 
 	case names != "":
 		return "others depend on it: " + names, nil
 	}
-	at.Log.InfoContext(ctx, "The former default partition is dropped: nothing depends on it any more", "table", FormerDefault)
+	at.Log.InfoContext(ctx, "the former default partition is dropped: nothing depends on it any more", "table", FormerDefault)
 	return "", nil
 }
 
 func (at *Attacher) warnKept(ctx context.Context, why string) {
-	at.Log.WarnContext(ctx, "The former default partition is no part of the trail and should be dropped: drop what depends on it, or have it use log_events; the next command drops the table",
+	at.Log.WarnContext(ctx, "the former default partition is no part of the trail and should be dropped: drop what depends on it, or have it use log_events; the next command drops the table",
 		"table", FormerDefault, "reason", why)
 }

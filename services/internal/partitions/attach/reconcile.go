@@ -59,7 +59,7 @@ func (at *Attacher) reconcile(ctx context.Context, m month.Month) (a Attachment,
 	}
 	at.Failpoint("reconciled")
 	if len(lost) > 0 {
-		at.Log.WarnContext(ctx, "Events had been stored in the default partition by hand, and were stored again", "event_ids", lost)
+		at.Log.WarnContext(ctx, "events had been stored in the default partition by hand, and were stored again", "event_ids", lost)
 	}
 	at.logAttached(ctx, a)
 	if kept != "" {

@@ -43,7 +43,7 @@ func (at *Attacher) Undo(ctx context.Context, m month.Month) error {
 		from = successor(*last)
 	}
 	if removed > 0 {
-		at.Log.InfoContext(ctx, "An attach was not finished: what it had copied into the month is taken out again", "month", m.String(), "events", removed)
+		at.Log.InfoContext(ctx, "an attach was not finished: what it had copied into the month is taken out again", "month", m.String(), "events", removed)
 	}
 	_, err = at.Conn.Exec(ctx, "ALTER TABLE "+pgident.Public(m.Table())+" DROP CONSTRAINT month_of_events")
 	return err
