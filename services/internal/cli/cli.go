@@ -1,5 +1,5 @@
-// Package cli makes the commands of all binaries alike: their help, their configuration, their log and
-// how they end.
+// Package cli makes the commands of all binaries alike: their help, their configuration, their log
+// and how they end.
 package cli
 
 import (
@@ -49,8 +49,8 @@ func Load(binary config.Binary) (*config.Config, error) {
 	return config.Load(binary, os.Environ(), ".")
 }
 
-// Logger is the process's logger, to standard error. It begins with what is wrong with the settings and
-// did not stop the start.
+// Logger is the process's logger, to standard error. It begins with what is wrong with the settings
+// and did not stop the start.
 func Logger(cfg *config.Config, service string) *slog.Logger {
 	log := telemetry.NewLogger(os.Stderr, cfg.Service.LogLevel.Level(), cfg.Service.Environment, service)
 	cfg.LogWarnings(log)

@@ -12,17 +12,18 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// ErrUnconfirmed is a transaction that is committed on the server that was asked, while the wait for its synchronous
-// standby was cancelled. It passes: do the same again, and SyncOnCommit or Sync what is found to be there.
+// ErrUnconfirmed is a transaction that is committed on the server that was asked, while the wait
+// for its synchronous standby was cancelled. It passes: do the same again, and SyncOnCommit or Sync
+// what is found to be there.
 var ErrUnconfirmed = errors.New("committed on this server, but the wait for its synchronous standby was cancelled")
 
-// ErrCommitSent is a transaction of which nobody knows whether it is committed: its time was up after COMMIT was sent. To try less
-// at once is no help, where that waits for a standby.
+// ErrCommitSent is a transaction of which nobody knows whether it is committed: its time was up
+// after COMMIT was sent. To try less at once is no help, where that waits for a standby.
 var ErrCommitSent = errors.New("waiting for COMMIT to be answered (by a synchronous standby, too, where synchronous_standby_names says so)")
 
-// Tx does f in a transaction, and ends it. It returns nil when that is committed and as durable as the database is set to
-// make it; when f fails, its error, after a rollback, and a rollback that fails ends the connection. conn must be
-// Connect's.
+// Tx does f in a transaction, and ends it. It returns nil when that is committed and as durable as
+// the database is set to make it; when f fails, its error, after a rollback, and a rollback that
+// fails ends the connection. conn must be Connect's.
 func Tx(ctx context.Context, conn *pgx.Conn, opts pgx.TxOptions, f func(pgx.Tx) error) error {
 	w, err := commitWatchOf(conn)
 	if err != nil {
@@ -43,8 +44,9 @@ func Tx(ctx context.Context, conn *pgx.Conn, opts pgx.TxOptions, f func(pgx.Tx) 
 	return w.end(ctx, err)
 }
 
-// Sync waits until all that this session has seen is as durable as the database is set to make it, whoever committed
-// it, and how. It must not be called within a transaction. conn must be Connect's.
+// Sync waits until all that this session has seen is as durable as the database is set to make it,
+// whoever committed it, and how. It must not be called within a transaction. conn must be
+// Connect's.
 func Sync(ctx context.Context, conn *pgx.Conn) error {
 	w, err := commitWatchOf(conn)
 	if err != nil {
@@ -55,15 +57,17 @@ func Sync(ctx context.Context, conn *pgx.Conn) error {
 	return w.end(ctx, explainRevoked(err))
 }
 
-// SyncOnCommit lets the commit of a transaction that has written nothing, or may have, wait as that of one that wrote.
+// SyncOnCommit lets the commit of a transaction that has written nothing, or may have, wait as that
+// of one that wrote.
 func SyncOnCommit(ctx context.Context, tx pgx.Tx) error {
 	_, err := tx.Exec(ctx, emitMessage)
 	return explainRevoked(err)
 }
 
-// emitMessage writes an empty message to the log, which nobody has to read (logical decoding shows it to who asks for messages,
-// with our prefix). To be given a transaction id alone, by pg_current_xact_id(), lets no commit wait: PostgreSQL waits for
-// a transaction that has one and has written to the log before it commits (RecordTransactionCommit).
+// emitMessage writes an empty message to the log, which nobody has to read (logical decoding shows
+// it to who asks for messages, with our prefix). To be given a transaction id alone, by
+// pg_current_xact_id(), lets no commit wait: PostgreSQL waits for a transaction that has one and
+// has written to the log before it commits (RecordTransactionCommit).
 const emitMessage = "SELECT pg_catalog.pg_logical_emit_message(true, 'trailpost', '')"
 
 func explainRevoked(err error) error {
@@ -91,10 +95,11 @@ func commitWatchOf(conn *pgx.Conn) (*commitWatch, error) {
 	return w, nil
 }
 
-// onNotice is a connection's OnNotice. Of what may come beside the answer to a COMMIT, a warning of class 01 is that the wait
-// for a standby was cancelled (01000), one of class 57 that it was because the session is to end (57P01, after which
-// nothing comes). They have no code of their own, their text is translated, and which file of PostgreSQL's source says it
-// is for people; so any such warning counts. One of a trigger's own that is taken for it costs a retry that finds the
+// onNotice is a connection's OnNotice. Of what may come beside the answer to a COMMIT, a warning of
+// class 01 is that the wait for a standby was cancelled (01000), one of class 57 that it was
+// because the session is to end (57P01, after which nothing comes). They have no code of their own,
+// their text is translated, and which file of PostgreSQL's source says it is for people; so any
+// such warning counts. One of a trigger's own that is taken for it costs a retry that finds the
 // rows.
 func onNotice(conn *pgconn.PgConn, notice *pgconn.Notice) {
 	severity := notice.SeverityUnlocalized

@@ -9,7 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ErrPooled is a pooler between us and PostgreSQL that gives each transaction whatever session is free.
+// ErrPooled is a pooler between us and PostgreSQL that gives each transaction whatever session is
+// free.
 var ErrPooled = errors.New("a connection pooler (PgBouncer with pool_mode=transaction or statement, say) gives each transaction another session")
 
 // pooledKey is what custom data of a connection have when there is any pooler.
@@ -21,12 +22,13 @@ const poolerTimeout = 2 * time.Second
 // poolerProbes is how often each session is asked for its process.
 const poolerProbes = 3
 
-// refusePooler returns an ErrPooled where conn's session is not its own: settings and prepared statements are then somebody else's a
-// moment later, and two clients are granted one lock.
+// refusePooler returns an ErrPooled where conn's session is not its own: settings and prepared
+// statements are then somebody else's a moment later, and two clients are granted one lock.
 //
-// A pooler names another process than the one that answers. It pools transactions when one connection is answered by different processes,
-// as by a pool that hands out its sessions in turn (PgBouncer's server_round_robin), or two by the same, as by one that takes the
-// session that was used last.
+// A pooler names another process than the one that answers. It pools transactions when one
+// connection is answered by different processes, as by a pool that hands out its sessions in turn
+// (PgBouncer's server_round_robin), or two by the same, as by one that takes the session that was
+// used last.
 func refusePooler(ctx context.Context, cc *pgx.ConnConfig, conn *pgx.Conn) error {
 	if conn.PgConn().CustomData()[pooledKey] == nil {
 		return nil

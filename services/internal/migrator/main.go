@@ -8,12 +8,13 @@ import (
 	"github.com/trailpost/trailpost/services/internal/config"
 )
 
-// Main is the command migrate: it reads the process's arguments and environment, and returns the exit
-// code.
+// Main is the command migrate: it reads the process's arguments and environment, and returns the
+// exit code.
 func Main() int { return cli.Run(command(), message) }
 
-// message is what a person sees: a line for each wrong setting, one line for anything else. (pgx has a line for every
-// attempt to connect, and two of them for one address that it tries with TLS and without.)
+// message is what a person sees: a line for each wrong setting, one line for anything else. (pgx
+// has a line for every attempt to connect, and two of them for one address that it tries with TLS
+// and without.)
 func message(err error) string {
 	if config.ExitCode(err) == 2 {
 		return err.Error()

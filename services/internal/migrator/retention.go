@@ -96,7 +96,8 @@ func attachMonths(t *trail) *cobra.Command {
 	return cmd
 }
 
-// printAttachment says what became of the events that came while a month was detached. The ids go where they can be used.
+// printAttachment says what became of the events that came while a month was detached. The ids go
+// where they can be used.
 func printAttachment(cmd *cobra.Command, a attach.Attachment) {
 	cmd.PrintErrf("%s: %d events that came meanwhile are in it, %d came again and are dropped as duplicates, %d conflict with its own and are set aside in log_events_conflicts\n",
 		a.Month, a.Late, a.Duplicates, len(a.Conflicts))

@@ -61,8 +61,8 @@ const (
 	lastPause  = 5 * time.Second
 )
 
-// retry does f until it succeeds, fails for a reason that does not pass by itself, or has been waited for as long as
-// the flag says. It speaks when the reason changes.
+// retry does f until it succeeds, fails for a reason that does not pass by itself, or has been
+// waited for as long as the flag says. It speaks when the reason changes.
 func (w *waitFlag) retry(ctx context.Context, log *slog.Logger, f func() error) error {
 	var (
 		start  = time.Now()

@@ -7,14 +7,16 @@ import (
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
 
-// LeastAge is the age below which no month is ever taken out: the default of EVENT_ID_MAX_AGE, and a day.
+// LeastAge is the age below which no month is ever taken out: the default of EVENT_ID_MAX_AGE, and
+// a day.
 const LeastAge = 31 * 24 * time.Hour
 
-// margin is what MinAge adds to EVENT_ID_MAX_AGE, for clocks that differ and messages that waited on the queue.
+// margin is what MinAge adds to EVENT_ID_MAX_AGE, for clocks that differ and messages that waited
+// on the queue.
 const margin = 24 * time.Hour
 
-// MinAge returns the age that every event of a month must have before the month may go, where clients may retry for as
-// long as eventIDMaxAge.
+// MinAge returns the age that every event of a month must have before the month may go, where
+// clients may retry for as long as eventIDMaxAge.
 func MinAge(eventIDMaxAge time.Duration) time.Duration { return max(LeastAge, eventIDMaxAge+margin) }
 
 // TooYoungError is an age below the least.

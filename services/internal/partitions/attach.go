@@ -9,11 +9,11 @@ import (
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
 
-// Attach takes detached months back into the trail, and with them the events of those months that came meanwhile. It
-// returns those that it took.
+// Attach takes detached months back into the trail, and with them the events of those months that
+// came meanwhile. It returns those that it took.
 //
-// Of two events of one id the month's own stays in the trail: it was there first. The other would have been a duplicate,
-// or a dead letter, if the month had been there.
+// Of two events of one id the month's own stays in the trail: it was there first. The other would
+// have been a duplicate, or a dead letter, if the month had been there.
 func (s *Session) Attach(ctx context.Context, months ...month.Month) ([]attach.Attachment, error) {
 	if err := s.takeWorkLock(ctx); err != nil {
 		return nil, fmt.Errorf("attaching: %w", err)

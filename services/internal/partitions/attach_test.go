@@ -39,7 +39,8 @@ func testAttach(t *testing.T) {
 	}
 }
 
-// TestAttachRefuses a table whose rows are of another month: it stays as it is, and can still be dropped.
+// TestAttachRefuses a table whose rows are of another month: it stays as it is, and can still be
+// dropped.
 func TestAttachRefuses(t *testing.T) {
 	db := testbed.Postgres(t)
 	m := old(14)

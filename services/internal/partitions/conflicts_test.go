@@ -23,7 +23,8 @@ func exchanging(t *testing.T) {
 	t.Cleanup(func() { fewBytes, sliceRows = bytes, rows })
 }
 
-// inBothWays runs a test of attach with a default partition that is small, and with one that is large.
+// inBothWays runs a test of attach with a default partition that is small, and with one that is
+// large.
 func inBothWays(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
 	t.Run("few", test)
@@ -33,8 +34,8 @@ func inBothWays(t *testing.T, test func(t *testing.T)) {
 	})
 }
 
-// TestAttachWithRepeats: events of a detached month that came again are its own again, those of its ids with other content
-// are set aside, and the month comes back.
+// TestAttachWithRepeats: events of a detached month that came again are its own again, those of its
+// ids with other content are set aside, and the month comes back.
 func TestAttachWithRepeats(t *testing.T) { inBothWays(t, testAttachWithRepeats) }
 
 func testAttachWithRepeats(t *testing.T) {
@@ -149,8 +150,8 @@ func describe(t *testing.T, conn *pgx.Conn, table string) string {
 			UNION ALL SELECT concat_ws(' ', 'trigger', tgfoid::regproc, count(*)) FROM pg_trigger WHERE tgrelid = $1::regclass GROUP BY tgfoid) all_of_it`, table)
 }
 
-// TestExchangeIsWithoutATrace: the new default partition is as the former one, to the names of its indexes and what somebody
-// has granted on it.
+// TestExchangeIsWithoutATrace: the new default partition is as the former one, to the names of its
+// indexes and what somebody has granted on it.
 func TestExchangeIsWithoutATrace(t *testing.T) {
 	exchanging(t)
 	db := testbed.Postgres(t)

@@ -66,8 +66,8 @@ func killAt(t *testing.T, db testbed.DB, step string, env ...string) {
 	}
 }
 
-// TestKilledRetire: wherever a retire is killed, every event is in its table or in an export that counts, and the next
-// retire brings it to the same end.
+// TestKilledRetire: wherever a retire is killed, every event is in its table or in an export that
+// counts, and the next retire brings it to the same end.
 func TestKilledRetire(t *testing.T) {
 	for _, step := range []string{
 		"detached", "file written", "file synced", "file compared", "file named", "manifest written", "manifest named", "dropping", "dropped",
@@ -121,8 +121,9 @@ func TestKilledRetire(t *testing.T) {
 	}
 }
 
-// TestKilledAttach: wherever an attach that exchanges the default partition is killed, every event is in the trail once, the
-// next attach brings it to the same end, and a retire has in its file what was the month's own.
+// TestKilledAttach: wherever an attach that exchanges the default partition is killed, every event
+// is in the trail once, the next attach brings it to the same end, and a retire has in its file
+// what was the month's own.
 func TestKilledAttach(t *testing.T) {
 	for _, step := range []string{"promised", "next made", "slice copied", "copied", "exchanged", "reconciling", "reconciled"} {
 		t.Run(step, func(t *testing.T) {
@@ -157,7 +158,8 @@ func TestKilledAttach(t *testing.T) {
 			}
 
 			if !attached {
-				// The other month takes its place, makes no use of what is there, and leaves no trace of it.
+				// The other month takes its place, makes no use of what is there, and leaves no
+				// trace of it.
 				s = open(t, db, Options{})
 				exchanging(t)
 				must[[]attach.Attachment](t)(s.Attach(t.Context(), another))

@@ -15,8 +15,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-// TestExchangeRefusesDependents: what names the default partition would go on with the former one, which nobody writes to. So it
-// is named, and nothing is exchanged.
+// TestExchangeRefusesDependents: what names the default partition would go on with the former one,
+// which nobody writes to. So it is named, and nothing is exchanged.
 func TestExchangeRefusesDependents(t *testing.T) {
 	exchanging(t)
 	db := testbed.Postgres(t)
@@ -65,7 +65,8 @@ func TestExchangeRefusesDependents(t *testing.T) {
 	must[[]attach.Attachment](t)(s.Attach(t.Context(), m))
 }
 
-// TestExchangeKeepsDependentsOfTheTrail: what is made for log_events as a whole is for every partition, and in nobody's way.
+// TestExchangeKeepsDependentsOfTheTrail: what is made for log_events as a whole is for every
+// partition, and in nobody's way.
 func TestExchangeKeepsDependentsOfTheTrail(t *testing.T) {
 	exchanging(t)
 	db := testbed.Postgres(t)
@@ -122,8 +123,8 @@ func TestExchangeLooksOnceMore(t *testing.T) {
 	}
 }
 
-// TestFormerDefaultIsKept for what depends on it by the time that it is compared, and all the rest is done: the attach, its row of
-// attached_months, and every other command.
+// TestFormerDefaultIsKept for what depends on it by the time that it is compared, and all the rest
+// is done: the attach, its row of attached_months, and every other command.
 func TestFormerDefaultIsKept(t *testing.T) {
 	for _, killed := range []bool{false, true} {
 		t.Run(map[bool]string{false: "at once", true: "after a kill"}[killed], func(t *testing.T) { testFormerDefaultIsKept(t, killed) })
@@ -177,7 +178,8 @@ func testFormerDefaultIsKept(t *testing.T, killed bool) {
 		t.Errorf("storing by the view what nobody would compare: %v, want 23514", err)
 	}
 
-	// In the same session, and in others: an exchange says what is in its way, and everything else works.
+	// In the same session, and in others: an exchange says what is in its way, and everything else
+	// works.
 	for range 2 {
 		if _, err := s.Attach(t.Context(), another); err == nil || !strings.Contains(err.Error(), "view public.its_view") {
 			t.Errorf("another exchange: %v, want one that names the view", err)
@@ -200,7 +202,8 @@ func testFormerDefaultIsKept(t *testing.T, killed bool) {
 		t.Fatal(err)
 	}
 
-	// Whichever command comes after the view is gone drops the table, and stores nothing of it again.
+	// Whichever command comes after the view is gone drops the table, and stores nothing of it
+	// again.
 	run(t, owner, "DROP VIEW its_view")
 	must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{late(m.Start())}, false))
 	s = open(t, db, opts)

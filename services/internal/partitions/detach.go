@@ -9,8 +9,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
-// Older returns the months whose every event is older than age and that are attached or detached, oldest first. An age
-// below the least is a *TooYoungError.
+// Older returns the months whose every event is older than age and that are attached or detached,
+// oldest first. An age below the least is a *TooYoungError.
 func (s *Session) Older(ctx context.Context, age time.Duration) ([]Partition, error) {
 	if age < s.minAge {
 		return nil, &TooYoungError{Asked: age, Least: s.minAge}
@@ -32,8 +32,9 @@ func (s *Session) Older(ctx context.Context, age time.Duration) ([]Partition, er
 	return older, nil
 }
 
-// Detach takes every month whose youngest event is older than age out of the trail, each in a transaction of its own,
-// and returns those that it took. Their tables stay, with all rows. An age below the least is a *TooYoungError.
+// Detach takes every month whose youngest event is older than age out of the trail, each in a
+// transaction of its own, and returns those that it took. Their tables stay, with all rows. An age
+// below the least is a *TooYoungError.
 func (s *Session) Detach(ctx context.Context, age time.Duration) ([]month.Month, error) {
 	older, err := s.Older(ctx, age)
 	if err != nil {
@@ -73,12 +74,13 @@ func (s *Session) detach(ctx context.Context, m month.Month) error {
 	return nil
 }
 
-// detachStatements goes to the server in one message, which makes it one transaction, and one that needs nothing more from us
-// while it has its locks: nobody waits for a client that stalls.
+// detachStatements goes to the server in one message, which makes it one transaction, and one that
+// needs nothing more from us while it has its locks: nobody waits for a client that stalls.
 //
-// lock_timeout is for each lock, statement_timeout for all of them. With its locks, the rest takes milliseconds; where it doesn't, it gives way, too.
-// The log need not reach the disk, or a standby, while others wait: sync, or what else comes after and does reach it,
-// brings this along, and if nothing does, the month is attached again, and no event the less.
+// lock_timeout is for each lock, statement_timeout for all of them. With its locks, the rest takes
+// milliseconds; where it doesn't, it gives way, too. The log need not reach the disk, or a standby,
+// while others wait: sync, or what else comes after and does reach it, brings this along, and if
+// nothing does, the month is attached again, and no event the less.
 const detachStatements = `
 SET LOCAL lock_timeout = '200ms';
 SET LOCAL statement_timeout = '200ms';

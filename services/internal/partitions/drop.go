@@ -15,9 +15,10 @@ import (
 	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
-// Drop drops detached months, those asked for or all, each of which must have an export in the directory: its file is
-// read again and compared with the table, in the transaction that drops it and writes its row of retired_months. Months
-// with an event below the least age are refused. It returns those that it dropped.
+// Drop drops detached months, those asked for or all, each of which must have an export in the
+// directory: its file is read again and compared with the table, in the transaction that drops it
+// and writes its row of retired_months. Months with an event below the least age are refused. It
+// returns those that it dropped.
 func (s *Session) Drop(ctx context.Context, dir string, months ...month.Month) ([]month.Month, error) {
 	return s.dropEach(ctx, months, func(tx pgx.Tx, m month.Month) (record, error) {
 		manifest, err := s.manifestOf(ctx, dir, m)
@@ -28,7 +29,8 @@ func (s *Session) Drop(ctx context.Context, dir string, months ...month.Month) (
 	})
 }
 
-// DropWithoutExport drops detached months, whose events are gone after it. retired_months says how many there were.
+// DropWithoutExport drops detached months, whose events are gone after it. retired_months says how
+// many there were.
 func (s *Session) DropWithoutExport(ctx context.Context, months ...month.Month) ([]month.Month, error) {
 	if len(months) == 0 {
 		return nil, errors.New("dropping: without an export, months must be named")
@@ -112,8 +114,8 @@ func recordOf(m *export.Manifest) record {
 	return record{m.Rows, m.FirstEventID, m.LastEventID, &m.File, &m.SHA256, &m.ContentSHA256}
 }
 
-// drop drops a month within the transaction in which it is frozen, and writes down what had been there. It returns
-// what it was given.
+// drop drops a month within the transaction that has its share lock, and writes down what had been
+// there. It returns what it was given.
 func (s *Session) drop(ctx context.Context, tx pgx.Tx, m month.Month, r record) (record, error) {
 	if err := s.locks.Exclusive(ctx, tx, m.Table()); err != nil {
 		return r, err

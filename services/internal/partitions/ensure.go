@@ -8,13 +8,15 @@ import (
 	"github.com/trailpost/trailpost/services/internal/pglock"
 )
 
-// Ensure makes the partitions from last month to monthsAhead (1 to 24) months from now where they are missing, moves
-// events of months that had none out of the default partition, and returns how many it made. The consumer does the
-// same every hour; this is for a trail whose consumers are stopped, and for who wants to know.
+// Ensure makes the partitions from last month to monthsAhead (1 to 24) months from now where they
+// are missing, moves events of months that had none out of the default partition, and returns how
+// many it made. The consumer does the same every hour; this is for a trail whose consumers are
+// stopped, and for who wants to know.
 func (s *Session) Ensure(ctx context.Context, monthsAhead int) (made int, err error) {
 	err = s.locks.Retry(ctx, []string{"review_sessions", "log_events", "log_events_default"}, func() error {
 		var n int
-		// As with detachStatements, nobody waits for a standby while others wait for the locks: sync does.
+		// As with detachStatements, nobody waits for a standby while others wait for the locks:
+		// sync does.
 		const question = "SELECT n FROM set_config('synchronous_commit', 'off', true), public.ensure_partitions($1) n"
 		if err := s.conn.QueryRow(ctx, question, monthsAhead).Scan(&n); err != nil {
 			return err
@@ -31,8 +33,8 @@ func (s *Session) Ensure(ctx context.Context, monthsAhead int) (made int, err er
 	return made, nil
 }
 
-// requireAttached looks whether the months are there: ensure_partitions leaves a name alone that a table has which is
-// no partition, and everything to another session that is at it.
+// requireAttached looks whether the months are there: ensure_partitions leaves a name alone that a
+// table has which is no partition, and everything to another session that is at it.
 func (s *Session) requireAttached(ctx context.Context, monthsAhead int) error {
 	now, err := s.now(ctx)
 	if err != nil {

@@ -16,8 +16,9 @@ import (
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-// TestExchangeBesideOthers: while many late events go into their month, readers find each once and all of them, at every
-// moment, by id and by counting, and a writer that sends them again and again is told that they are duplicates.
+// TestExchangeBesideOthers: while many late events go into their month, readers find each once and
+// all of them, at every moment, by id and by counting, and a writer that sends them again and again
+// is told that they are duplicates.
 func TestExchangeBesideOthers(t *testing.T) {
 	exchanging(t)
 	sliceRows = 200
@@ -133,8 +134,8 @@ func TestExchangeBesideOthers(t *testing.T) {
 	t.Logf("%d events stored, %d batches sent again, %d looks", sent.Load(), resent.Load(), looks.Load())
 }
 
-// TestExchangeTakesTheRest: what comes after the last slice was copied is in the trail in the very moment of the exchange,
-// before anything is compared.
+// TestExchangeTakesTheRest: what comes after the last slice was copied is in the trail in the very
+// moment of the exchange, before anything is compared.
 func TestExchangeTakesTheRest(t *testing.T) {
 	exchanging(t)
 	db := testbed.Postgres(t)
@@ -172,8 +173,8 @@ func TestExchangeTakesTheRest(t *testing.T) {
 	}
 }
 
-// TestExchangeWaitsForSnapshots: a transaction that has its snapshot, and looks at the trail after the exchange, must find what
-// it would have found before.
+// TestExchangeWaitsForSnapshots: a transaction that has its snapshot, and looks at the trail after
+// the exchange, must find what it would have found before.
 func TestExchangeWaitsForSnapshots(t *testing.T) {
 	exchanging(t)
 	db := testbed.Postgres(t)

@@ -16,9 +16,10 @@ import (
 	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
-// Export writes detached months, those asked for or all, into a directory: a file and its manifest each. It returns
-// their manifests when every file is on the disk and has been read back and compared with its table. A month that has
-// such an export already is compared again, and not written.
+// Export writes detached months, those asked for or all, into a directory: a file and its manifest
+// each. It returns their manifests when every file is on the disk and has been read back and
+// compared with its table. A month that has such an export already is compared again, and not
+// written.
 func (s *Session) Export(ctx context.Context, dir string, months ...month.Month) ([]export.Manifest, error) {
 	found, err := s.inState(ctx, Detached, months)
 	if err != nil {
@@ -39,8 +40,9 @@ func (s *Session) Export(ctx context.Context, dir string, months ...month.Month)
 	return done, nil
 }
 
-// withShareLock does f in a transaction during which nobody can change a detached month. READ COMMITTED, and a lock that takes
-// no transaction id: the transaction may last, and holds nobody up who follows the trail below pg_snapshot_xmin().
+// withShareLock does f in a transaction during which nobody can change a detached month. READ
+// COMMITTED, and a lock that takes no transaction id: the transaction may last, and holds nobody up
+// who follows the trail below pg_snapshot_xmin().
 func (s *Session) withShareLock(ctx context.Context, m month.Month, f func(pgx.Tx) error) error {
 	if err := s.takeWorkLock(ctx); err != nil {
 		return err
@@ -59,8 +61,8 @@ func (s *Session) withShareLock(ctx context.Context, m month.Month, f func(pgx.T
 		if attached {
 			return fmt.Errorf("%s is a partition", m.Table())
 		}
-		// The rows lie nearly in the order of their ids, so the index leads through them as fast as a sort would, which
-		// would need as much disk again.
+		// The rows lie nearly in the order of their ids, so the index leads through them as fast as
+		// a sort would, which would need as much disk again.
 		if _, err := tx.Exec(ctx, "SET LOCAL enable_sort = off"); err != nil {
 			return err
 		}
@@ -83,7 +85,8 @@ func (s *Session) export(ctx context.Context, dir string, m month.Month) (*expor
 	return s.write(ctx, next, m)
 }
 
-// exportsOf lists a month's exports in a directory that have their file, and returns the path of the next.
+// exportsOf lists a month's exports in a directory that have their file, and returns the path of
+// the next.
 func (s *Session) exportsOf(ctx context.Context, dir string, m month.Month) (there []export.Path, next export.Path, err error) {
 	last, err := s.lastUsed(ctx, m)
 	if err != nil {
@@ -92,8 +95,8 @@ func (s *Session) exportsOf(ctx context.Context, dir string, m month.Month) (the
 	return export.Find(dir, m, last)
 }
 
-// reuse returns the manifest of a file that has what the table has, and writes it where there is none yet, because a
-// process was killed before it did. It returns nil for a file of anything else.
+// reuse returns the manifest of a file that has what the table has, and writes it where there is
+// none yet, because a process was killed before it did. It returns nil for a file of anything else.
 func (s *Session) reuse(ctx context.Context, p export.Path, m month.Month) (*export.Manifest, error) {
 	start := time.Now()
 	content, err := s.compare(ctx, p.File(), m)
@@ -116,8 +119,9 @@ func (s *Session) reuse(ctx context.Context, p export.Path, m month.Month) (*exp
 	return manifest, nil
 }
 
-// logMismatch tells about a file that has not what the table has. That is as it should be where it is the export of the
-// month's former table, which retired_months then knows; else somebody should look at it.
+// logMismatch tells about a file that has not what the table has. That is as it should be where it
+// is the export of the month's former table, which retired_months then knows; else somebody should
+// look at it.
 func (s *Session) logMismatch(ctx context.Context, p export.Path, m month.Month, difference error) error {
 	const known = "SELECT EXISTS (SELECT FROM public.retired_months WHERE month = $1 AND export = $2)"
 	level := slog.LevelWarn

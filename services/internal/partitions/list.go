@@ -38,8 +38,9 @@ type Partition struct {
 	ExportSHA256 string    `json:"export_sha256,omitempty"`
 }
 
-// List returns the months, oldest first, and the default partition. Rows are PostgreSQL's estimates unless exact, which
-// counts them; those of the default partition, which should have none, are always counted.
+// List returns the months, oldest first, and the default partition. Rows are PostgreSQL's estimates
+// unless exact, which counts them; those of the default partition, which should have none, are
+// always counted.
 func (s *Session) List(ctx context.Context, exact bool) ([]Partition, error) {
 	list, err := s.list(ctx, exact)
 	if err != nil {
@@ -73,9 +74,9 @@ func (s *Session) list(ctx context.Context, exact bool) ([]Partition, error) {
 	return append(dropped, tables...), err
 }
 
-// tables lists what is in the database, in the order of the months, the default partition last. A table that is
-// named otherwise than ensure_partitions names them is somebody else's, and left alone. The question takes no locks but
-// the catalogs'.
+// tables lists what is in the database, in the order of the months, the default partition last. A
+// table that is named otherwise than ensure_partitions names them is somebody else's, and left
+// alone. The question takes no locks but the catalogs'.
 func (s *Session) tables(ctx context.Context) ([]Partition, error) {
 	rows, err := s.conn.Query(ctx, `
 		SELECT c.relname::text, i.inhrelid IS NOT NULL, EXISTS (SELECT FROM pg_partitioned_table WHERE partdefid = c.oid),

@@ -30,8 +30,8 @@ func begin(t *testing.T, db testbed.DB, l testbed.Login, statement string) (conn
 	}
 }
 
-// TestDetachGivesWay: beside a report that takes long, it tries again and again, writers go on meanwhile, and in the
-// end it says who was in the way.
+// TestDetachGivesWay: beside a report that takes long, it tries again and again, writers go on
+// meanwhile, and in the end it says who was in the way.
 func TestDetachGivesWay(t *testing.T) {
 	db := testbed.Postgres(t)
 	m := old(14)
@@ -95,8 +95,8 @@ func TestADetachedMonthIsOnItsOwn(t *testing.T) {
 	must[[]month.Month](t)(s.Drop(t.Context(), dir))
 }
 
-// TestDropWaitsForReaders of the detached month, without a transaction id of its own, which would stop who follows the
-// trail.
+// TestDropWaitsForReaders of the detached month, without a transaction id of its own, which would
+// stop who follows the trail.
 func TestDropWaitsForReaders(t *testing.T) {
 	db := testbed.Postgres(t)
 	m := old(14)

@@ -47,7 +47,8 @@ func open(t *testing.T, db testbed.DB, opts Options) *Session {
 	return s
 }
 
-// makeMonth makes a month as the consumer would, for an event that came late, and fills it up to so many rows.
+// makeMonth makes a month as the consumer would, for an event that came late, and fills it up to so
+// many rows.
 func makeMonth(t *testing.T, db testbed.DB, m month.Month, rows int) {
 	t.Helper()
 	owner := db.Connect(t, db.Owner)
@@ -61,8 +62,8 @@ func makeMonth(t *testing.T, db testbed.DB, m month.Month, rows int) {
 	}
 }
 
-// fill adds events of a month, with payloads that are hard to carry: everything that JSON, SQL and text files treat
-// in a way of their own.
+// fill adds events of a month, with payloads that are hard to carry: everything that JSON, SQL and
+// text files treat in a way of their own.
 func fill(t *testing.T, conn *pgx.Conn, m month.Month, from, count int) {
 	t.Helper()
 	run(t, conn, fmt.Sprintf(`

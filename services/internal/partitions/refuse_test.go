@@ -199,7 +199,8 @@ func TestDropWithoutExport(t *testing.T) {
 	}
 }
 
-// TestRetireNamesDependents of a month, which PostgreSQL would refuse to drop, before anything is done to it.
+// TestRetireNamesDependents of a month, which PostgreSQL would refuse to drop, before anything is
+// done to it.
 func TestRetireNamesDependents(t *testing.T) {
 	db := testbed.Postgres(t)
 	m, dir := old(14), t.TempDir()

@@ -12,9 +12,10 @@ import (
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
 
-// Retire detaches, exports into a directory and drops every month whose youngest event is older than age, one month
-// after the other, oldest first, and returns those that it has brought to the end. It goes on where another was
-// killed. The first error ends it; months that are done stay done. An age below the least is a *TooYoungError.
+// Retire detaches, exports into a directory and drops every month whose youngest event is older
+// than age, one month after the other, oldest first, and returns those that it has brought to the
+// end. It goes on where another was killed. The first error ends it; months that are done stay
+// done. An age below the least is a *TooYoungError.
 func (s *Session) Retire(ctx context.Context, dir string, age time.Duration) ([]month.Month, error) {
 	older, err := s.Older(ctx, age)
 	if err != nil {

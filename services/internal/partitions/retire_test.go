@@ -35,7 +35,8 @@ func states(t *testing.T, s *Session) string {
 	return strings.Join(words, " ")
 }
 
-// TestRetire: months go, whole and one after the other, and what is in their files is what was in their tables.
+// TestRetire: months go, whole and one after the other, and what is in their files is what was in
+// their tables.
 func TestRetire(t *testing.T) {
 	db := testbed.Postgres(t)
 	older, newer := old(15), old(14)
@@ -105,8 +106,8 @@ func late(at time.Time) event.Event {
 	return event.Event{ID: id, SessionID: 1, Type: "user_action", Timestamp: now, ReceivedAt: now, Payload: []byte(`{}`)}
 }
 
-// TestLateEvents of a month that is detached wait in the default partition; of one that is dropped, they make it anew,
-// and it is retired into a second file beside the first.
+// TestLateEvents of a month that is detached wait in the default partition; of one that is dropped,
+// they make it anew, and it is retired into a second file beside the first.
 func TestLateEvents(t *testing.T) {
 	db := testbed.Postgres(t)
 	m := old(14)
@@ -142,8 +143,8 @@ func TestLateEvents(t *testing.T) {
 	}
 }
 
-// TestMovedAway: an export that was moved elsewhere keeps its name, which the month's next never takes: moved there, too,
-// it would be written over.
+// TestMovedAway: an export that was moved elsewhere keeps its name, which the month's next never
+// takes: moved there, too, it would be written over.
 func TestMovedAway(t *testing.T) {
 	db := testbed.Postgres(t)
 	m := old(14)
@@ -175,7 +176,8 @@ func TestMovedAway(t *testing.T) {
 		t.Errorf("in the directory: %s, want %s", got, want)
 	}
 
-	// drop finds the export that it needs behind those that are not there, and one that was not finished is swept away.
+	// drop finds the export that it needs behind those that are not there, and one that was not
+	// finished is swept away.
 	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	for _, n := range []int{1, 7} {
 		if err := os.WriteFile(export.PathOf(dir, m, n).File()+".123.partial", nil, 0o600); err != nil {
@@ -189,8 +191,8 @@ func TestMovedAway(t *testing.T) {
 	}
 }
 
-// TestMovedAwayAndAttached: an export after which the month was attached again, or dropped without an export, keeps its
-// name, too, though retired_months does not have it.
+// TestMovedAwayAndAttached: an export after which the month was attached again, or dropped without
+// an export, keeps its name, too, though retired_months does not have it.
 func TestMovedAwayAndAttached(t *testing.T) { inBothWays(t, testMovedAwayAndAttached) }
 
 func testMovedAwayAndAttached(t *testing.T) {

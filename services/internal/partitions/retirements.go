@@ -28,9 +28,10 @@ func (s *Session) Retirements(ctx context.Context) ([]export.Retirement, error) 
 	})
 }
 
-// lastUsed is the number of the last export that may have been made of a month's table while it was detached before. Each
-// time ended in a row of retired_months or of attached_months. An export that was made before an attach, or before a drop
-// without one, is recorded nowhere: so each time counts for a name, whether it was used or not.
+// lastUsed is the number of the last export that may have been made of a month's table while it was
+// detached before. Each time ended in a row of retired_months or of attached_months. An export that
+// was made before an attach, or before a drop without one, is recorded nowhere: so each time counts
+// for a name, whether it was used or not.
 func (s *Session) lastUsed(ctx context.Context, m month.Month) (last int, err error) {
 	const ends = `
 		SELECT export FROM (

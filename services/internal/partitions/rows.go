@@ -12,8 +12,9 @@ import (
 	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
-// each calls f with the values of every row of a query, in PostgreSQL's binary form. It asks for some at a time, with a
-// cursor: an f that has seen enough need not wait for the rest. It must be called within a transaction.
+// each calls f with the values of every row of a query, in PostgreSQL's binary form. It asks for
+// some at a time, with a cursor: an f that has seen enough need not wait for the rest. It must be
+// called within a transaction.
 func (s *Session) each(ctx context.Context, query string, f func(values [][]byte) error) error {
 	if _, err := s.conn.Exec(ctx, "DECLARE month NO SCROLL CURSOR FOR "+query); err != nil {
 		return err
@@ -46,14 +47,16 @@ func (s *Session) fetch(ctx context.Context, f func(values [][]byte) error) (n i
 	return n, rows.Err()
 }
 
-// lines calls f with the line of every event of a month's table, in the order of their ids. f must not keep it.
+// lines calls f with the line of every event of a month's table, in the order of their ids. f must
+// not keep it.
 func (s *Session) lines(ctx context.Context, m month.Month, f func(line []byte) error) error {
 	query := "SELECT row_to_json(e)::text FROM ONLY " + pgident.Public(m.Table()) + " e ORDER BY e.event_id"
 	return s.each(ctx, query, func(values [][]byte) error { return f(values[0]) })
 }
 
-// digests asks PostgreSQL, which hashes for itself, about every event of a month's table, in the order of their ids:
-// the SHA-256 of its line, and whether the line, read by PostgreSQL, is that row again.
+// digests asks PostgreSQL, which hashes for itself, about every event of a month's table, in the
+// order of their ids: the SHA-256 of its line, and whether the line, read by PostgreSQL, is that
+// row again.
 func (s *Session) digests(ctx context.Context, m month.Month, f func(sum []byte, restores bool) error) error {
 	const query = `
 		SELECT sha256(convert_to(row_to_json(e)::text, 'UTF8')),

@@ -21,10 +21,11 @@ const DefaultPatience = 10 * time.Minute
 type Options struct {
 	// Log is told about each step.
 	Log *slog.Logger
-	// MinAge is the age that every event of a month must have before the month may be detached or dropped. Less than
-	// LeastAge is LeastAge.
+	// MinAge is the age that every event of a month must have before the month may be detached or
+	// dropped. Less than LeastAge is LeastAge.
 	MinAge time.Duration
-	// Patience is how long a lock that others hold is tried for, again and again; 0 is DefaultPatience.
+	// Patience is how long a lock that others hold is tried for, again and again; 0 is
+	// DefaultPatience.
 	Patience time.Duration
 }
 
@@ -34,7 +35,8 @@ var ErrNotOwner = errors.New("only the owner of the trail may look after its par
 // ErrAtWork says that another session is changing partitions of this database.
 var ErrAtWork = errors.New("another `migrate partitions` is at work in this database")
 
-// Session is the trail's owner at work on its partitions, on one connection. It is not safe for concurrent use.
+// Session is the trail's owner at work on its partitions, on one connection. It is not safe for
+// concurrent use.
 type Session struct {
 	conn       *pgx.Conn
 	log        *slog.Logger
@@ -44,8 +46,8 @@ type Session struct {
 	reconciled []attach.Attachment
 }
 
-// Open connects as the owner. Another role is ErrNotOwner. Where no server takes writes it connects to one that doesn't:
-// List works there.
+// Open connects as the owner. Another role is ErrNotOwner. Where no server takes writes it connects
+// to one that doesn't: List works there.
 func Open(ctx context.Context, cc *pgx.ConnConfig, opts Options) (*Session, error) {
 	conn, err := durable.Connect(ctx, cc, durable.Options{Settings: settings, ReadOnlyToo: true, Log: opts.Log})
 	if err != nil {
@@ -65,7 +67,8 @@ func Open(ctx context.Context, cc *pgx.ConnConfig, opts Options) (*Session, erro
 	return s, nil
 }
 
-// settings are the session's, whatever the role's are: a month's text, which is hashed, must not depend on where it is read.
+// settings are the session's, whatever the role's are: a month's text, which is hashed, must not
+// depend on where it is read.
 const settings = `
 	SELECT set_config('search_path', 'pg_catalog', false), set_config('TimeZone', 'UTC', false),
 		set_config('default_transaction_isolation', 'read committed', false),
@@ -100,13 +103,15 @@ func (s *Session) Close() error {
 	return errors.Join(s.lock.Release(ctx), s.conn.Close(ctx))
 }
 
-// workWait is how long another session is waited for: a process that was killed a moment ago still has its session.
+// workWait is how long another session is waited for: a process that was killed a moment ago still
+// has its session.
 const workWait = 15 * time.Second
 
 // workLock is the table whose lock lets one session at a time change partitions.
 const workLock = "retired_months"
 
-// takeWorkLock makes this the one session at work, until it is closed, and first brings to its end what another has left.
+// takeWorkLock makes this the one session at work, until it is closed, and first brings to its end
+// what another has left.
 func (s *Session) takeWorkLock(ctx context.Context) error {
 	if s.lock != nil {
 		return nil
@@ -129,8 +134,9 @@ func (s *Session) takeWorkLock(ctx context.Context) error {
 	return err
 }
 
-// sync waits until what this session has changed, and what it found to be done already, is as durable as the database is
-// set to make it. It comes at the end of all that says "done", and after the locks are free: a standby may be away.
+// sync waits until what this session has changed, and what it found to be done already, is as
+// durable as the database is set to make it. It comes at the end of all that says "done", and after
+// the locks are free: a standby may be away.
 func (s *Session) sync(ctx context.Context) error { return durable.Sync(ctx, s.conn) }
 
 // now is the database's clock.

@@ -85,7 +85,8 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestVerifyFindsWhatIsMissing: nothing at all, half of an export, and what only the database knows.
+// TestVerifyFindsWhatIsMissing: nothing at all, half of an export, and what only the database
+// knows.
 func TestVerifyFindsWhatIsMissing(t *testing.T) {
 	db := testbed.Postgres(t)
 	m := old(14)

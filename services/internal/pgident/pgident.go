@@ -1,5 +1,5 @@
-// Package pgident writes the names of PostgreSQL's objects into statements: DDL takes no parameters,
-// so names are quoted.
+// Package pgident writes the names of PostgreSQL's objects into statements: DDL takes no
+// parameters, so names are quoted.
 package pgident
 
 import "github.com/jackc/pgx/v5"

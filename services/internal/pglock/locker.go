@@ -15,8 +15,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
-// The pause between two attempts grows from the one to the other. Inserts have waited up to 200 ms for an attempt;
-// what they missed is made up for in a pause.
+// The pause between two attempts grows from the one to the other. Inserts have waited up to 200 ms
+// for an attempt; what they missed is made up for in a pause.
 const (
 	firstPause = 250 * time.Millisecond
 	lastPause  = 5 * time.Second
@@ -25,7 +25,8 @@ const (
 // ErrBusy says that another session does what was to be done, and has not finished.
 var ErrBusy = errors.New("another session is at it")
 
-// Contended reports whether an error passes by itself: a lock that others hold, a time limit of our own, a deadlock.
+// Contended reports whether an error passes by itself: a lock that others hold, a time limit of our
+// own, a deadlock.
 func Contended(err error) bool {
 	if errors.Is(err, ErrBusy) || errors.Is(err, errOldSnapshot) {
 		return true
@@ -37,7 +38,8 @@ func Contended(err error) bool {
 // Locker takes locks that others may hold, and gives way to them meanwhile.
 type Locker struct {
 	Conn *pgx.Conn
-	// Settings are the statements for connections that hold a TableLock, as durable.Options has them.
+	// Settings are the statements for connections that hold a TableLock, as durable.Options has
+	// them.
 	Settings string
 	Log      *slog.Logger
 	// Patience is how long a lock that others hold is tried for, again and again.
@@ -46,8 +48,9 @@ type Locker struct {
 	Guard *TableLock
 }
 
-// Retry does f, which gives up by itself when it can't have its locks on tables soon, until it has had them, or as
-// long as the patience lasts. Its error names the transactions that were in the way at every attempt.
+// Retry does f, which gives up by itself when it can't have its locks on tables soon, until it has
+// had them, or as long as the patience lasts. Its error names the transactions that were in the way
+// at every attempt.
 func (l *Locker) Retry(ctx context.Context, tables []string, f func() error) error {
 	var (
 		start = time.Now()
@@ -80,8 +83,9 @@ func (l *Locker) Retry(ctx context.Context, tables []string, f func() error) err
 	}
 }
 
-// Exclusive takes a table that is no part of the trail for itself. Who reads it is waited for by looking, as long as
-// the patience lasts: waiting in a lock's queue for it would take a transaction id, and hold up who follows the trail.
+// Exclusive takes a table that is no part of the trail for itself. Who reads it is waited for by
+// looking, as long as the patience lasts: waiting in a lock's queue for it would take a transaction
+// id, and hold up who follows the trail.
 func (l *Locker) Exclusive(ctx context.Context, tx pgx.Tx, table string) error {
 	for start := time.Now(); ; {
 		held, err := l.holders(ctx, []string{table})

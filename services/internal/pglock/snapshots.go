@@ -9,11 +9,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// errOldSnapshot says that a transaction sees the trail as it was before something was prepared for it.
+// errOldSnapshot says that a transaction sees the trail as it was before something was prepared for
+// it.
 var errOldSnapshot = errors.New("a transaction has an older snapshot")
 
-// WaitForOlderSnapshots waits a moment until no other session of this database has a snapshot that it has now. errOldSnapshot names those
-// that have theirs for longer.
+// WaitForOlderSnapshots waits a moment until no other session of this database has a snapshot that
+// it has now. errOldSnapshot names those that have theirs for longer.
 func (l *Locker) WaitForOlderSnapshots(ctx context.Context) error {
 	old, err := l.snapshots(ctx)
 	for start := time.Now(); err == nil && len(old) > 0; {
@@ -30,8 +31,9 @@ func (l *Locker) WaitForOlderSnapshots(ctx context.Context) error {
 	return err
 }
 
-// snapshots lists other sessions' transactions that have a snapshot, each with it. (Of a READ COMMITTED one, each statement has a
-// new one, which looks like the one before it where an older transaction is still open: then it is waited for as a whole.)
+// snapshots lists other sessions' transactions that have a snapshot, each with it. (Of a READ
+// COMMITTED one, each statement has a new one, which looks like the one before it where an older
+// transaction is still open: then it is waited for as a whole.)
 func (l *Locker) snapshots(ctx context.Context) (holders, error) {
 	rows, err := l.Conn.Query(ctx, `
 		SELECT a.pid, concat(l.virtualtransaction, ' ', a.backend_xmin), coalesce(a.usename, ''), coalesce(a.application_name, '')

@@ -13,10 +13,11 @@ import (
 	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
-// TableLock is a lock on a table that lasts longer than the transactions of a session: a transaction of a connection that
-// is there for nothing else holds it. Any role that may connect could take PostgreSQL's own locks of sessions (advisory
-// locks), and keep us from work; a lock on a table needs a right to the table that goes beyond SELECT. The table should be
-// one that hardly anybody writes to; the mode (SHARE UPDATE EXCLUSIVE) is one that writers don't meet.
+// TableLock is a lock on a table that lasts longer than the transactions of a session: a
+// transaction of a connection that is there for nothing else holds it. Any role that may connect
+// could take PostgreSQL's own locks of sessions (advisory locks), and keep us from work; a lock on
+// a table needs a right to the table that goes beyond SELECT. The table should be one that hardly
+// anybody writes to; the mode (SHARE UPDATE EXCLUSIVE) is one that writers don't meet.
 type TableLock struct {
 	conn  *pgx.Conn
 	table string

@@ -24,15 +24,15 @@ const (
 // Login is a role that connects.
 type Login struct {
 	Name string
-	// Password may have any characters. An empty one leaves the role's password alone: it has none, or logs in with
-	// a certificate.
+	// Password may have any characters. An empty one leaves the role's password alone: it has none,
+	// or logs in with a certificate.
 	Password string
 }
 
 // RolesConfig says what Roles makes.
 type RolesConfig struct {
-	// Admin connects to the maintenance database (mostly "postgres") as a superuser, or as a role with CREATEROLE
-	// and CREATEDB.
+	// Admin connects to the maintenance database (mostly "postgres") as a superuser, or as a role
+	// with CREATEROLE and CREATEDB.
 	Admin *pgx.ConnConfig
 	// Database is made if there is none, in UTF-8, and then belongs to Owner.
 	Database string
@@ -51,10 +51,12 @@ func (cfg RolesConfig) logger() *slog.Logger {
 // rolesLock lets one Roles work at a time. The number is arbitrary.
 const rolesLock = 7161947025408813106
 
-// Roles makes the group roles, the logins and the database where they are missing, sets the passwords, and grants what
-// is not a migration's to grant. It can be repeated, by several at once too; a repeat changes the passwords.
+// Roles makes the group roles, the logins and the database where they are missing, sets the
+// passwords, and grants what is not a migration's to grant. It can be repeated, by several at once
+// too; a repeat changes the passwords.
 //
-// The owner is a member of nothing, and nobody is a member of the owner: the writer can't become it.
+// The owner is a member of nothing, and nobody is a member of the owner: the writer can't become
+// it.
 func Roles(ctx context.Context, cfg RolesConfig) (err error) {
 	defer func() {
 		if err != nil {
@@ -107,7 +109,8 @@ func (cfg RolesConfig) validate() error {
 	if cfg.Database == "" {
 		faults = append(faults, errors.New("the database has no name"))
 	}
-	// A group may log in itself, as the one member of it that is needed; the others' names are not for that.
+	// A group may log in itself, as the one member of it that is needed; the others' names are not
+	// for that.
 	taken := map[string]string{WriterGroup: "the writer", ReaderGroup: "the reader"}
 	for _, l := range []struct{ what, name string }{
 		{"the owner", cfg.Owner.Name}, {"the writer", cfg.Writer.Name}, {"the reader", cfg.Reader.Name},
@@ -124,15 +127,17 @@ func (cfg RolesConfig) validate() error {
 	return errors.Join(faults...)
 }
 
-// admin makes roles. Its statements are DDL, which takes no parameters: names are quoted as identifiers.
+// admin makes roles. Its statements are DDL, which takes no parameters: names are quoted as
+// identifiers.
 type admin struct{ conn *pgx.Conn }
 
 func (a admin) exec(ctx context.Context, statement string) error {
 	return execRetried(ctx, a.conn, statement)
 }
 
-// execRetried runs a statement again when another session has changed the same row of a catalog at that moment, which
-// PostgreSQL does not wait for. rolesLock holds off only who works from the same maintenance database.
+// execRetried runs a statement again when another session has changed the same row of a catalog at
+// that moment, which PostgreSQL does not wait for. rolesLock holds off only who works from the same
+// maintenance database.
 func execRetried(ctx context.Context, conn *pgx.Conn, statement string) error {
 	const most = 20
 	for tried := 1; ; tried++ {
@@ -189,8 +194,9 @@ func (a admin) join(ctx context.Context, member, group string) error {
 	return a.exec(ctx, "GRANT "+pgident.Quote(group)+" TO "+pgident.Quote(member))
 }
 
-// actAs lends the administrator the owner's rights while f runs. A superuser has them anyway; one with CREATEROLE and
-// CREATEDB needs them to give a database away and to grant on it, and should not keep them.
+// actAs lends the administrator the owner's rights while f runs. A superuser has them anyway; one
+// with CREATEROLE and CREATEDB needs them to give a database away and to grant on it, and should
+// not keep them.
 func (a admin) actAs(ctx context.Context, owner string, f func() error) (err error) {
 	if has, err := a.ask(ctx, "SELECT pg_has_role(current_user, $1, 'USAGE')", owner); err != nil {
 		return err
@@ -250,7 +256,8 @@ func grantDatabase(ctx context.Context, cfg RolesConfig) error {
 	return nil
 }
 
-// requireRoles makes of a missing group role, on which a migration would fail half a page later, a sentence.
+// requireRoles makes of a missing group role, on which a migration would fail half a page later, a
+// sentence.
 func requireRoles(ctx context.Context, conn *pgx.Conn) error {
 	groups := []string{WriterGroup, ReaderGroup}
 	rows, err := conn.Query(ctx, "SELECT rolname FROM pg_roles WHERE rolname = ANY ($1)", groups)

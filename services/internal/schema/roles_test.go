@@ -64,8 +64,8 @@ func login(t *testing.T, server *servers.Postgres, database string, l schema.Log
 	return pg.Code
 }
 
-// TestRoles is the life of a cluster: no roles, made by many at once, passwords changed, by a superuser and by an
-// administrator who is none.
+// TestRoles is the life of a cluster: no roles, made by many at once, passwords changed, by a
+// superuser and by an administrator who is none.
 func TestRoles(t *testing.T) {
 	server := ownPostgres(t)
 	super, err := server.ConnConfig("postgres")
@@ -241,7 +241,8 @@ func TestGroupsThatLogIn(t *testing.T) {
 	}
 }
 
-// Roles from several maintenance databases at once: an advisory lock is one database's, and roles are the cluster's.
+// Roles from several maintenance databases at once: an advisory lock is one database's, and roles
+// are the cluster's.
 func TestRolesFromSeveralDatabases(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {

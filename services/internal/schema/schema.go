@@ -20,7 +20,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/durable"
 )
 
-// DirtyError says that another tool died half-way through a migration of this database. Nothing here writes that flag.
+// DirtyError says that another tool died half-way through a migration of this database. Nothing
+// here writes that flag.
 type DirtyError struct {
 	Version uint // the step that may have been done, in part or not at all
 }
@@ -52,10 +53,10 @@ func reading(o *options) { o.reads = true }
 // WithLogger tells log about each step.
 func WithLogger(log *slog.Logger) Option { return func(o *options) { o.log = log } }
 
-// Up takes the database up to Newest and returns when it is there, whoever brought it there. A trail that was restored
-// from a dump is adopted by this database. A database that a newer release has taken further is left as
-// it is. A database without the group roles is a *RolesError, one with another
-// tool's dirty flag a *DirtyError.
+// Up takes the database up to Newest and returns when it is there, whoever brought it there. A
+// trail that was restored from a dump is adopted by this database. A database that a newer release
+// has taken further is left as it is. A database without the group roles is a *RolesError, one with
+// another tool's dirty flag a *DirtyError.
 //
 // When ctx ends, Up finishes the step in hand and stops before the next; every step stands alone.
 func Up(ctx context.Context, cc *pgx.ConnConfig, opts ...Option) error {
@@ -82,7 +83,8 @@ func Up(ctx context.Context, cc *pgx.ConnConfig, opts ...Option) error {
 	})
 }
 
-// Down takes back the last n steps, newest first. It refuses n < 1, and more steps than the database has.
+// Down takes back the last n steps, newest first. It refuses n < 1, and more steps than the
+// database has.
 //
 // The first two steps hold the tables: taking them back deletes the trail.
 func Down(ctx context.Context, cc *pgx.ConnConfig, n int, opts ...Option) error {
@@ -115,7 +117,8 @@ func DownAll(ctx context.Context, cc *pgx.ConnConfig, opts ...Option) error {
 	})
 }
 
-// Version returns the database's version, 0 for one without the schema. A dirty one is returned with a *DirtyError.
+// Version returns the database's version, 0 for one without the schema. A dirty one is returned
+// with a *DirtyError.
 func Version(ctx context.Context, cc *pgx.ConnConfig) (uint, error) {
 	var version uint
 	err := run(ctx, cc, []Option{reading}, func(m *migrate.Migrate, _ *driver, _ options) error {
@@ -134,7 +137,8 @@ func Version(ctx context.Context, cc *pgx.ConnConfig) (uint, error) {
 	return version, err
 }
 
-// Force records that the database is at version v, clean, and runs nothing. 0 means that it has no schema.
+// Force records that the database is at version v, clean, and runs nothing. 0 means that it has no
+// schema.
 func Force(ctx context.Context, cc *pgx.ConnConfig, v int) error {
 	return run(ctx, cc, nil, func(m *migrate.Migrate, _ *driver, o options) error {
 		if v == 0 {
@@ -220,8 +224,9 @@ func run(ctx context.Context, cc *pgx.ConnConfig, opts []Option, f func(*migrate
 	return nil
 }
 
-// stepLog passes on what golang-migrate says after each step, "3/u partitions (12ms)", without the time, which
-// includes the earlier steps'. Its errors are returned as well, and one of them is that the schema is newer, which is none.
+// stepLog passes on what golang-migrate says after each step, "3/u partitions (12ms)", without the
+// time, which includes the earlier steps'. Its errors are returned as well, and one of them is that
+// the schema is newer, which is none.
 type stepLog struct{ log *slog.Logger }
 
 func (l stepLog) Printf(format string, v ...any) {

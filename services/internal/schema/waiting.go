@@ -25,7 +25,8 @@ type holder struct {
 	Application string
 }
 
-// reportBlockers logs, until it is stopped, which sessions conn waits for. also, if not nil, is called then, with the other connection that asks.
+// reportBlockers logs, until it is stopped, which sessions conn waits for. also, if not nil, is
+// called then, with the other connection that asks.
 func reportBlockers(ctx context.Context, conn *pgx.Conn, log *slog.Logger, also func(context.Context, *pgx.Conn) error) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
@@ -78,8 +79,9 @@ func logBlockers(ctx context.Context, cc *pgx.ConnConfig, pid uint32, log *slog.
 	return also(ctx, conn)
 }
 
-// lock waits, without limit, for an advisory lock of the session, which ends with it. Whoever may connect can take one, and could
-// stop us with it: so it isn't waited for where none of those who hold it could do what it is for.
+// lock waits, without limit, for an advisory lock of the session, which ends with it. Whoever may
+// connect can take one, and could stop us with it: so it isn't waited for where none of those who
+// hold it could do what it is for.
 func lock(ctx context.Context, conn *pgx.Conn, key int64, log *slog.Logger) error {
 	ignored := ""
 	stop := reportBlockers(ctx, conn, log, func(ctx context.Context, other *pgx.Conn) error {
@@ -99,7 +101,8 @@ func lock(ctx context.Context, conn *pgx.Conn, key int64, log *slog.Logger) erro
 	return err
 }
 
-// powerlessHolders are the roles that hold the advisory lock that a process waits for, if none of them could do what it does; else it is empty.
+// powerlessHolders are the roles that hold the advisory lock that a process waits for, if none of
+// them could do what it does; else it is empty.
 const powerlessHolders = `
 	SELECT CASE WHEN bool_or(r.rolsuper OR r.rolcreaterole OR pg_has_role(r.oid, current_user, 'MEMBER')) THEN ''
 	            ELSE coalesce(string_agg(r.rolname, ', '), '') END

@@ -13,13 +13,14 @@ import (
 	"github.com/trailpost/trailpost/services/internal/pglock"
 )
 
-// Attachment is a month that was taken back, and what became of the events of it that came while it was detached, which
-// had to wait in the default partition. attached_months has the same.
+// Attachment is a month that was taken back, and what became of the events of it that came while it
+// was detached, which had to wait in the default partition. attached_months has the same.
 type Attachment struct {
 	Month month.Month
 	// Late are in the month now, beside its own.
 	Late int64
-	// Duplicates were the month's own again, as store.Writer compares events, and are gone: the month has them.
+	// Duplicates were the month's own again, as store.Writer compares events, and are gone: the
+	// month has them.
 	Duplicates int64
 	// Conflicts have an id of the month's own and other content. They are in log_events_conflicts.
 	Conflicts []uuid.UUID
@@ -30,8 +31,8 @@ type Attacher struct {
 	Conn  *pgx.Conn
 	Log   *slog.Logger
 	Locks *pglock.Locker
-	// FewBytes is the size of a default partition whose rows are moved and looked at within one attempt: nobody may read
-	// the trail's default partition meanwhile. A larger one is exchanged.
+	// FewBytes is the size of a default partition whose rows are moved and looked at within one
+	// attempt: nobody may read the trail's default partition meanwhile. A larger one is exchanged.
 	FewBytes int64
 	// SliceRows is how many rows are copied in a transaction.
 	SliceRows int
@@ -39,7 +40,8 @@ type Attacher struct {
 	Failpoint func(step string)
 }
 
-// Attach takes a detached month back into the trail, and with it the events of that month that came meanwhile.
+// Attach takes a detached month back into the trail, and with it the events of that month that came
+// meanwhile.
 func (at *Attacher) Attach(ctx context.Context, m month.Month) (a Attachment, err error) {
 	columns, err := at.columns(ctx)
 	if err != nil {
@@ -82,8 +84,9 @@ func (at *Attacher) logAttached(ctx context.Context, a Attachment) {
 	}
 }
 
-// addBounds gives a month the columns that the trail has got since it was detached (which are all nullable and last), and
-// its bounds as a check; that its rows keep them is not looked at yet. An attach that was killed may have done it.
+// addBounds gives a month the columns that the trail has got since it was detached (which are all
+// nullable and last), and its bounds as a check; that its rows keep them is not looked at yet. An
+// attach that was killed may have done it.
 const addBounds = `
 SET LOCAL lock_timeout = '200ms';
 DO $do$

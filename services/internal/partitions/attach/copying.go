@@ -15,8 +15,9 @@ import (
 // restRows is what may be left to be copied while others wait.
 const restRows = 1000
 
-// copying is where the copying of the default partition is. It goes over it once in the order of event_id, and then, again and
-// again, over what has come since, in the order of tx: what is stored later than a horizon has a tx from there on.
+// copying is where the copying of the default partition is. It goes over it once in the order of
+// event_id, and then, again and again, over what has come since, in the order of tx: what is stored
+// later than a horizon has a tx from there on.
 type copying struct {
 	at      *Attacher
 	month   month.Month
@@ -120,7 +121,8 @@ const copySlice = `
 	)
 	SELECT (SELECT count(*) FROM d), (SELECT tx FROM last), (SELECT event_id FROM last)`
 
-// vacuum has PostgreSQL know the new table, and the old one's newest rows by their tx. It may fail: then others wait longer.
+// vacuum has PostgreSQL know the new table, and the old one's newest rows by their tx. It may fail:
+// then others wait longer.
 func (c *copying) vacuum(ctx context.Context) {
 	for _, statement := range []string{
 		"VACUUM (ANALYZE) " + pgident.Public(NextDefault),

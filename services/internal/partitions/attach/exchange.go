@@ -17,19 +17,21 @@ import (
 // A default partition that is large is not emptied row by row while others wait: it is exchanged.
 //
 //  1. A table like it is made, NextDefault.
-//  2. Its rows are copied in slices, each a transaction: those of the month into the month's table, which is still
-//     detached, the others into NextDefault. Nobody sees the copies, and everybody the originals. Again and again, what has
-//     come meanwhile is copied, too, until that is little.
-//  3. One short transaction copies the rest, takes the default partition out of the trail and the two tables in. From one
-//     moment to the next, each event is found in the one or the other.
-//  4. The former default partition, FormerDefault, is private now. It is held against the trail row by row, what conflicts
-//     is set aside, and it is dropped, in one transaction.
+//  2. Its rows are copied in slices, each a transaction: those of the month into the month's table,
+//     which is still detached, the others into NextDefault. Nobody sees the copies, and everybody
+//     the originals. Again and again, what has come meanwhile is copied, too, until that is little.
+//  3. One short transaction copies the rest, takes the default partition out of the trail and the
+//     two tables in. From one moment to the next, each event is found in the one or the other.
+//  4. The former default partition, FormerDefault, is private now. It is held against the trail row
+//     by row, what conflicts is set aside, and it is dropped, in one transaction.
 //
-// Views, foreign keys and the like that name the default partition would go on with the former one. So there is no exchange while there
-// are such: 3 looks once more, with its locks. Those that name the former one after 3 keep 4 from dropping it, and from nothing else.
+// Views, foreign keys and the like that name the default partition would go on with the former one.
+// So there is no exchange while there are such: 3 looks once more, with its locks. Those that name
+// the former one after 3 keep 4 from dropping it, and from nothing else.
 //
-// Before 3, all that is left of a process that was killed is copies, of which the next attach makes use, and which undo takes
-// back before the month is exported otherwise. After 3, whatever comes next does 4 first.
+// Before 3, all that is left of a process that was killed is copies, of which the next attach makes
+// use, and which undo takes back before the month is exported otherwise. After 3, whatever comes
+// next does 4 first.
 const (
 	NextDefault   = "log_events_default_next"
 	FormerDefault = "log_events_default_former"
@@ -71,7 +73,8 @@ func (at *Attacher) exchange(ctx context.Context, m month.Month, columns columnL
 		if err := ensure.Check(ctx); err != nil {
 			return err
 		}
-		// Who has a snapshot from before the copies, and not looked at the trail yet, would find neither.
+		// Who has a snapshot from before the copies, and not looked at the trail yet, would find
+		// neither.
 		if err := at.Locks.WaitForOlderSnapshots(ctx); err != nil {
 			return err
 		}
@@ -91,8 +94,8 @@ func (at *Attacher) exchange(ctx context.Context, m month.Month, columns columnL
 	return at.reconcile(ctx, m)
 }
 
-// requireExchangeable refuses to exchange a default partition that others depend on, or that has something of its own: they
-// would stay with the former one, which is no part of the trail.
+// requireExchangeable refuses to exchange a default partition that others depend on, or that has
+// something of its own: they would stay with the former one, which is no part of the trail.
 func (at *Attacher) requireExchangeable(ctx context.Context) error {
 	names, err := dependents.Names(ctx, at.Conn, "log_events_default", exchangeRefused...)
 	if err == nil && names != "" {
@@ -104,8 +107,8 @@ func (at *Attacher) requireExchangeable(ctx context.Context) error {
 
 var exchangeRefused = []string{dependents.DropRefused, dependents.Published, dependents.OwnObjects}
 
-// holdEnsure keeps ensure_partitions from moving rows out of the default partition. It does nothing then, and is called
-// again in an hour.
+// holdEnsure keeps ensure_partitions from moving rows out of the default partition. It does nothing
+// then, and is called again in an hour.
 func (at *Attacher) holdEnsure(ctx context.Context) (*pglock.TableLock, error) {
 	l, err := at.Locks.OpenTable(ctx, ensureLock)
 	if err != nil {

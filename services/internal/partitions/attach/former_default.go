@@ -11,16 +11,18 @@ import (
 	"github.com/trailpost/trailpost/services/internal/pglock"
 )
 
-// keptComment is the comment on a former default partition that was compared and could not be dropped.
+// keptComment is the comment on a former default partition that was compared and could not be
+// dropped.
 const keptComment = "Of migrate partitions, which drops it when nothing depends on it any more; all its events are in the trail or in log_events_conflicts"
 
-// keepFormer leaves the former default partition, which is compared, to those that depend on it. Nobody can store through
-// them any more what nobody would compare.
+// keepFormer leaves the former default partition, which is compared, to those that depend on it.
+// Nobody can store through them any more what nobody would compare.
 const keepFormer = `
 	ALTER TABLE public.` + FormerDefault + ` ADD CONSTRAINT no_more_events CHECK (false) NOT VALID;
 	COMMENT ON TABLE public.` + FormerDefault + ` IS '` + keptComment + `'`
 
-// dropOrKeepFormer ends reconcile's transaction, in which the table is locked exclusively. It returns the names of those that it was kept for.
+// dropOrKeepFormer ends reconcile's transaction, in which the table is locked exclusively. It
+// returns the names of those that it was kept for.
 func dropOrKeepFormer(ctx context.Context, tx pgx.Tx) (names string, err error) {
 	if names, err = dependents.Names(ctx, tx, FormerDefault, dependents.DropRefused, dependents.Published); err != nil {
 		return "", err
@@ -33,8 +35,9 @@ func dropOrKeepFormer(ctx context.Context, tx pgx.Tx) (names string, err error) 
 	return names, err
 }
 
-// dropKeptFormer drops a former default partition that was kept. It returns why it can't yet; "": there is no such table any
-// more. Its month may have been detached since: it is not compared again.
+// dropKeptFormer drops a former default partition that was kept. It returns why it can't yet; "":
+// there is no such table any more. Its month may have been detached since: it is not compared
+// again.
 func (at *Attacher) dropKeptFormer(ctx context.Context) (why string, err error) {
 	var kept bool
 	const question = "SELECT coalesce(obj_description(to_regclass($1), 'pg_class') = $2, false)"

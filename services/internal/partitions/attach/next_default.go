@@ -13,7 +13,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
-// makeNext makes the table that is to be the default partition, or finds the one that a process has left that was killed.
+// makeNext makes the table that is to be the default partition, or finds the one that a process has
+// left that was killed.
 func (at *Attacher) makeNext(ctx context.Context, m month.Month, columns columnList) error {
 	bounds, err := at.bounds(ctx, m)
 	if err != nil {
@@ -54,8 +55,9 @@ func (at *Attacher) dropNext(ctx context.Context) error {
 	return err
 }
 
-// bounds says of an event_id that it is of no month that is attached, nor of this one. PostgreSQL proves from it that the table
-// can be the default partition, and need not read it while others wait.
+// bounds says of an event_id that it is of no month that is attached, nor of this one. PostgreSQL
+// proves from it that the table can be the default partition, and need not read it while others
+// wait.
 func (at *Attacher) bounds(ctx context.Context, m month.Month) (string, error) {
 	rows, err := at.Conn.Query(ctx, `
 		SELECT format('(event_id < %L OR event_id >= %L)', b[1], b[2])
@@ -70,7 +72,8 @@ func (at *Attacher) bounds(ctx context.Context, m month.Month) (string, error) {
 	return strings.Join(all, " AND "), err
 }
 
-// next is made as ensure_partitions makes a month, and is then given what the default partition has from its owner's hand.
+// next is made as ensure_partitions makes a month, and is then given what the default partition has
+// from its owner's hand.
 const next = `
 SET LOCAL lock_timeout = '200ms';
 CREATE TABLE $next (LIKE public.log_events INCLUDING ALL);

@@ -12,9 +12,10 @@ import (
 	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
-// reconcile holds the former default partition against the trail, row by row, sets aside what conflicts, writes down what
-// became of the month's late events, and drops it, in one transaction. Where others depend on it by then, all is done but the
-// dropping, and no other command has to wait for it.
+// reconcile holds the former default partition against the trail, row by row, sets aside what
+// conflicts, writes down what became of the month's late events, and drops it, in one transaction.
+// Where others depend on it by then, all is done but the dropping, and no other command has to wait
+// for it.
 func (at *Attacher) reconcile(ctx context.Context, m month.Month) (a Attachment, err error) {
 	columns, err := at.columns(ctx)
 	if err != nil {
@@ -38,7 +39,8 @@ func (at *Attacher) reconcile(ctx context.Context, m month.Month) (a Attachment,
 			return err
 		}
 		if len(lost) > 0 {
-			// Only who owns the trail, and gives tx by hand, can have stored such. It gets where it belongs.
+			// Only who owns the trail, and gives tx by hand, can have stored such. It gets where it
+			// belongs.
 			if _, err := tx.Exec(ctx, replace(storeMissing, m, columns), lost); err != nil {
 				return err
 			}
@@ -87,8 +89,8 @@ const insertConflicts = `
 	  FROM (SELECT $columns FROM ONLY public.` + FormerDefault + ` WHERE event_id = ANY ($1)) d
 	ON CONFLICT DO NOTHING`
 
-// ReconcileLeft reconciles what a process that was killed has left, and drops what was kept.
-// It returns the month that it has brought to its end so, if there was one.
+// ReconcileLeft reconciles what a process that was killed has left, and drops what was kept. It
+// returns the month that it has brought to its end so, if there was one.
 func (at *Attacher) ReconcileLeft(ctx context.Context) (a Attachment, done bool, err error) {
 	why, err := at.dropKeptFormer(ctx)
 	if err != nil {

@@ -50,8 +50,9 @@ func readAttachment(m month.Month, row [][]byte) (a Attachment, err error) {
 	return a, err
 }
 
-// attachStatements finds all proved, so that it has nothing to read but the default partition. In one message, as detachStatements is,
-// and, as that one, it does not have others wait until the disk or a standby has it.
+// attachStatements finds all proved, so that it has nothing to read but the default partition. In
+// one message, as detachStatements is, and, as that one, it does not have others wait until the
+// disk or a standby has it.
 const attachStatements = `
 SET LOCAL lock_timeout = '200ms';
 SET LOCAL statement_timeout = '200ms';

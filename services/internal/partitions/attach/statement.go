@@ -32,8 +32,8 @@ func (c columnList) of(table string) string {
 	return table + strings.Join(c, ", "+table)
 }
 
-// replace fills in a statement: $month is the month's table, $first its first day, $low and $high its bounds, $columns the trail's columns,
-// $m.columns and $d.columns those of a table m or d.
+// replace fills in a statement: $month is the month's table, $first its first day, $low and $high
+// its bounds, $columns the trail's columns, $m.columns and $d.columns those of a table m or d.
 func replace(statement string, m month.Month, columns columnList) string {
 	return strings.NewReplacer(
 		"$month", pgident.Public(m.Table()), "$first", m.Start().Format(time.DateOnly),
@@ -43,8 +43,9 @@ func replace(statement string, m month.Month, columns columnList) string {
 	).Replace(statement)
 }
 
-// verdict judges a late row d beside the month's row m of the same id, if there is one: they are the same row when
-// an attach that was killed has copied it, and the same event when store.Writer finds that.
+// verdict judges a late row d beside the month's row m of the same id, if there is one: they are
+// the same row when an attach that was killed has copied it, and the same event when store.Writer
+// finds that.
 func verdict(columns columnList) string {
 	return `CASE
 		WHEN m.event_id IS NULL THEN 'missing'

@@ -7,8 +7,9 @@ import (
 	"github.com/trailpost/trailpost/services/internal/partitions/dependents"
 )
 
-// swap is the one transaction: in one message, as detachStatements is, and, as that one, it does not have others wait until the
-// disk or a standby has it. What is lost with it, in a crash, is the exchange.
+// swap is the one transaction: in one message, as detachStatements is, and, as that one, it does
+// not have others wait until the disk or a standby has it. What is lost with it, in a crash, is the
+// exchange.
 func (c *copying) swap() string {
 	return strings.NewReplacer("$since", fmt.Sprint(c.since), "$comment", commentPrefix+c.month.String(),
 		"$dependents", dependents.NamesQuery("log_events_default", exchangeRefused...)).

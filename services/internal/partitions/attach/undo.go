@@ -9,8 +9,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
-// Undo takes back what an attach that did not come to its end has copied into a detached month: those events are in the trail,
-// and must not go elsewhere with the month, too.
+// Undo takes back what an attach that did not come to its end has copied into a detached month:
+// those events are in the trail, and must not go elsewhere with the month, too.
 func (at *Attacher) Undo(ctx context.Context, m month.Month) error {
 	var begun bool
 	const marked = "SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = $1::text::regclass AND conname = 'month_of_events')"

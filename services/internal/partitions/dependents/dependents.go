@@ -13,12 +13,13 @@ import (
 	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
-// What depends on a table names it by its OID: another table that takes its name is not the one that a view reads. Each
-// of these lists names, in the order of what they name, for a table $table.
+// What depends on a table names it by its OID: another table that takes its name is not the one
+// that a view reads. Each of these lists names, in the order of what they name, for a table $table.
 const (
-	// DropRefused are objects for which PostgreSQL refuses to drop the table: views, functions, foreign keys of others.
-	// They may depend on what goes with the table, too: a function on its row type, a foreign key on its index. A foreign
-	// key to the trail has one for each partition, which comes and goes with it.
+	// DropRefused are objects for which PostgreSQL refuses to drop the table: views, functions,
+	// foreign keys of others. They may depend on what goes with the table, too: a function on its
+	// row type, a foreign key on its index. A foreign key to the trail has one for each partition,
+	// which comes and goes with it.
 	DropRefused = `
 	WITH RECURSIVE own (classid, objid) AS (
 		SELECT 'pg_class'::regclass::oid, $table::regclass::oid
@@ -33,7 +34,8 @@ const (
 	 WHERE NOT EXISTS (SELECT FROM own o WHERE o.classid = d.classid AND o.objid = d.objid)
 	   AND NOT EXISTS (SELECT FROM pg_constraint c WHERE d.classid = 'pg_constraint'::regclass AND c.oid = d.objid AND c.conparentid <> 0)`
 
-	// Published are publications that name the table. They lose it without a word when it is dropped.
+	// Published are publications that name the table. They lose it without a word when it is
+	// dropped.
 	Published = `
 	SELECT pg_describe_object('pg_publication'::regclass, prpubid, 0) FROM pg_publication_rel WHERE prrelid = $table::regclass`
 
@@ -49,7 +51,8 @@ const (
 		  AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = indrelid AND conindid = indexrelid)`
 )
 
-// NamesQuery is a query of one row: the names that lists have for a table, joined for a message; null if there is no such name.
+// NamesQuery is a query of one row: the names that lists have for a table, joined for a message;
+// null if there is no such name.
 func NamesQuery(table string, lists ...string) string {
 	query := "SELECT string_agg(DISTINCT name, ', ') FROM ((" + strings.Join(lists, ") UNION ALL (") + ")) listed (name)"
 	return strings.ReplaceAll(query, "$table", "'"+pgident.Public(table)+"'")
@@ -75,7 +78,8 @@ func RequireDroppable(ctx context.Context, db querier, table string) error {
 	return err
 }
 
-// Refused reports whether PostgreSQL refused to drop something; a caller may raise the same, dependent_objects_still_exist.
+// Refused reports whether PostgreSQL refused to drop something; a caller may raise the same,
+// dependent_objects_still_exist.
 func Refused(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && pg.Code == "2BP01" // dependent_objects_still_exist

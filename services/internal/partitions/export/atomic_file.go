@@ -15,8 +15,8 @@ func rename(from, to string) error {
 	return syncDir(filepath.Dir(to))
 }
 
-// renameNew is rename for a name that nothing may have: fs.ErrExist if something has it after all, that of another
-// database, say, whose exports go to the same directory.
+// renameNew is rename for a name that nothing may have: fs.ErrExist if something has it after all,
+// that of another database, say, whose exports go to the same directory.
 func renameNew(from, to string) error {
 	err := renameNoReplace(from, to)
 	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) {
@@ -37,7 +37,8 @@ func renameNew(from, to string) error {
 	return syncDir(filepath.Dir(to))
 }
 
-// syncDir brings a directory's names to the disk. Some file systems of networks can't be asked to, and say so.
+// syncDir brings a directory's names to the disk. Some file systems of networks can't be asked to,
+// and say so.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 )
 
-// CheckDir tries whether exports can be kept in a directory: it writes a file, brings it to the disk, renames and
-// removes it.
+// CheckDir tries whether exports can be kept in a directory: it writes a file, brings it to the
+// disk, renames and removes it.
 func CheckDir(dir string) error {
 	path := filepath.Join(dir, ".writable")
 	draft, err := createDraft(path)

@@ -8,13 +8,14 @@ import (
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
 
-// Rows calls check for every row of a month's table, in the order of the ids, with the SHA-256 of the
-// row's line and with whether the line, read by PostgreSQL, is that row again. It ends at check's first
-// error and returns it.
+// Rows calls check for every row of a month's table, in the order of the ids, with the SHA-256 of
+// the row's line and with whether the line, read by PostgreSQL, is that row again. It ends at
+// check's first error and returns it.
 type Rows func(check func(sum []byte, restores bool) error) error
 
-// Compare reads a whole file of a month and compares it with the month's table, row by row. It returns
-// what the file has. A file that differs is ErrContent; so is one that can't be decompressed.
+// Compare reads a whole file of a month and compares it with the month's table, row by row. It
+// returns what the file has. A file that differs is ErrContent; so is one that can't be
+// decompressed.
 func Compare(path string, m month.Month, rows Rows) (Content, error) {
 	r, err := openReader(path, m)
 	if err != nil {

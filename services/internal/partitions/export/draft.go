@@ -24,8 +24,8 @@ func createDraft(path string) (*Draft, error) {
 	return &Draft{file: file, path: path}, nil
 }
 
-// removeDrafts removes the drafts that killed processes left in a directory: those whose names begin
-// with prefix.
+// removeDrafts removes the drafts that killed processes left in a directory: those whose names
+// begin with prefix.
 func removeDrafts(dir, prefix string) error {
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {

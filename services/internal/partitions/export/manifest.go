@@ -8,11 +8,13 @@ import (
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
 
-// Format is what exports of this release are: NDJSON, compressed with Zstandard (RFC 8878), each line PostgreSQL's
-// row_to_json of an event with its columns as they were, in the order of event_id.
+// Format is what exports of this release are: NDJSON, compressed with Zstandard (RFC 8878), each
+// line PostgreSQL's row_to_json of an event with its columns as they were, in the order of
+// event_id.
 const Format = "trailpost-export/1"
 
-// Manifest says what an export has. It stands beside the file, and the file counts as an export once it does.
+// Manifest says what an export has. It stands beside the file, and the file counts as an export
+// once it does.
 type Manifest struct {
 	Format string      `json:"format"`
 	Month  month.Month `json:"month"`
@@ -21,9 +23,9 @@ type Manifest struct {
 	File string `json:"file"` // without a directory
 	Content
 
-	// SystemIdentifier is the cluster that was exported (pg_control_system), TxSystemIdentifier the one whose
-	// transaction ids tx holds, another after a restore (trail_origin). Both are strings: they are beyond what a
-	// double, JavaScript's number, has exactly.
+	// SystemIdentifier is the cluster that was exported (pg_control_system), TxSystemIdentifier the
+	// one whose transaction ids tx holds, another after a restore (trail_origin). Both are strings:
+	// they are beyond what a double, JavaScript's number, has exactly.
 	Database           string    `json:"database"`
 	SystemIdentifier   string    `json:"system_identifier"`
 	TxSystemIdentifier string    `json:"tx_system_identifier"`
@@ -45,8 +47,8 @@ type Content struct {
 	SHA256 string `json:"sha256"` // of the file
 
 	Rows int64 `json:"rows"`
-	// ContentSHA256 is the SHA-256 of the SHA-256 of each line (without its line break, as 32 bytes), in order.
-	// PostgreSQL computes the same of a table.
+	// ContentSHA256 is the SHA-256 of the SHA-256 of each line (without its line break, as 32
+	// bytes), in order. PostgreSQL computes the same of a table.
 	ContentSHA256 string `json:"content_sha256"`
 
 	// The first and the last event, and the range of transaction ids. Null in an empty month.

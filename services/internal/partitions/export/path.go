@@ -18,8 +18,9 @@ const (
 	manifestSuffix = ".manifest.json"
 )
 
-// Path is the path of the n-th export of a month; n counts from 1. There is a second when events came after the month
-// had been dropped, and had it made again, or when it had been attached again meanwhile.
+// Path is the path of the n-th export of a month; n counts from 1. There is a second when events
+// came after the month had been dropped, and had it made again, or when it had been attached again
+// meanwhile.
 type Path struct {
 	dir  string
 	base string
@@ -43,7 +44,8 @@ func numberOf(base string, m month.Month) (n int, ok bool) {
 	return n, err == nil && n > 1 && PathOf("", m, n).base == base
 }
 
-// Number returns the n of PathOf from the name of an export's file; false: the file is not the month's.
+// Number returns the n of PathOf from the name of an export's file; false: the file is not the
+// month's.
 func Number(file string, m month.Month) (n int, ok bool) {
 	return numberOf(strings.TrimSuffix(file, fileSuffix), m)
 }
@@ -57,8 +59,8 @@ func (p Path) File() string { return filepath.Join(p.dir, p.FileName()) }
 // Manifest is the path of the manifest.
 func (p Path) Manifest() string { return filepath.Join(p.dir, p.base+manifestSuffix) }
 
-// list lists what a directory has by the name of an export, in the order of the names: those of some months, or all.
-// Each has a file, or a manifest, or both.
+// list lists what a directory has by the name of an export, in the order of the names: those of
+// some months, or all. Each has a file, or a manifest, or both.
 func list(dir string, months []month.Month) ([]Path, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -85,9 +87,10 @@ func (p Path) Month() month.Month {
 	return m
 }
 
-// Find lists the exports of a month in a directory that have their file, first to last, and returns the path of the
-// next: numbered behind all that are in the directory, and behind lastUsed, the last number that may have been used before
-// by a file that was moved elsewhere, where nothing may ever be written over it.
+// Find lists the exports of a month in a directory that have their file, first to last, and returns
+// the path of the next: numbered behind all that are in the directory, and behind lastUsed, the
+// last number that may have been used before by a file that was moved elsewhere, where nothing may
+// ever be written over it.
 func Find(dir string, m month.Month, lastUsed int) (there []Path, next Path, err error) {
 	found, err := list(dir, []month.Month{m})
 	if err != nil {

@@ -18,7 +18,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
 
-// ErrContent is a file that is not what it should be, whatever that is: cut short, changed, or of another table.
+// ErrContent is a file that is not what it should be, whatever that is: cut short, changed, or of
+// another table.
 var ErrContent = errors.New("not what it should hold")
 
 // reader reads an export line by line and takes its measure.
@@ -56,8 +57,8 @@ func (r *reader) close() {
 	_ = r.file.Close()
 }
 
-// next reads the next line and returns its SHA-256; io.EOF after the last. Lines must be events of the month, in the
-// order of their ids: anything else is ErrContent.
+// next reads the next line and returns its SHA-256; io.EOF after the last. Lines must be events of
+// the month, in the order of their ids: anything else is ErrContent.
 func (r *reader) next() (sum [sha256.Size]byte, err error) {
 	line, err := r.line()
 	if err != nil {
@@ -95,7 +96,8 @@ func (r *reader) count(id *uuid.UUID, tx int64) {
 	*t.FirstTx, *t.LastTx = min(*t.FirstTx, tx), max(*t.LastTx, tx)
 }
 
-// line reads to the next line break, however far it is, and returns what is before it, for as long as nobody reads on.
+// line reads to the next line break, however far it is, and returns what is before it, for as long
+// as nobody reads on.
 func (r *reader) line() ([]byte, error) {
 	r.long = r.long[:0]
 	for {

@@ -31,11 +31,13 @@ type Retirement struct {
 	ContentSHA256 string
 }
 
-// Verify reads every export in a directory, or those of some months, and holds each against its manifest: the hash of
-// the file, the number of lines, their hashes, their order, their month. A manifest without its file is a fault, and so is
-// a file without its manifest. It needs no database; retired, if there is any, is what the database says of the exports,
-// each of which must then be there and be the same. show is called for each; an error of show ends it. A directory that
-// has no export of these months, or none at all, is an error: whoever looks into the wrong one must not read that all is well.
+// Verify reads every export in a directory, or those of some months, and holds each against its
+// manifest: the hash of the file, the number of lines, their hashes, their order, their month. A
+// manifest without its file is a fault, and so is a file without its manifest. It needs no
+// database; retired, if there is any, is what the database says of the exports, each of which must
+// then be there and be the same. show is called for each; an error of show ends it. A directory
+// that has no export of these months, or none at all, is an error: whoever looks into the wrong one
+// must not read that all is well.
 func Verify(dir string, months []month.Month, retired []Retirement, show func(Verified) error) error {
 	found, err := list(dir, months)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package month has the calendar month, which is what a partition of the trail holds, and the name of
-// its table.
+// Package month has the calendar month, which is what a partition of the trail holds, and the name
+// of its table.
 package month
 
 import (
