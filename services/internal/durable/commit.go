@@ -65,7 +65,7 @@ func SyncOnCommit(ctx context.Context, tx pgx.Tx) error {
 }
 
 // emitMessage writes an empty message to the log, which nobody has to read (logical decoding shows
-// it to who asks for messages, with our prefix). To be given a transaction id alone, by
+// it to a client that asks for messages, with our prefix). To be given a transaction id alone, by
 // pg_current_xact_id(), lets no commit wait: PostgreSQL waits for a transaction that has one and
 // has written to the log before it commits (RecordTransactionCommit).
 const emitMessage = "SELECT pg_catalog.pg_logical_emit_message(true, 'trailpost', '')"

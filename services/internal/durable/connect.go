@@ -15,7 +15,7 @@ type Options struct {
 	// Settings are statements for the session, without parameters. They are part of the round trip
 	// that Connect needs anyway.
 	Settings string
-	// ReadOnlyToo takes a server that only reads where there is none that writes, for those who
+	// ReadOnlyToo takes a server that only reads where there is none that writes, for callers that
 	// only read.
 	ReadOnlyToo bool
 	// Log is told when a commit takes long, since it may wait for ever.
@@ -71,7 +71,7 @@ const serverState = `
 		pg_backend_pid()`
 
 // baseSettings are the settings of all sessions, before Options.Settings. Warnings are wanted,
-// since one of them is all that tells of a COMMIT whose wait was cancelled. Some of the limits are
+// since one of them is the only sign of a COMMIT whose wait was cancelled. Some of the limits are
 // newer than PostgreSQL 13.
 const baseSettings = `
 	SELECT set_config('client_min_messages', 'notice', false), set_config('lock_timeout', '0', false),

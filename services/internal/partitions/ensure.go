@@ -11,7 +11,7 @@ import (
 // Ensure makes the partitions from last month to monthsAhead (1 to 24) months from now where they
 // are missing, moves events of months that had none out of the default partition, and returns how
 // many it made. The consumer does the same every hour; this is for a trail whose consumers are
-// stopped, and for who wants to know.
+// stopped, and to know at once.
 func (s *Session) Ensure(ctx context.Context, monthsAhead int) (made int, err error) {
 	err = s.locks.Retry(ctx, []string{"review_sessions", "log_events", "log_events_default"}, func() error {
 		var n int

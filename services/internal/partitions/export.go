@@ -41,8 +41,8 @@ func (s *Session) Export(ctx context.Context, dir string, months ...month.Month)
 }
 
 // withShareLock does f in a transaction during which nobody can change a detached month. READ
-// COMMITTED, and a lock that takes no transaction id: the transaction may last, and holds nobody up
-// who follows the trail below pg_snapshot_xmin().
+// COMMITTED, and a lock that takes no transaction id: the transaction may last, and doesn't hold up
+// followers, which read the trail below pg_snapshot_xmin().
 func (s *Session) withShareLock(ctx context.Context, m month.Month, f func(pgx.Tx) error) error {
 	if err := s.takeWorkLock(ctx); err != nil {
 		return err
@@ -119,7 +119,7 @@ func (s *Session) reuse(ctx context.Context, p export.Path, m month.Month) (*exp
 	return manifest, nil
 }
 
-// logMismatch tells about a file that has not what the table has. That is as it should be where it
+// logMismatch logs that a file does not have what the table has. That is as it should be where it
 // is the export of the month's former table, which retired_months then knows; else somebody should
 // look at it.
 func (s *Session) logMismatch(ctx context.Context, p export.Path, m month.Month, difference error) error {

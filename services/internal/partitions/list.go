@@ -56,7 +56,8 @@ func (s *Session) list(ctx context.Context, exact bool) ([]Partition, error) {
 	}
 	for i := range tables {
 		p := &tables[i]
-		// By itself: it waits for who has the table for itself, which the other commands need not.
+		// In a query of its own: it waits for an exclusive lock on the table, which the other
+		// commands need not do.
 		const size = "SELECT coalesce(pg_total_relation_size(to_regclass($1)), 0)"
 		if err := s.conn.QueryRow(ctx, size, pgident.Public(p.Table)).Scan(&p.Bytes); err != nil {
 			return nil, err

@@ -110,8 +110,8 @@ const workWait = 15 * time.Second
 // workLock is the table whose lock lets one session at a time change partitions.
 const workLock = "retired_months"
 
-// takeWorkLock makes this the one session at work, until it is closed, and first brings to its end
-// what another has left.
+// takeWorkLock makes this the one session that changes partitions, until it is closed, and first
+// finishes what another has left.
 func (s *Session) takeWorkLock(ctx context.Context) error {
 	if s.lock != nil {
 		return nil

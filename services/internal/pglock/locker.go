@@ -83,9 +83,9 @@ func (l *Locker) Retry(ctx context.Context, tables []string, f func() error) err
 	}
 }
 
-// Exclusive takes a table that is no part of the trail for itself. Who reads it is waited for by
-// looking, as long as the patience lasts: waiting in a lock's queue for it would take a transaction
-// id, and hold up who follows the trail.
+// Exclusive locks a table that is not part of the trail exclusively. It waits for other holders by
+// polling, as long as the patience lasts: waiting in the queue of the lock would take a transaction
+// id, and hold up followers of the trail.
 func (l *Locker) Exclusive(ctx context.Context, tx pgx.Tx, table string) error {
 	for start := time.Now(); ; {
 		held, err := l.holders(ctx, []string{table})

@@ -59,7 +59,7 @@ func (l *TableLock) TryFor(ctx context.Context, limit time.Duration) error {
 	}
 }
 
-// held says who has it.
+// held is the error that names the holders.
 func (l *TableLock) held(ctx context.Context) error {
 	who, err := holdersOf(ctx, l.conn, []string{l.table}, []string{"AccessShareLock", "RowShareLock", "RowExclusiveLock"})
 	if err != nil {

@@ -34,7 +34,7 @@ type RolesConfig struct {
 	// Admin connects to the maintenance database (mostly "postgres") as a superuser, or as a role
 	// with CREATEROLE and CREATEDB.
 	Admin *pgx.ConnConfig
-	// Database is made if there is none, in UTF-8, and then belongs to Owner.
+	// Database is created in UTF-8 if it is missing, and then belongs to Owner.
 	Database string
 	// Owner migrates, Writer is the consumer's, Reader is for people and dashboards.
 	Owner, Writer, Reader Login

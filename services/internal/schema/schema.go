@@ -50,7 +50,7 @@ type options struct {
 // reading is for what a standby can answer as well.
 func reading(o *options) { o.reads = true }
 
-// WithLogger tells log about each step.
+// WithLogger has each step logged.
 func WithLogger(log *slog.Logger) Option { return func(o *options) { o.log = log } }
 
 // Up takes the database up to Newest and returns when it is there, whoever brought it there. A
@@ -58,7 +58,8 @@ func WithLogger(log *slog.Logger) Option { return func(o *options) { o.log = log
 // has taken further is left as it is. A database without the group roles is a *RolesError, one with
 // another tool's dirty flag a *DirtyError.
 //
-// When ctx ends, Up finishes the step in hand and stops before the next; every step stands alone.
+// When ctx ends, Up finishes the step that it has begun and stops before the next; every step
+// stands alone.
 func Up(ctx context.Context, cc *pgx.ConnConfig, opts ...Option) error {
 	return run(ctx, cc, opts, func(m *migrate.Migrate, d *driver, o options) error {
 		if err := durable.RequireUTF8(d.conn); err != nil {
@@ -225,8 +226,8 @@ func run(ctx context.Context, cc *pgx.ConnConfig, opts []Option, f func(*migrate
 }
 
 // stepLog passes on what golang-migrate says after each step, "3/u partitions (12ms)", without the
-// time, which includes the earlier steps'. Its errors are returned as well, and one of them is that
-// the schema is newer, which is none.
+// time, which includes the earlier steps'. Its errors are returned as well; one of them, that the
+// schema is newer, is not a failure here.
 type stepLog struct{ log *slog.Logger }
 
 func (l stepLog) Printf(format string, v ...any) {

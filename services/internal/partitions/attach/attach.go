@@ -26,7 +26,7 @@ type Attachment struct {
 	Conflicts []uuid.UUID
 }
 
-// Attacher attaches months, on a connection that holds the lock of the one session at work.
+// Attacher attaches months, on the connection of the one session that may change partitions.
 type Attacher struct {
 	Conn  *pgx.Conn
 	Log   *slog.Logger

@@ -27,7 +27,7 @@ func (at *Attacher) reconcile(ctx context.Context, m month.Month) (a Attachment,
 		kept string // for whom
 	)
 	err = durable.Tx(ctx, at.Conn, pgx.TxOptions{}, func(tx pgx.Tx) (err error) {
-		// Reading takes no transaction id, and so holds nobody up who follows the trail.
+		// Reading takes no transaction id, and so doesn't hold up followers of the trail.
 		if _, err := tx.Exec(ctx, `SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off;
 			LOCK TABLE ONLY `+pgident.Public(FormerDefault)+` IN SHARE MODE`); err != nil {
 			return err

@@ -41,7 +41,7 @@ type Column struct {
 	Type string `json:"type"`
 }
 
-// Content is what reading a file tells about it.
+// Content is what is found by reading a file.
 type Content struct {
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"` // of the file

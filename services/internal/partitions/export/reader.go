@@ -120,7 +120,7 @@ func (r *reader) line() ([]byte, error) {
 	}
 }
 
-// wrap tells a file that can't be read from one whose content is wrong.
+// wrap makes an ErrContent of an error, unless it is that the file can't be read.
 func (r *reader) wrap(err error) error {
 	if _, ok := errors.AsType[*os.PathError](err); ok {
 		return err
@@ -128,7 +128,7 @@ func (r *reader) wrap(err error) error {
 	return fmt.Errorf("after line %d: %w: %w", r.tally.Rows, ErrContent, err)
 }
 
-// end reads the rest, of which there must be none, and returns what the file has.
+// end makes sure that there is no further line, and returns what the file has.
 func (r *reader) end() (Content, error) {
 	_, err := r.next()
 	switch {
