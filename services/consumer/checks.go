@@ -9,26 +9,27 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trailpost/trailpost/services/internal/app"
+	"github.com/trailpost/trailpost/services/internal/cli"
 	"github.com/trailpost/trailpost/services/internal/config"
 )
 
 // wait is for an init container: the consumer itself refuses an old schema.
 func wait() *cobra.Command {
 	var timeout time.Duration
-	c := app.Command(&cobra.Command{
+	c := cli.Command(&cobra.Command{
 		Use:   "wait",
 		Short: "Waits until the database answers and its schema is new enough for this consumer.",
 		Args:  cobra.NoArgs,
 	}, config.ForConsumer)
 	c.Flags().DurationVar(&timeout, "timeout", 0, "longest time to wait; 0 waits without limit")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := app.Load(config.ForConsumer)
+		cfg, err := cli.Load(config.ForConsumer)
 		if err != nil {
 			return err
 		}
 		ctx, cancel := within(cmd.Context(), timeout)
 		defer cancel()
-		return app.WaitForSchema(ctx, cfg, app.Logger(cfg, "wait"))
+		return app.WaitForSchema(ctx, cfg, cli.Logger(cfg, "wait"))
 	}
 	return c
 }
@@ -36,7 +37,7 @@ func wait() *cobra.Command {
 func selfTest() *cobra.Command {
 	var producer, keyFile string
 	var timeout time.Duration
-	c := app.Command(&cobra.Command{
+	c := cli.Command(&cobra.Command{
 		Use:   "selftest",
 		Short: "Posts an event to the producer and waits until it is a row of the trail.",
 		Args:  cobra.NoArgs,
@@ -45,7 +46,7 @@ func selfTest() *cobra.Command {
 	c.Flags().StringVar(&keyFile, "key-file", "", "file of the API key, for a producer that asks for one")
 	c.Flags().DurationVar(&timeout, "timeout", time.Minute, "longest time that all of it may take")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := app.Load(config.ForConsumer)
+		cfg, err := cli.Load(config.ForConsumer)
 		if err != nil {
 			return err
 		}

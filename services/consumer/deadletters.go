@@ -15,13 +15,14 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/app"
 	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/cli"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/deadletter"
 	"github.com/trailpost/trailpost/services/internal/event"
 )
 
 func deadLetters() *cobra.Command {
-	c := app.Command(&cobra.Command{
+	c := cli.Command(&cobra.Command{
 		Use:   "dead-letters",
 		Short: "Lists and replays what could not be stored.",
 	}, config.ForLetters)
@@ -31,21 +32,21 @@ func deadLetters() *cobra.Command {
 
 // letters is what the subcommands have in common; an error, too, where a policy would lose letters by what they do.
 func letters(cmd *cobra.Command, use app.LetterUse) (cfg *config.Config, queue broker.Config, log *slog.Logger, err error) {
-	cfg, err = app.Load(config.ForLetters)
+	cfg, err = cli.Load(config.ForLetters)
 	if err != nil {
 		return nil, queue, nil, err
 	}
 	if err := app.CheckLetterPolicies(cmd.Context(), cfg, use, cmd.ErrOrStderr()); err != nil {
 		return nil, queue, nil, err
 	}
-	log = app.Logger(cfg, "dead-letters")
+	log = cli.Logger(cfg, "dead-letters")
 	queue, err = app.Broker(cfg, "trailpost-dead-letters", log)
 	return cfg, queue, log, err
 }
 
 func list() *cobra.Command {
 	var output string
-	c := app.Command(&cobra.Command{
+	c := cli.Command(&cobra.Command{
 		Use:   "list",
 		Short: "Shows the dead events, and leaves them where they are.",
 		Long: "Shows the dead events, and leaves them where they are.\n\n" +
@@ -80,7 +81,7 @@ func list() *cobra.Command {
 
 func replay() *cobra.Command {
 	var opts deadletter.ReplayOptions
-	c := app.Command(&cobra.Command{
+	c := cli.Command(&cobra.Command{
 		Use:   "replay",
 		Short: "Puts dead events back on the queue: all that were there when it started, or the chosen ones.",
 		Long: "Puts dead events back on the queue: all that were there when it started, or the chosen ones.\n\n" +

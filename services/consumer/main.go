@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trailpost/trailpost/services/internal/app"
+	"github.com/trailpost/trailpost/services/internal/cli"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/migrator"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
@@ -26,17 +27,17 @@ func main() {
 }
 
 func command() *cobra.Command {
-	root := app.Command(&cobra.Command{
+	root := cli.Command(&cobra.Command{
 		Use:     "consumer",
 		Short:   "Takes events off the queue and stores each exactly once in PostgreSQL.",
 		Version: telemetry.ReadBuild().String(),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := app.Load(config.ForConsumer)
+			cfg, err := cli.Load(config.ForConsumer)
 			if err != nil {
 				return err
 			}
-			consumer, err := app.NewConsumer(cfg, app.Logger(cfg, "consumer"))
+			consumer, err := app.NewConsumer(cfg, cli.Logger(cfg, "consumer"))
 			if err != nil {
 				return err
 			}

@@ -99,7 +99,7 @@ func testUpByFiveProcessesAtOnce(t *testing.T) {
 			r := migrate(t, env, "up")
 			mu.Lock()
 			defer mu.Unlock()
-			steps += strings.Count(r.stderr, "Schema migrated")
+			steps += strings.Count(r.stderr, "schema migrated")
 		})
 	}
 	wg.Wait()
@@ -225,7 +225,7 @@ func testWait(t *testing.T) {
 	if r.code != 1 || !strings.Contains(r.stderr, "waited 1s for the database: ") || time.Since(start) > 20*time.Second {
 		t.Errorf("up --wait=1s without a server: exit %d after %v\n%s", r.code, time.Since(start), r.stderr)
 	}
-	if n := strings.Count(r.stderr, "Waiting for the database"); n != 1 {
+	if n := strings.Count(r.stderr, "waiting for the database"); n != 1 {
 		t.Errorf("the same reason was told %d times, want once\n%s", n, r.stderr)
 	}
 	if r := run(t, away, "up"); r.code != 1 || strings.Count(strings.TrimSpace(r.stderr), "\n") != 0 {
@@ -255,7 +255,7 @@ func testWaitThatSucceeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := process(t, settings(db), "up", "--wait")
-	waiting := &watcher{until: "Waiting for the database", seen: make(chan struct{})}
+	waiting := &watcher{until: "waiting for the database", seen: make(chan struct{})}
 	cmd.Stderr = waiting
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

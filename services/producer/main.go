@@ -9,6 +9,7 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/app"
 	"github.com/trailpost/trailpost/services/internal/app/producer"
+	"github.com/trailpost/trailpost/services/internal/cli"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
 )
@@ -16,17 +17,17 @@ import (
 func main() { app.Main(command()) }
 
 func command() *cobra.Command {
-	root := app.Command(&cobra.Command{
+	root := cli.Command(&cobra.Command{
 		Use:     "producer",
 		Short:   "Takes events over HTTP and answers 202 only when RabbitMQ holds them durably.",
 		Version: telemetry.ReadBuild().String(),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := app.Load(config.ForProducer)
+			cfg, err := cli.Load(config.ForProducer)
 			if err != nil {
 				return err
 			}
-			p, err := producer.New(cfg, app.Logger(cfg, "producer"))
+			p, err := producer.New(cfg, cli.Logger(cfg, "producer"))
 			if err != nil {
 				return err
 			}

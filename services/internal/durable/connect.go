@@ -12,26 +12,29 @@ import (
 
 // Options are what Connect needs to know. The zero value is the default of each.
 type Options struct {
-	// Settings are statements for the session, without parameters. They are part of the round trip that Connect needs
-	// anyway.
+	// Settings are statements for the session, without parameters. They are part of the round trip
+	// that Connect needs anyway.
 	Settings string
-	// ReadOnlyToo takes a server that only reads where there is none that writes, for those who have only questions.
+	// ReadOnlyToo takes a server that only reads where there is none that writes, for callers that
+	// only read.
 	ReadOnlyToo bool
 	// Log is told when a commit takes long, since it may wait for ever.
 	Log *slog.Logger
 }
 
-// readOnly is SQLSTATE read_only_sql_transaction, which PostgreSQL gives a statement that can't write, and Connect a
-// server on which none can.
+// readOnly is SQLSTATE read_only_sql_transaction, which PostgreSQL gives a statement that can't
+// write, and Connect a server on which none can.
 const readOnly = "25006"
 
-// Connect opens a connection to the first of cc's hosts that takes writes, as libpq's target_session_attrs=read-write
-// does: an address may lead to a standby for a while, and a session that has met one stays there as long as it lasts.
-// Without such a host the error is a *pgconn.PgError with SQLSTATE 25006, and names each host.
+// Connect opens a connection to the first of cc's hosts that takes writes, as libpq's
+// target_session_attrs=read-write does: an address may lead to a standby for a while, and a session
+// that has met one stays there as long as it lasts. Without such a host the error is a
+// *pgconn.PgError with SQLSTATE 25006, and names each host.
 //
-// synchronous_commit is on, where the role, the database or the server has set less (off, local). remote_write, and what
-// is stronger than on, stay: they are what somebody wanted of the standbys. No time limit of the role's, the database's or
-// the server's holds: the same batch would meet it for ever; callers have limits of their own. A pooler that pools transactions is an ErrPooled.
+// synchronous_commit is on, where the role, the database or the server has set less (off, local).
+// remote_write, and what is stronger than on, stay: they are what somebody wanted of the standbys.
+// No time limit of the role's, the database's or the server's holds: the same batch would meet it
+// for ever; callers have limits of their own. A pooler that pools transactions is an ErrPooled.
 func Connect(ctx context.Context, cc *pgx.ConnConfig, opts Options) (*pgx.Conn, error) {
 	conn, err := connect(ctx, cc, opts, true)
 	if pg, ok := errors.AsType[*pgconn.PgError](err); opts.ReadOnlyToo && ok && pg.Code == readOnly {
@@ -42,9 +45,9 @@ func Connect(ctx context.Context, cc *pgx.ConnConfig, opts Options) (*pgx.Conn, 
 
 func connect(ctx context.Context, cc *pgx.ConnConfig, opts Options, writes bool) (*pgx.Conn, error) {
 	cc = cc.Copy()
-	cc.OnNotice = hear
+	cc.OnNotice = onNotice
 	cc.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
-		conn.CustomData()[watchKey] = &watch{log: opts.Log}
+		conn.CustomData()[commitWatchKey] = &commitWatch{log: opts.Log}
 		return prepare(ctx, conn, opts.Settings, writes)
 	}
 	conn, err := pgx.ConnectConfig(ctx, cc)
@@ -57,9 +60,9 @@ func connect(ctx context.Context, cc *pgx.ConnConfig, opts Options, writes bool)
 	return conn, nil
 }
 
-// look sets synchronous_commit, and asks what the server is, and which of its processes answers. It goes by the default of transactions, which Settings may
-// just have changed.
-const look = `
+// serverState sets synchronous_commit, and asks what the server is, and which of its processes
+// answers. It goes by the default of transactions, which Settings may just have changed.
+const serverState = `
 	SELECT CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
 			THEN set_config('synchronous_commit', 'on', false) END,
 		CASE WHEN pg_is_in_recovery() THEN 'it is a standby'
@@ -67,9 +70,10 @@ const look = `
 			ELSE '' END,
 		pg_backend_pid()`
 
-// always are the settings of all sessions, before Options.Settings. Warnings are wanted, since one of them is all that tells of a
-// COMMIT whose wait was cancelled. Some of the limits are newer than PostgreSQL 13.
-const always = `
+// baseSettings are the settings of all sessions, before Options.Settings. Warnings are wanted,
+// since one of them is the only sign of a COMMIT whose wait was cancelled. Some of the limits are
+// newer than PostgreSQL 13.
+const baseSettings = `
 	SELECT set_config('client_min_messages', 'notice', false), set_config('lock_timeout', '0', false),
 		set_config('idle_in_transaction_session_timeout', '0', false),
 		CASE WHEN current_setting('idle_session_timeout', true) IS NOT NULL THEN set_config('idle_session_timeout', '0', false) END;`
@@ -79,7 +83,7 @@ func prepare(ctx context.Context, conn *pgconn.PgConn, settings string, writes b
 	if settings != "" {
 		settings += ";"
 	}
-	results, err := withoutLimits(ctx, conn, always+settings+look)
+	results, err := withoutLimits(ctx, conn, baseSettings+settings+serverState)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ErrPooled is a pooler between us and PostgreSQL that gives each transaction whatever session is free.
+// ErrPooled is a pooler between us and PostgreSQL that gives each transaction whatever session is
+// free.
 var ErrPooled = errors.New("a connection pooler (PgBouncer with pool_mode=transaction or statement, say) gives each transaction another session")
 
 // pooledKey is what custom data of a connection have when there is any pooler.
@@ -18,15 +19,16 @@ const pooledKey = "trailpost pooled"
 // poolerTimeout is how long the question may take: a pool of sessions may have no second one.
 const poolerTimeout = 2 * time.Second
 
-// questions is how often it is asked.
-const questions = 3
+// poolerProbes is how often each session is asked for its process.
+const poolerProbes = 3
 
-// refusePooler returns an ErrPooled where conn's session is not its own: settings and prepared statements are then somebody else's a
-// moment later, and two clients are granted one lock.
+// refusePooler returns an ErrPooled where conn's session is not its own: settings and prepared
+// statements are then somebody else's a moment later, and two clients are granted one lock.
 //
-// A pooler names another process than the one that answers. It pools transactions when one connection is answered by different processes,
-// as by a pool that hands out its sessions in turn (PgBouncer's server_round_robin), or two by the same, as by one that takes the
-// session that was used last.
+// A pooler names another process than the one that answers. It pools transactions when one
+// connection is answered by different processes, as by a pool that hands out its sessions in turn
+// (PgBouncer's server_round_robin), or two by the same, as by one that takes the session that was
+// used last.
 func refusePooler(ctx context.Context, cc *pgx.ConnConfig, conn *pgx.Conn) error {
 	if conn.PgConn().CustomData()[pooledKey] == nil {
 		return nil
@@ -36,7 +38,7 @@ func refusePooler(ctx context.Context, cc *pgx.ConnConfig, conn *pgx.Conn) error
 		return err
 	}
 	pooled := fmt.Errorf("%w, at %s:%d: connect to PostgreSQL itself, or to a pool with pool_mode=session", ErrPooled, cc.Host, cc.Port)
-	for range questions { // other clients may come between
+	for range poolerProbes { // other clients may come between
 		again, err := backend(ctx, conn)
 		if err != nil {
 			return err
@@ -54,7 +56,7 @@ func refusePooler(ctx context.Context, cc *pgx.ConnConfig, conn *pgx.Conn) error
 		return nil //nolint:nilerr // there is no second session: each connection has one of its own
 	}
 	defer func() { _ = second.Close(context.WithoutCancel(ctx)) }()
-	for range questions {
+	for range poolerProbes {
 		again, err := backend(ctx, conn)
 		if err != nil {
 			return err

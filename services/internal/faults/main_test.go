@@ -15,6 +15,7 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/app"
 	"github.com/trailpost/trailpost/services/internal/app/producer"
+	"github.com/trailpost/trailpost/services/internal/cli"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/drain"
 	"github.com/trailpost/trailpost/services/internal/testbed"
@@ -60,7 +61,7 @@ func serve(role string) error {
 	defer stop()
 	broken := mutantNamed(os.Getenv(mutantVariable))
 	if role == "producer" {
-		cfg, err := app.Load(config.ForProducer)
+		cfg, err := cli.Load(config.ForProducer)
 		if err != nil {
 			return err
 		}
@@ -68,18 +69,18 @@ func serve(role string) error {
 		if broken.publisher != nil {
 			options = append(options, producer.AroundPublisher(broken.publisher))
 		}
-		p, err := producer.New(cfg, app.Logger(cfg, role), options...)
+		p, err := producer.New(cfg, cli.Logger(cfg, role), options...)
 		if err != nil {
 			return err
 		}
 		fmt.Println(p.Addr())
 		return p.Run(ctx)
 	}
-	cfg, err := app.Load(config.ForConsumer)
+	cfg, err := cli.Load(config.ForConsumer)
 	if err != nil {
 		return err
 	}
-	c, err := app.NewConsumer(cfg, app.Logger(cfg, role))
+	c, err := app.NewConsumer(cfg, cli.Logger(cfg, role))
 	if err != nil {
 		return err
 	}

@@ -4,54 +4,35 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/trailpost/trailpost/services/internal/cli"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/schema"
 	"github.com/trailpost/trailpost/services/internal/store"
 )
 
-// command is the command line. environ and dir are where settings come from.
-func command(environ []string, dir string) *cobra.Command {
+// command is the command line.
+func command() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "migrate",
-		Short:         "Bring the database to the schema of this release",
-		SilenceErrors: true, // main prints the one line
-		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:   "migrate",
+		Short: "Bring the database to the schema of this release",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.CompletionOptions.DisableDefaultCmd = true
-	s := source{environ, dir}
 	root.AddCommand(
-		withVariables(config.ForMigrate, up(s)),
-		withVariables(config.ForMigrate, down(s)),
-		withVariables(config.ForMigrate, version(s)),
-		withVariables(config.ForMigrate, force(s)),
-		withVariables(config.ForRoles, roles(s)),
-		months(s),
+		cli.Command(up(), config.ForMigrate),
+		cli.Command(down(), config.ForMigrate),
+		cli.Command(version(), config.ForMigrate),
+		cli.Command(force(), config.ForMigrate),
+		cli.Command(roles(), config.ForRoles),
+		months(),
 	)
-	return withVariables(config.ForMigrate|config.ForRoles, root)
+	return cli.Command(root, config.ForMigrate|config.ForRoles)
 }
 
-// withVariables ends a command's help with the variables that it reads.
-func withVariables(binary config.Binary, cmd *cobra.Command) *cobra.Command {
-	var usage strings.Builder
-	if err := config.Usage(&usage, binary); err != nil {
-		panic(fmt.Sprintf("migrate: a strings.Builder failed: %v", err))
-	}
-	// Not by a template: with one, the linker must keep every method of every type.
-	help := cmd.HelpFunc()
-	cmd.SetHelpFunc(func(c *cobra.Command, args []string) {
-		help(c, args)
-		_, _ = fmt.Fprint(c.OutOrStdout(), "\n", usage.String())
-	})
-	return cmd
-}
-
-func up(s source) *cobra.Command {
+func up() *cobra.Command {
 	var wait waitFlag
 	cmd := &cobra.Command{
 		Use:   "up",
@@ -60,11 +41,11 @@ func up(s source) *cobra.Command {
 			"Each migration is one transaction; one that was killed half-way never happened, and the next up does it.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := s.load(config.ForMigrate)
+			cfg, err := cli.Load(config.ForMigrate)
 			if err != nil {
 				return err
 			}
-			log := logger(cmd, cfg)
+			log := cli.Logger(cfg, service)
 			owner, err := ownerConn(cfg)
 			if err != nil {
 				return err
@@ -78,7 +59,7 @@ func up(s source) *cobra.Command {
 	return cmd
 }
 
-func down(s source) *cobra.Command {
+func down() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "down (N | --all)",
@@ -99,7 +80,7 @@ func down(s source) *cobra.Command {
 					return err
 				}
 			}
-			cfg, err := s.load(config.ForMigrate)
+			cfg, err := cli.Load(config.ForMigrate)
 			if err != nil {
 				return err
 			}
@@ -107,7 +88,7 @@ func down(s source) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			logged := schema.WithLogger(logger(cmd, cfg))
+			logged := schema.WithLogger(cli.Logger(cfg, service))
 			if all {
 				return store.Explain(schema.DownAll(cmd.Context(), owner, logged))
 			}
@@ -118,13 +99,13 @@ func down(s source) *cobra.Command {
 	return cmd
 }
 
-func version(s source) *cobra.Command {
+func version() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the database's version and the newest that this release knows",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := s.load(config.ForMigrate)
+			cfg, err := cli.Load(config.ForMigrate)
 			if err != nil {
 				return err
 			}
@@ -142,7 +123,7 @@ func version(s source) *cobra.Command {
 	}
 }
 
-func force(s source) *cobra.Command {
+func force() *cobra.Command {
 	return &cobra.Command{
 		Use:   "force N",
 		Short: "Record that the database is at version N, and run nothing",
@@ -159,7 +140,7 @@ func force(s source) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			cfg, err := s.load(config.ForMigrate)
+			cfg, err := cli.Load(config.ForMigrate)
 			if err != nil {
 				return err
 			}
@@ -172,7 +153,7 @@ func force(s source) *cobra.Command {
 	}
 }
 
-func roles(s source) *cobra.Command {
+func roles() *cobra.Command {
 	var wait waitFlag
 	cmd := &cobra.Command{
 		Use:   "roles",
@@ -181,7 +162,7 @@ func roles(s source) *cobra.Command {
 			"passwords and grants. It needs an administrator, and can be repeated, to change a password, say.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := s.load(config.ForRoles)
+			cfg, err := cli.Load(config.ForRoles)
 			if err != nil {
 				return err
 			}
@@ -189,12 +170,12 @@ func roles(s source) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			log := logger(cmd, cfg)
+			log := cli.Logger(cfg, service)
 			rc.Log = log
 			if err := wait.retry(cmd.Context(), log, func() error { return schema.Roles(cmd.Context(), rc) }); err != nil {
 				return err
 			}
-			log.Info("Roles are ready", "database", rc.Database,
+			log.Info("roles are ready", "database", rc.Database,
 				"owner", rc.Owner.Name, "writer", rc.Writer.Name, "reader", rc.Reader.Name)
 			return nil
 		},

@@ -10,14 +10,17 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/trailpost/trailpost/services/internal/cli"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/partitions"
+	"github.com/trailpost/trailpost/services/internal/partitions/export"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 )
 
 // months is the command partitions.
-func months(s source) *cobra.Command {
-	t := &trail{source: s}
+func months() *cobra.Command {
+	t := new(trail)
 	cmd := &cobra.Command{
 		Use:   "partitions",
 		Short: "Make the months of the trail ahead of time, and retire old ones into files",
@@ -30,21 +33,18 @@ func months(s source) *cobra.Command {
 	for _, sub := range []*cobra.Command{
 		listMonths(t), ensureMonths(t), retireMonths(t), detachMonths(t), attachMonths(t), exportMonths(t), dropMonths(t), verifyExports(t),
 	} {
-		cmd.AddCommand(withVariables(config.ForMonths, sub))
+		cmd.AddCommand(cli.Command(sub, config.ForMonths))
 	}
 	cmd.AddCommand(checkDir())
-	return withVariables(config.ForMonths, cmd)
+	return cli.Command(cmd, config.ForMonths)
 }
 
 // trail opens the sessions of the subcommands.
-type trail struct {
-	source
-	patience time.Duration
-}
+type trail struct{ patience time.Duration }
 
 // do runs f on a session of the owner.
 func (t *trail) do(cmd *cobra.Command, f func(*partitions.Session) error) (err error) {
-	cfg, err := t.load(config.ForMonths)
+	cfg, err := cli.Load(config.ForMonths)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (t *trail) do(cmd *cobra.Command, f func(*partitions.Session) error) (err e
 		return errors.New("--patience must be more than 0")
 	}
 	session, err := partitions.Open(cmd.Context(), owner, partitions.Options{
-		Log: logger(cmd, cfg), MinAge: partitions.MinAge(cfg.Producer.EventIDMaxAge), Patience: t.patience,
+		Log: cli.Logger(cfg, service), MinAge: partitions.MinAge(cfg.Producer.EventIDMaxAge), Patience: t.patience,
 	})
 	if err != nil {
 		return store.Explain(err)
@@ -109,14 +109,14 @@ func printTable(w io.Writer, found []partitions.Partition) error {
 	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(table, "MONTH\tSTATE\tROWS\tSIZE\tTABLE\tEXPORT")
 	for _, p := range found {
-		month, export := p.Month.String(), p.Export
+		name, file := p.Month.String(), p.Export
 		if p.Month.IsZero() {
-			month = "-"
+			name = "-"
 		}
-		if export == "" {
-			export = "-"
+		if file == "" {
+			file = "-"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", month, p.State, rowCount(p), size(p.Bytes), p.Table, export)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", name, p.State, rowCount(p), size(p.Bytes), p.Table, file)
 	}
 	return table.Flush()
 }
@@ -202,9 +202,9 @@ func verifyExports(t *trail) *cobra.Command {
 	return cmd
 }
 
-func verify(cmd *cobra.Command, dir string, months []partitions.Month, retired []partitions.Retirement) error {
+func verify(cmd *cobra.Command, dir string, months []month.Month, retired []export.Retirement) error {
 	bad := 0
-	err := partitions.Verify(dir, months, retired, func(v partitions.Verified) error {
+	err := export.Verify(dir, months, retired, func(v export.Verified) error {
 		if v.Fault != nil {
 			bad++
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "FAULT\t%s\t%v\n", v.Manifest, v.Fault)
@@ -225,7 +225,7 @@ func checkDir() *cobra.Command {
 		Use:   "check-dir",
 		Short: "Try whether exports can be kept in a directory; needs no database",
 		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return partitions.CheckDir(dir) },
+		RunE:  func(*cobra.Command, []string) error { return export.CheckDir(dir) },
 	}
 	addDir(cmd, &dir)
 	return cmd

@@ -11,6 +11,8 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/partitions"
+	"github.com/trailpost/trailpost/services/internal/partitions/attach"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
 
 func retireMonths(t *trail) *cobra.Command {
@@ -94,8 +96,9 @@ func attachMonths(t *trail) *cobra.Command {
 	return cmd
 }
 
-// printAttachment says what became of the events that came while a month was detached. The ids go where they can be used.
-func printAttachment(cmd *cobra.Command, a partitions.Attachment) {
+// printAttachment says what became of the events that came while a month was detached. The ids go
+// where they can be used.
+func printAttachment(cmd *cobra.Command, a attach.Attachment) {
 	cmd.PrintErrf("%s: %d events that came meanwhile are in it, %d came again and are dropped as duplicates, %d conflict with its own and are set aside in log_events_conflicts\n",
 		a.Month, a.Late, a.Duplicates, len(a.Conflicts))
 	for _, id := range a.Conflicts {
@@ -157,7 +160,7 @@ func dropMonths(t *trail) *cobra.Command {
 				return errors.New("drop --without-export needs --month: name what is to be lost")
 			}
 			return t.do(cmd, func(s *partitions.Session) (err error) {
-				var done []partitions.Month
+				var done []month.Month
 				if without {
 					done, err = s.DropWithoutExport(cmd.Context(), asked...)
 				} else {
@@ -197,7 +200,7 @@ func require(cmd *cobra.Command, flag string) {
 // ageFlag is --older-than.
 type ageFlag time.Duration
 
-// String is pflag.Value's.
+// String implements pflag.Value.
 func (a *ageFlag) String() string {
 	if *a == 0 {
 		return ""
@@ -205,36 +208,36 @@ func (a *ageFlag) String() string {
 	return time.Duration(*a).String()
 }
 
-// Set is pflag.Value's.
+// Set implements pflag.Value.
 func (a *ageFlag) Set(text string) error {
 	age, err := config.ParseDuration(text)
 	*a = ageFlag(age)
 	return err
 }
 
-// Type is pflag.Value's.
+// Type implements pflag.Value.
 func (*ageFlag) Type() string { return "age" }
 
 // monthsFlag is --month.
-type monthsFlag []partitions.Month
+type monthsFlag []month.Month
 
-// String is pflag.Value's.
+// String implements pflag.Value.
 func (m *monthsFlag) String() string {
 	names := make([]string, len(*m))
-	for i, month := range *m {
-		names[i] = month.String()
+	for i, one := range *m {
+		names[i] = one.String()
 	}
 	return strings.Join(names, ",")
 }
 
-// Set is pflag.Value's.
+// Set implements pflag.Value.
 func (m *monthsFlag) Set(text string) error {
-	month, err := partitions.ParseMonth(text)
-	if err == nil && !slices.Contains(*m, month) {
-		*m = append(*m, month)
+	one, err := month.Parse(text)
+	if err == nil && !slices.Contains(*m, one) {
+		*m = append(*m, one)
 	}
 	return err
 }
 
-// Type is pflag.Value's.
+// Type implements pflag.Value.
 func (*monthsFlag) Type() string { return "month" }

@@ -1,32 +1,15 @@
 package migrator
 
 import (
-	"log/slog"
-
 	"github.com/jackc/pgx/v5"
-	"github.com/spf13/cobra"
 
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/schema"
 	"github.com/trailpost/trailpost/services/internal/store"
-	"github.com/trailpost/trailpost/services/internal/telemetry"
 )
 
-// source is where settings come from: the environment and a folder that may have a .env.
-type source struct {
-	environ []string
-	dir     string
-}
-
-func (s source) load(binary config.Binary) (*config.Config, error) {
-	return config.Load(binary, s.environ, s.dir)
-}
-
-func logger(cmd *cobra.Command, cfg *config.Config) *slog.Logger {
-	log := telemetry.NewLogger(cmd.ErrOrStderr(), cfg.Service.LogLevel.Level(), cfg.Service.Environment, "migrate")
-	cfg.LogWarnings(log)
-	return log
-}
+// service is the name in the log.
+const service = "migrate"
 
 // ownerConn connects the schema's owner to the trail's database.
 func ownerConn(cfg *config.Config) (*pgx.ConnConfig, error) {

@@ -27,7 +27,7 @@ func (w *waitFlag) add(cmd *cobra.Command) {
 	cmd.Flags().Lookup("wait").NoOptDefVal = waitForever
 }
 
-// String is pflag.Value's.
+// String implements pflag.Value.
 func (w *waitFlag) String() string {
 	switch {
 	case !w.set:
@@ -38,7 +38,7 @@ func (w *waitFlag) String() string {
 	return w.limit.String()
 }
 
-// Set is pflag.Value's.
+// Set implements pflag.Value.
 func (w *waitFlag) Set(text string) error {
 	if text == waitForever {
 		*w = waitFlag{set: true}
@@ -52,7 +52,7 @@ func (w *waitFlag) Set(text string) error {
 	return nil
 }
 
-// Type is pflag.Value's.
+// Type implements pflag.Value.
 func (w *waitFlag) Type() string { return "duration" }
 
 // The pause between two attempts grows from the one to the other.
@@ -61,8 +61,8 @@ const (
 	lastPause  = 5 * time.Second
 )
 
-// retry does f until it succeeds, fails for a reason that does not pass by itself, or has been waited for as long as
-// the flag says. It speaks when the reason changes.
+// retry does f until it succeeds, fails for a reason that does not pass by itself, or has been
+// waited for as long as the flag says. It speaks when the reason changes.
 func (w *waitFlag) retry(ctx context.Context, log *slog.Logger, f func() error) error {
 	var (
 		start  = time.Now()
@@ -79,7 +79,7 @@ func (w *waitFlag) retry(ctx context.Context, log *slog.Logger, f func() error) 
 		}
 		if reason != err.Error() {
 			reason = err.Error()
-			log.WarnContext(ctx, "Waiting for the database", "error", err)
+			log.WarnContext(ctx, "waiting for the database", "error", err)
 		}
 		select {
 		case <-ctx.Done():

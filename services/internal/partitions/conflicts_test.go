@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/attach"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
@@ -21,7 +23,8 @@ func exchanging(t *testing.T) {
 	t.Cleanup(func() { fewBytes, sliceRows = bytes, rows })
 }
 
-// inBothWays runs a test of attach with a default partition that is small, and with one that is large.
+// inBothWays runs a test of attach with a default partition that is small, and with one that is
+// large.
 func inBothWays(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
 	t.Run("few", test)
@@ -31,8 +34,8 @@ func inBothWays(t *testing.T, test func(t *testing.T)) {
 	})
 }
 
-// TestAttachWithRepeats: events of a detached month that came again are its own again, those of its ids with other content
-// are set aside, and the month comes back.
+// TestAttachWithRepeats: events of a detached month that came again are its own again, those of its
+// ids with other content are set aside, and the month comes back.
 func TestAttachWithRepeats(t *testing.T) { inBothWays(t, testAttachWithRepeats) }
 
 func testAttachWithRepeats(t *testing.T) {
@@ -51,7 +54,7 @@ func testAttachWithRepeats(t *testing.T) {
 	must[int](t)(s.Ensure(t.Context(), 3))
 	const content = "SELECT md5(string_agg(e::text, '|' ORDER BY event_id)) FROM "
 	before := value[string](t, owner, content+m.Table()+" e")
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 
 	// They come again, when nobody can know that the trail had them.
 	again := append([]event.Event(nil), stored[:20]...)
@@ -80,7 +83,7 @@ func testAttachWithRepeats(t *testing.T) {
 	}
 	rows := value[[]string](t, owner, "SELECT array_agg(row_to_json(e)::text ORDER BY event_id) FROM log_events e WHERE event_id = ANY ($1)", ids(others))
 
-	done := must[[]Attachment](t)(s.Attach(t.Context(), m))
+	done := must[[]attach.Attachment](t)(s.Attach(t.Context(), m))
 	if len(done) != 1 || done[0].Month != m || done[0].Late != 2 || done[0].Duplicates != 20 || fmt.Sprint(done[0].Conflicts) != fmt.Sprint(ids(others)) {
 		t.Errorf("attached: %+v\nwant 2 late events, 20 duplicates, conflicts %v", done, ids(others))
 	}
@@ -110,9 +113,9 @@ func testAttachWithRepeats(t *testing.T) {
 		t.Errorf("left over: %s", left)
 	}
 	// And once more, for which what was set aside is in nobody's way.
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	must[[]store.Outcome](t)(w.Store(t.Context(), others, false))
-	if done := must[[]Attachment](t)(s.Attach(t.Context(), m)); len(done) != 1 || len(done[0].Conflicts) != 5 {
+	if done := must[[]attach.Attachment](t)(s.Attach(t.Context(), m)); len(done) != 1 || len(done[0].Conflicts) != 5 {
 		t.Errorf("the second time: %+v", done)
 	}
 	if n := value[int](t, owner, "SELECT count(*) FROM log_events_conflicts"); n != 10 {
@@ -147,8 +150,8 @@ func describe(t *testing.T, conn *pgx.Conn, table string) string {
 			UNION ALL SELECT concat_ws(' ', 'trigger', tgfoid::regproc, count(*)) FROM pg_trigger WHERE tgrelid = $1::regclass GROUP BY tgfoid) all_of_it`, table)
 }
 
-// TestExchangeIsWithoutATrace: the new default partition is as the former one, to the names of its indexes and what somebody
-// has granted on it.
+// TestExchangeIsWithoutATrace: the new default partition is as the former one, to the names of its
+// indexes and what somebody has granted on it.
 func TestExchangeIsWithoutATrace(t *testing.T) {
 	exchanging(t)
 	db := testbed.Postgres(t)
@@ -162,19 +165,19 @@ func TestExchangeIsWithoutATrace(t *testing.T) {
 	} {
 		run(t, owner, statement)
 	}
-	before, month := describe(t, owner, "log_events_default"), describe(t, owner, m.Table())
+	before, monthBefore := describe(t, owner, "log_events_default"), describe(t, owner, m.Table())
 	s, w := open(t, db, Options{}), writer(t, db)
 	for range 2 {
-		must[[]Month](t)(s.Detach(t.Context(), year))
+		must[[]month.Month](t)(s.Detach(t.Context(), year))
 		for range 20 {
 			must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{late(m.Start().Add(time.Hour)), late(m.End().AddDate(100, 0, 0))}, false))
 		}
-		must[[]Attachment](t)(s.Attach(t.Context(), m))
+		must[[]attach.Attachment](t)(s.Attach(t.Context(), m))
 		if after := describe(t, owner, "log_events_default"); after != before {
 			t.Errorf("the default partition is\n%s\nand was\n%s", after, before)
 		}
-		if after := describe(t, owner, m.Table()); after != month {
-			t.Errorf("the month is\n%s\nand was\n%s", after, month)
+		if after := describe(t, owner, m.Table()); after != monthBefore {
+			t.Errorf("the month is\n%s\nand was\n%s", after, monthBefore)
 		}
 	}
 	if got, want := states(t, s), m.String()+":attached:90 default:40"; got != want {

@@ -15,6 +15,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/attach"
+	"github.com/trailpost/trailpost/services/internal/partitions/export"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
@@ -29,7 +32,7 @@ const (
 
 // workUntilKilled retires or attaches, and kills this very process at the step.
 func workUntilKilled() int {
-	reached = func(step string) {
+	failpoint = func(step string) {
 		if step == os.Getenv(stepVariable) {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {} // until it comes
@@ -40,7 +43,7 @@ func workUntilKilled() int {
 	if err == nil {
 		var s *Session
 		if s, err = Open(ctx, cc, Options{}); err == nil {
-			if m, parseErr := ParseMonth(os.Getenv(manyVariable)); parseErr == nil {
+			if m, parseErr := month.Parse(os.Getenv(manyVariable)); parseErr == nil {
 				fewBytes, sliceRows = -1, 7
 				_, err = s.Attach(ctx, m)
 			} else {
@@ -63,8 +66,8 @@ func killAt(t *testing.T, db testbed.DB, step string, env ...string) {
 	}
 }
 
-// TestKilledRetire: wherever a retire is killed, every event is in its table or in an export that counts, and the next
-// retire brings it to the same end.
+// TestKilledRetire: wherever a retire is killed, every event is in its table or in an export that
+// counts, and the next retire brings it to the same end.
 func TestKilledRetire(t *testing.T) {
 	for _, step := range []string{
 		"detached", "file written", "file synced", "file compared", "file named", "manifest written", "manifest named", "dropping", "dropped",
@@ -92,12 +95,12 @@ func TestKilledRetire(t *testing.T) {
 			}
 
 			s := open(t, db, Options{})
-			must[[]Month](t)(s.Retire(t.Context(), dir, year))
+			must[[]month.Month](t)(s.Retire(t.Context(), dir, year))
 			if got, want := files(t, dir), m.Table()+".manifest.json "+m.Table()+".ndjson.zst"; got != want {
 				t.Errorf("in the directory: %s\nwant %s", got, want)
 			}
 			verified := 0
-			err := Verify(dir, []Month{m}, nil, func(v Verified) error {
+			err := export.Verify(dir, []month.Month{m}, nil, func(v export.Verified) error {
 				verified++
 				if v.Fault != nil || v.Rows != rows {
 					t.Errorf("%+v", v)
@@ -111,15 +114,16 @@ func TestKilledRetire(t *testing.T) {
 			if want := fmt.Sprintf("%s %d %s.ndjson.zst", m, rows, m.Table()); retired != want {
 				t.Errorf("retired_months: %s, want %s", retired, want)
 			}
-			if left, _ := filepath.Glob(filepath.Join(dir, "*"+partialSuffix)); len(left) > 0 {
+			if left, _ := filepath.Glob(filepath.Join(dir, "*.partial")); len(left) > 0 {
 				t.Errorf("left over: %v", left)
 			}
 		})
 	}
 }
 
-// TestKilledAttach: wherever an attach that exchanges the default partition is killed, every event is in the trail once, the
-// next attach brings it to the same end, and a retire has in its file what was the month's own.
+// TestKilledAttach: wherever an attach that exchanges the default partition is killed, every event
+// is in the trail once, the next attach brings it to the same end, and a retire has in its file
+// what was the month's own.
 func TestKilledAttach(t *testing.T) {
 	for _, step := range []string{"promised", "next made", "slice copied", "copied", "exchanged", "reconciling", "reconciled"} {
 		t.Run(step, func(t *testing.T) {
@@ -129,13 +133,13 @@ func TestKilledAttach(t *testing.T) {
 			makeMonth(t, db, m, 40)
 			owner := db.Connect(t, db.Owner)
 			s, w := open(t, db, Options{}), writer(t, db)
-			must[[]Month](t)(s.Detach(t.Context(), year))
+			must[[]month.Month](t)(s.Detach(t.Context(), year))
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
 			waiting := make([]event.Event, 30)
 			for i := range waiting {
-				waiting[i] = late([]Month{m, m, another}[i%3].Start().Add(time.Duration(i) * time.Hour))
+				waiting[i] = late([]month.Month{m, m, another}[i%3].Start().Add(time.Duration(i) * time.Hour))
 			}
 			reused := waiting[0]
 			reused.ID, reused.Type = value[[16]byte](t, owner, "SELECT event_id FROM "+m.Table()+" ORDER BY event_id LIMIT 1"), "other"
@@ -154,12 +158,13 @@ func TestKilledAttach(t *testing.T) {
 			}
 
 			if !attached {
-				// The other month takes its place, makes no use of what is there, and leaves no trace of it.
+				// The other month takes its place, makes no use of what is there, and leaves no
+				// trace of it.
 				s = open(t, db, Options{})
 				exchanging(t)
-				must[[]Attachment](t)(s.Attach(t.Context(), another))
-				must[[]Manifest](t)(s.Export(t.Context(), dir, m))
-				if n := must[*Manifest](t)(placeOf(dir, m, 1).readManifest()).Rows; n != 40 {
+				must[[]attach.Attachment](t)(s.Attach(t.Context(), another))
+				must[[]export.Manifest](t)(s.Export(t.Context(), dir, m))
+				if n := must[*export.Manifest](t)(export.PathOf(dir, m, 1).ReadManifest()).Rows; n != 40 {
 					t.Errorf("the export has %d events, want the month's own 40", n)
 				}
 				if err := s.Close(); err != nil {

@@ -8,12 +8,15 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/attach"
+	"github.com/trailpost/trailpost/services/internal/partitions/export"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-// TestExchangeRefusesDependents: what names the default partition would go on with the former one, which nobody writes to. So it
-// is named, and nothing is exchanged.
+// TestExchangeRefusesDependents: what names the default partition would go on with the former one,
+// which nobody writes to. So it is named, and nothing is exchanged.
 func TestExchangeRefusesDependents(t *testing.T) {
 	exchanging(t)
 	db := testbed.Postgres(t)
@@ -21,7 +24,7 @@ func TestExchangeRefusesDependents(t *testing.T) {
 	makeMonth(t, db, m, 10)
 	owner := db.Connect(t, db.Owner)
 	s, w := open(t, db, Options{}), writer(t, db)
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{late(m.Start())}, false))
 	before := value[uint32](t, owner, "SELECT 'log_events_default'::regclass::oid")
 	objects := []struct{ name, make, drop string }{
@@ -59,10 +62,11 @@ func TestExchangeRefusesDependents(t *testing.T) {
 		t.Error("there is another default partition")
 	}
 	run(t, owner, "ALTER TABLE log_events_default DROP CONSTRAINT its_constraint")
-	must[[]Attachment](t)(s.Attach(t.Context(), m))
+	must[[]attach.Attachment](t)(s.Attach(t.Context(), m))
 }
 
-// TestExchangeKeepsDependentsOfTheTrail: what is made for log_events as a whole is for every partition, and in nobody's way.
+// TestExchangeKeepsDependentsOfTheTrail: what is made for log_events as a whole is for every
+// partition, and in nobody's way.
 func TestExchangeKeepsDependentsOfTheTrail(t *testing.T) {
 	exchanging(t)
 	db := testbed.Postgres(t)
@@ -81,9 +85,9 @@ func TestExchangeKeepsDependentsOfTheTrail(t *testing.T) {
 	}
 	before := describe(t, owner, "log_events_default")
 	for range 2 {
-		must[[]Month](t)(s.Detach(t.Context(), year))
+		must[[]month.Month](t)(s.Detach(t.Context(), year))
 		must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{late(m.Start()), late(m.End().AddDate(100, 0, 0))}, false))
-		must[[]Attachment](t)(s.Attach(t.Context(), m))
+		must[[]attach.Attachment](t)(s.Attach(t.Context(), m))
 		if after := describe(t, owner, "log_events_default"); after != before {
 			t.Errorf("the default partition is\n%s\nand was\n%s", after, before)
 		}
@@ -101,9 +105,9 @@ func TestExchangeLooksOnceMore(t *testing.T) {
 	makeMonth(t, db, m, 10)
 	owner := db.Connect(t, db.Owner)
 	s := open(t, db, Options{})
-	must[[]Month](t)(s.Detach(t.Context(), year))
-	t.Cleanup(func() { reached = func(string) {} })
-	reached = func(step string) {
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
+	t.Cleanup(func() { failpoint = func(string) {} })
+	failpoint = func(step string) {
 		if step == "copied" {
 			run(t, owner, "CREATE VIEW its_view AS SELECT event_id FROM log_events_default")
 		}
@@ -111,16 +115,16 @@ func TestExchangeLooksOnceMore(t *testing.T) {
 	if _, err := s.Attach(t.Context(), m); err == nil || !strings.Contains(err.Error(), "view public.its_view") {
 		t.Errorf("%v, want one that names the view", err)
 	}
-	reached = func(string) {}
+	failpoint = func(string) {}
 	run(t, owner, "DROP VIEW its_view")
-	must[[]Attachment](t)(s.Attach(t.Context(), m))
+	must[[]attach.Attachment](t)(s.Attach(t.Context(), m))
 	if left := value[string](t, owner, leftovers); left != "" {
 		t.Errorf("left over: %s", left)
 	}
 }
 
-// TestFormerDefaultIsKept for what depends on it by the time that it is compared, and all the rest is done: the attach, its row of
-// attached_months, and every other command.
+// TestFormerDefaultIsKept for what depends on it by the time that it is compared, and all the rest
+// is done: the attach, its row of attached_months, and every other command.
 func TestFormerDefaultIsKept(t *testing.T) {
 	for _, killed := range []bool{false, true} {
 		t.Run(map[bool]string{false: "at once", true: "after a kill"}[killed], func(t *testing.T) { testFormerDefaultIsKept(t, killed) })
@@ -136,7 +140,7 @@ func testFormerDefaultIsKept(t *testing.T, killed bool) {
 	owner := db.Connect(t, db.Owner)
 	var log bytes.Buffer
 	s, w := open(t, db, Options{}), writer(t, db)
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -148,16 +152,16 @@ func testFormerDefaultIsKept(t *testing.T, killed bool) {
 		killAt(t, db, "exchanged", manyVariable+"="+m.String())
 		depend()
 	} else {
-		t.Cleanup(func() { reached = func(string) {} })
-		reached = func(step string) {
+		t.Cleanup(func() { failpoint = func(string) {} })
+		failpoint = func(step string) {
 			if step == "exchanged" {
 				depend()
 			}
 		}
 	}
 	s = open(t, db, opts)
-	done := must[[]Attachment](t)(s.Attach(t.Context(), m))
-	reached = func(string) {}
+	done := must[[]attach.Attachment](t)(s.Attach(t.Context(), m))
+	failpoint = func(string) {}
 	if len(done) != 1 || done[0].Month != m || done[0].Late != 1 {
 		t.Errorf("attached: %+v", done)
 	}
@@ -174,7 +178,8 @@ func testFormerDefaultIsKept(t *testing.T, killed bool) {
 		t.Errorf("storing by the view what nobody would compare: %v, want 23514", err)
 	}
 
-	// In the same session, and in others: an exchange says what is in its way, and everything else works.
+	// In the same session, and in others: an exchange says what is in its way, and everything else
+	// works.
 	for range 2 {
 		if _, err := s.Attach(t.Context(), another); err == nil || !strings.Contains(err.Error(), "view public.its_view") {
 			t.Errorf("another exchange: %v, want one that names the view", err)
@@ -186,10 +191,10 @@ func testFormerDefaultIsKept(t *testing.T, killed bool) {
 	}
 	fewBytes = 1 << 30
 	must[int](t)(s.Ensure(t.Context(), 3))
-	must[[]Attachment](t)(s.Attach(t.Context(), another))
-	must[[]Month](t)(s.Detach(t.Context(), year))
-	must[[]Manifest](t)(s.Export(t.Context(), t.TempDir()))
-	must[[]Month](t)(s.Retire(t.Context(), t.TempDir(), year))
+	must[[]attach.Attachment](t)(s.Attach(t.Context(), another))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
+	must[[]export.Manifest](t)(s.Export(t.Context(), t.TempDir()))
+	must[[]month.Month](t)(s.Retire(t.Context(), t.TempDir(), year))
 	if got, want := states(t, s), another.String()+":dropped:3 "+m.String()+":dropped:11 default:1"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
@@ -197,12 +202,13 @@ func testFormerDefaultIsKept(t *testing.T, killed bool) {
 		t.Fatal(err)
 	}
 
-	// Whichever command comes after the view is gone drops the table, and stores nothing of it again.
+	// Whichever command comes after the view is gone drops the table, and stores nothing of it
+	// again.
 	run(t, owner, "DROP VIEW its_view")
 	must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{late(m.Start())}, false))
 	s = open(t, db, opts)
 	must[int](t)(s.Ensure(t.Context(), 3))
-	must[[]Month](t)(s.Retire(t.Context(), t.TempDir(), year))
+	must[[]month.Month](t)(s.Retire(t.Context(), t.TempDir(), year))
 	if left := value[string](t, owner, leftovers); left != "" {
 		t.Errorf("left over: %s", left)
 	}
@@ -221,16 +227,16 @@ func TestUndoNamesDependents(t *testing.T) {
 	makeMonth(t, db, m, 10)
 	owner := db.Connect(t, db.Owner)
 	s := open(t, db, Options{})
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	killAt(t, db, "next made", manyVariable+"="+m.String())
-	run(t, owner, "CREATE VIEW its_view AS SELECT event_id FROM "+nextDefault)
+	run(t, owner, "CREATE VIEW its_view AS SELECT event_id FROM "+attach.NextDefault)
 	s = open(t, db, Options{})
 	if _, err := s.Export(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "view public.its_view") {
 		t.Errorf("%v, want one that names the view", err)
 	}
 	run(t, owner, "DROP VIEW its_view")
-	must[[]Manifest](t)(s.Export(t.Context(), dir))
+	must[[]export.Manifest](t)(s.Export(t.Context(), dir))
 }

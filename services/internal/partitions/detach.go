@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
+	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
-// Older returns the months whose every event is older than age and that are attached or detached, oldest first. An age
-// below the least is a *TooYoungError.
+// Older returns the months whose every event is older than age and that are attached or detached,
+// oldest first. An age below the least is a *TooYoungError.
 func (s *Session) Older(ctx context.Context, age time.Duration) ([]Partition, error) {
 	if age < s.minAge {
 		return nil, &TooYoungError{Asked: age, Least: s.minAge}
@@ -29,14 +32,15 @@ func (s *Session) Older(ctx context.Context, age time.Duration) ([]Partition, er
 	return older, nil
 }
 
-// Detach takes every month whose youngest event is older than age out of the trail, each in a transaction of its own,
-// and returns those that it took. Their tables stay, with all rows. An age below the least is a *TooYoungError.
-func (s *Session) Detach(ctx context.Context, age time.Duration) ([]Month, error) {
+// Detach takes every month whose youngest event is older than age out of the trail, each in a
+// transaction of its own, and returns those that it took. Their tables stay, with all rows. An age
+// below the least is a *TooYoungError.
+func (s *Session) Detach(ctx context.Context, age time.Duration) ([]month.Month, error) {
 	older, err := s.Older(ctx, age)
 	if err != nil {
 		return nil, fmt.Errorf("detaching: %w", err)
 	}
-	var done []Month
+	var done []month.Month
 	for _, p := range older {
 		if p.State != Attached {
 			continue
@@ -46,37 +50,38 @@ func (s *Session) Detach(ctx context.Context, age time.Duration) ([]Month, error
 		}
 		done = append(done, p.Month)
 	}
-	if err := s.settle(ctx); err != nil {
+	if err := s.sync(ctx); err != nil {
 		return done, fmt.Errorf("detaching: %w", err)
 	}
 	return done, nil
 }
 
-func (s *Session) detach(ctx context.Context, m Month) error {
-	if err := s.work(ctx); err != nil {
+func (s *Session) detach(ctx context.Context, m month.Month) error {
+	if err := s.takeWorkLock(ctx); err != nil {
 		return err
 	}
 	start := time.Now()
-	statements := fmt.Sprintf(detachment, qualified(m.Table()))
-	err := s.untilFree(ctx, []string{"log_events", "log_events_default", m.Table()}, func() error {
+	statements := fmt.Sprintf(detachStatements, pgident.Public(m.Table()))
+	err := s.locks.Retry(ctx, []string{"log_events", "log_events_default", m.Table()}, func() error {
 		_, err := s.conn.PgConn().Exec(ctx, statements).ReadAll()
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", m, err)
 	}
-	s.log.InfoContext(ctx, "Month detached", "month", m.String(), "table", m.Table(), "seconds", time.Since(start).Seconds())
-	reached("detached")
+	s.log.InfoContext(ctx, "month detached", "month", m.String(), "table", m.Table(), "seconds", time.Since(start).Seconds())
+	failpoint("detached")
 	return nil
 }
 
-// detachment goes to the server in one message, which makes it one transaction, and one that needs nothing more from us
-// while it has its locks: nobody waits for a client that stalls.
+// detachStatements goes to the server in one message, which makes it one transaction, and one that
+// needs nothing more from us while it has its locks: nobody waits for a client that stalls.
 //
-// lock_timeout is for each lock, statement_timeout for all of them. With its locks, the rest takes milliseconds; where it doesn't, it gives way, too.
-// The log need not reach the disk, or a standby, while others wait: settle, or what else comes after and does reach it,
-// brings this along, and if nothing does, the month is attached again, and no event the less.
-const detachment = `
+// lock_timeout is for each lock, statement_timeout for all of them. With its locks, the rest takes
+// milliseconds; where it doesn't, it gives way, too. The log need not reach the disk, or a standby,
+// while others wait: sync, or what else comes after and does reach it, brings this along, and if
+// nothing does, the month is attached again, and no event the less.
+const detachStatements = `
 SET LOCAL lock_timeout = '200ms';
 SET LOCAL statement_timeout = '200ms';
 SET LOCAL synchronous_commit = off;
@@ -89,5 +94,5 @@ BEGIN
 END
 $do$`
 
-// reached is called after each step. Tests end the process there.
-var reached = func(_ string) {}
+// failpoint is called after each step. Tests end the process there.
+var failpoint = func(_ string) {}

@@ -5,18 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/trailpost/trailpost/services/internal/partitions/dependents"
+	"github.com/trailpost/trailpost/services/internal/partitions/export"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
+	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
-// Drop drops detached months, those asked for or all, each of which must have an export in the directory: its file is
-// read again and compared with the table, in the transaction that drops it and writes its row of retired_months. Months
-// with an event below the least age are refused. It returns those that it dropped.
-func (s *Session) Drop(ctx context.Context, dir string, months ...Month) ([]Month, error) {
-	return s.dropEach(ctx, months, func(tx pgx.Tx, m Month) (record, error) {
-		manifest, err := s.exported(ctx, dir, m)
+// Drop drops detached months, those asked for or all, each of which must have an export in the
+// directory: its file is read again and compared with the table, in the transaction that drops it
+// and writes its row of retired_months. Months with an event below the least age are refused. It
+// returns those that it dropped.
+func (s *Session) Drop(ctx context.Context, dir string, months ...month.Month) ([]month.Month, error) {
+	return s.dropEach(ctx, months, func(tx pgx.Tx, m month.Month) (record, error) {
+		manifest, err := s.manifestOf(ctx, dir, m)
 		if err != nil {
 			return record{}, err
 		}
@@ -24,12 +29,13 @@ func (s *Session) Drop(ctx context.Context, dir string, months ...Month) ([]Mont
 	})
 }
 
-// DropWithoutExport drops detached months, whose events are gone after it. retired_months says how many there were.
-func (s *Session) DropWithoutExport(ctx context.Context, months ...Month) ([]Month, error) {
+// DropWithoutExport drops detached months, whose events are gone after it. retired_months says how
+// many there were.
+func (s *Session) DropWithoutExport(ctx context.Context, months ...month.Month) ([]month.Month, error) {
 	if len(months) == 0 {
 		return nil, errors.New("dropping: without an export, months must be named")
 	}
-	return s.dropEach(ctx, months, func(tx pgx.Tx, m Month) (record, error) {
+	return s.dropEach(ctx, months, func(tx pgx.Tx, m month.Month) (record, error) {
 		r, err := count(ctx, tx, m)
 		if err != nil {
 			return r, err
@@ -38,8 +44,8 @@ func (s *Session) DropWithoutExport(ctx context.Context, months ...Month) ([]Mon
 	})
 }
 
-func (s *Session) dropEach(ctx context.Context, asked []Month, drop func(pgx.Tx, Month) (record, error)) ([]Month, error) {
-	var done []Month
+func (s *Session) dropEach(ctx context.Context, asked []month.Month, drop func(pgx.Tx, month.Month) (record, error)) ([]month.Month, error) {
+	var done []month.Month
 	err := func() error {
 		months, err := s.inState(ctx, Detached, asked)
 		if err != nil {
@@ -54,21 +60,21 @@ func (s *Session) dropEach(ctx context.Context, asked []Month, drop func(pgx.Tx,
 		}
 		for _, m := range months {
 			// Before the export is compared, which takes long.
-			if err := s.requireDroppable(ctx, m.Table()); err != nil {
+			if err := dependents.RequireDroppable(ctx, s.conn, m.Table()); err != nil {
 				return fmt.Errorf("%s: %w", m, err)
 			}
 			var r record
-			err := s.frozen(ctx, m, func(tx pgx.Tx) (err error) {
+			err := s.withShareLock(ctx, m, func(tx pgx.Tx) (err error) {
 				r, err = drop(tx, m)
 				return err
 			})
 			if err != nil {
 				return fmt.Errorf("%s: %w", m, err)
 			}
-			s.tellDropped(ctx, m, r)
+			s.logDropped(ctx, m, r)
 			done = append(done, m)
 		}
-		return s.settle(ctx)
+		return s.sync(ctx)
 	}()
 	if err != nil {
 		err = fmt.Errorf("dropping: %w", err)
@@ -76,21 +82,21 @@ func (s *Session) dropEach(ctx context.Context, asked []Month, drop func(pgx.Tx,
 	return done, err
 }
 
-// exported returns the manifest of the export that has what the table has.
-func (s *Session) exported(ctx context.Context, dir string, m Month) (*Manifest, error) {
+// manifestOf returns the manifest of the export that has what the table has.
+func (s *Session) manifestOf(ctx context.Context, dir string, m month.Month) (*export.Manifest, error) {
 	there, _, err := s.exportsOf(ctx, dir, m)
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range there {
-		_, err := p.readManifest()
+		_, err := p.ReadManifest()
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // it doesn't count
 		}
 		if err != nil {
 			return nil, err
 		}
-		if manifest, err := s.adopt(ctx, p, m); err != nil || manifest != nil {
+		if manifest, err := s.reuse(ctx, p, m); err != nil || manifest != nil {
 			return manifest, err
 		}
 	}
@@ -104,14 +110,14 @@ type record struct {
 	file, sum, content *string
 }
 
-func recordOf(m *Manifest) record {
+func recordOf(m *export.Manifest) record {
 	return record{m.Rows, m.FirstEventID, m.LastEventID, &m.File, &m.SHA256, &m.ContentSHA256}
 }
 
-// drop drops a month within the transaction in which it is frozen, and writes down what had been there. It returns
-// what it was given.
-func (s *Session) drop(ctx context.Context, tx pgx.Tx, m Month, r record) (record, error) {
-	if err := s.alone(ctx, tx, m.Table()); err != nil {
+// drop drops a month within the transaction that has its share lock, and writes down what had been
+// there. It returns what it was given.
+func (s *Session) drop(ctx context.Context, tx pgx.Tx, m month.Month, r record) (record, error) {
+	if err := s.locks.Exclusive(ctx, tx, m.Table()); err != nil {
 		return r, err
 	}
 	if _, err := tx.Exec(ctx, `
@@ -119,46 +125,24 @@ func (s *Session) drop(ctx context.Context, tx pgx.Tx, m Month, r record) (recor
 		VALUES ($1, $2, $3, $4, $5, $6, $7)`, m.Start(), r.rows, r.first, r.last, r.file, r.sum, r.content); err != nil {
 		return r, err
 	}
-	_, err := tx.Exec(ctx, "DROP TABLE "+qualified(m.Table()))
-	reached("dropping")
+	_, err := tx.Exec(ctx, "DROP TABLE "+pgident.Public(m.Table()))
+	failpoint("dropping")
 	return r, err
 }
 
-func (s *Session) tellDropped(ctx context.Context, m Month, r record) {
-	reached("dropped")
-	export := "none"
+func (s *Session) logDropped(ctx context.Context, m month.Month, r record) {
+	failpoint("dropped")
+	file := "none"
 	if r.file != nil {
-		export = *r.file
+		file = *r.file
 	}
-	s.log.InfoContext(ctx, "Month dropped", "month", m.String(), "rows", r.rows, "export", export)
-}
-
-// alone takes a table that is no part of the trail for itself. Who reads it is waited for by looking, as long as the
-// session's patience: waiting in a lock's queue for it would take a transaction id, and hold up who follows the trail.
-func (s *Session) alone(ctx context.Context, tx pgx.Tx, table string) error {
-	for start := time.Now(); ; {
-		held, err := s.holders(ctx, []string{table})
-		if err != nil {
-			return err
-		}
-		if len(held) == 0 {
-			break
-		}
-		if time.Since(start) > s.patience {
-			return fmt.Errorf("gave up after %v%s", s.patience, held)
-		}
-		if err := pause(ctx, min(time.Second, s.patience/4)); err != nil {
-			return err
-		}
-	}
-	_, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '1s'; LOCK TABLE ONLY "+qualified(table)+" IN ACCESS EXCLUSIVE MODE")
-	return err
+	s.log.InfoContext(ctx, "month dropped", "month", m.String(), "rows", r.rows, "export", file)
 }
 
 // count looks at what is to be dropped without an export.
-func count(ctx context.Context, tx pgx.Tx, m Month) (r record, err error) {
+func count(ctx context.Context, tx pgx.Tx, m month.Month) (r record, err error) {
 	const question = `SELECT (SELECT count(*) FROM ONLY %[1]s), (SELECT event_id FROM ONLY %[1]s ORDER BY event_id LIMIT 1),
 		(SELECT event_id FROM ONLY %[1]s ORDER BY event_id DESC LIMIT 1)`
-	err = tx.QueryRow(ctx, fmt.Sprintf(question, qualified(m.Table()))).Scan(&r.rows, &r.first, &r.last)
+	err = tx.QueryRow(ctx, fmt.Sprintf(question, pgident.Public(m.Table()))).Scan(&r.rows, &r.first, &r.last)
 	return r, err
 }

@@ -9,15 +9,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/attach"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-// TestExchangeBesideOthers: while many late events go into their month, readers find each once and all of them, at every
-// moment, by id and by counting, and a writer that sends them again and again is told that they are duplicates.
+// TestExchangeBesideOthers: while many late events go into their month, readers find each once and
+// all of them, at every moment, by id and by counting, and a writer that sends them again and again
+// is told that they are duplicates.
 func TestExchangeBesideOthers(t *testing.T) {
 	exchanging(t)
 	sliceRows = 200
@@ -25,7 +26,7 @@ func TestExchangeBesideOthers(t *testing.T) {
 	m := old(14)
 	makeMonth(t, db, m, 500)
 	s := open(t, db, Options{})
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	w := writer(t, db)
 	batch := func() []event.Event {
 		events := make([]event.Event, 50)
@@ -116,7 +117,7 @@ func TestExchangeBesideOthers(t *testing.T) {
 		eventually(t, "the others go on", func() bool { return t.Failed() || looks.Load() > before+5 && resent.Load() > then+5 })
 	}
 	await()
-	done := must[[]Attachment](t)(s.Attach(t.Context(), m))
+	done := must[[]attach.Attachment](t)(s.Attach(t.Context(), m))
 	await()
 	stop()
 	others.Wait()
@@ -133,19 +134,19 @@ func TestExchangeBesideOthers(t *testing.T) {
 	t.Logf("%d events stored, %d batches sent again, %d looks", sent.Load(), resent.Load(), looks.Load())
 }
 
-// TestExchangeTakesTheRest: what comes after the last slice was copied is in the trail in the very moment of the exchange,
-// before anything is compared.
+// TestExchangeTakesTheRest: what comes after the last slice was copied is in the trail in the very
+// moment of the exchange, before anything is compared.
 func TestExchangeTakesTheRest(t *testing.T) {
 	exchanging(t)
 	db := testbed.Postgres(t)
 	m := old(14)
 	makeMonth(t, db, m, 10)
 	s, w, reader := open(t, db, Options{}), writer(t, db), db.Connect(t, db.Reader)
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	var rest []event.Event
 	exchanged := false
-	t.Cleanup(func() { reached = func(string) {} })
-	reached = func(step string) {
+	t.Cleanup(func() { failpoint = func(string) {} })
+	failpoint = func(step string) {
 		switch step {
 		case "copied":
 			now := []event.Event{late(m.Start().Add(time.Hour)), late(m.Start().AddDate(100, 0, 0))}
@@ -163,7 +164,7 @@ func TestExchangeTakesTheRest(t *testing.T) {
 			}
 		}
 	}
-	must[[]Attachment](t)(s.Attach(t.Context(), m))
+	must[[]attach.Attachment](t)(s.Attach(t.Context(), m))
 	if !exchanged {
 		t.Error("there was no exchange")
 	}
@@ -172,15 +173,15 @@ func TestExchangeTakesTheRest(t *testing.T) {
 	}
 }
 
-// TestExchangeWaitsForSnapshots: a transaction that has its snapshot, and looks at the trail after the exchange, must find what
-// it would have found before.
+// TestExchangeWaitsForSnapshots: a transaction that has its snapshot, and looks at the trail after
+// the exchange, must find what it would have found before.
 func TestExchangeWaitsForSnapshots(t *testing.T) {
 	exchanging(t)
 	db := testbed.Postgres(t)
 	m := old(14)
 	makeMonth(t, db, m, 10)
 	s, w := open(t, db, Options{Patience: 2 * time.Second}), writer(t, db)
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	event1 := late(m.Start())
 	must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{event1}, false))
 	report := db.Connect(t, db.Reader)
@@ -193,7 +194,7 @@ func TestExchangeWaitsForSnapshots(t *testing.T) {
 		t.Errorf("it finds %d of 1 event", n)
 	}
 	run(t, report, "COMMIT")
-	must[[]Attachment](t)(s.Attach(t.Context(), m))
+	must[[]attach.Attachment](t)(s.Attach(t.Context(), m))
 }
 
 // TestExchangeRefusesATakenName, and takes nothing for its own that it has not made.
@@ -204,8 +205,8 @@ func TestExchangeRefusesATakenName(t *testing.T) {
 	makeMonth(t, db, m, 10)
 	owner := db.Connect(t, db.Owner)
 	s := open(t, db, Options{})
-	must[[]Month](t)(s.Detach(t.Context(), year))
-	for _, name := range []string{nextDefault, formerDefault} {
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
+	for _, name := range []string{attach.NextDefault, attach.FormerDefault} {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -216,17 +217,5 @@ func TestExchangeRefusesATakenName(t *testing.T) {
 		}
 		run(t, owner, "DROP TABLE "+name)
 	}
-	must[[]Attachment](t)(s.Attach(t.Context(), m))
-}
-
-func TestSuccessor(t *testing.T) {
-	for id, want := range map[string]string{
-		"00000000-0000-0000-0000-000000000000": "00000000-0000-0000-0000-000000000001",
-		"00000000-0000-7000-80ff-ffffffffffff": "00000000-0000-7000-8100-000000000000",
-		"ffffffff-ffff-ffff-ffff-ffffffffffff": "ffffffff-ffff-ffff-ffff-ffffffffffff",
-	} {
-		if got := successor(uuid.MustParse(id)).String(); got != want {
-			t.Errorf("after %s: %s, want %s", id, got, want)
-		}
-	}
+	must[[]attach.Attachment](t)(s.Attach(t.Context(), m))
 }

@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
+	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
 // State is where a month is.
@@ -20,9 +23,9 @@ const (
 
 // Partition is a month of the trail, or the default partition.
 type Partition struct {
-	Month Month  `json:"month,omitzero"`
-	State State  `json:"state"`
-	Table string `json:"table"`
+	Month month.Month `json:"month,omitzero"`
+	State State       `json:"state"`
+	Table string      `json:"table"`
 	// Rows is nil where PostgreSQL has no estimate yet.
 	Rows  *int64 `json:"rows"`
 	Exact bool   `json:"rows_are_exact"`
@@ -35,8 +38,9 @@ type Partition struct {
 	ExportSHA256 string    `json:"export_sha256,omitempty"`
 }
 
-// List returns the months, oldest first, and the default partition. Rows are PostgreSQL's estimates unless exact, which
-// counts them; those of the default partition, which should have none, are always counted.
+// List returns the months, oldest first, and the default partition. Rows are PostgreSQL's estimates
+// unless exact, which counts them; those of the default partition, which should have none, are
+// always counted.
 func (s *Session) List(ctx context.Context, exact bool) ([]Partition, error) {
 	list, err := s.list(ctx, exact)
 	if err != nil {
@@ -52,16 +56,17 @@ func (s *Session) list(ctx context.Context, exact bool) ([]Partition, error) {
 	}
 	for i := range tables {
 		p := &tables[i]
-		// By itself: it waits for who has the table for itself, which the other commands need not.
+		// In a query of its own: it waits for an exclusive lock on the table, which the other
+		// commands need not do.
 		const size = "SELECT coalesce(pg_total_relation_size(to_regclass($1)), 0)"
-		if err := s.conn.QueryRow(ctx, size, qualified(p.Table)).Scan(&p.Bytes); err != nil {
+		if err := s.conn.QueryRow(ctx, size, pgident.Public(p.Table)).Scan(&p.Bytes); err != nil {
 			return nil, err
 		}
 		if !exact && p.State != Default {
 			continue
 		}
 		var n int64
-		if err := s.conn.QueryRow(ctx, "SELECT count(*) FROM ONLY "+qualified(p.Table)).Scan(&n); err != nil {
+		if err := s.conn.QueryRow(ctx, "SELECT count(*) FROM ONLY "+pgident.Public(p.Table)).Scan(&n); err != nil {
 			return nil, err
 		}
 		p.Rows, p.Exact = &n, true
@@ -70,9 +75,9 @@ func (s *Session) list(ctx context.Context, exact bool) ([]Partition, error) {
 	return append(dropped, tables...), err
 }
 
-// tables lists what is in the database, in the order of the months, the default partition last. A table that is
-// named otherwise than ensure_partitions names them is somebody else's, and left alone. The question takes no locks but
-// the catalogs'.
+// tables lists what is in the database, in the order of the months, the default partition last. A
+// table that is named otherwise than ensure_partitions names them is somebody else's, and left
+// alone. The question takes no locks but the catalogs'.
 func (s *Session) tables(ctx context.Context) ([]Partition, error) {
 	rows, err := s.conn.Query(ctx, `
 		SELECT c.relname::text, i.inhrelid IS NOT NULL, EXISTS (SELECT FROM pg_partitioned_table WHERE partdefid = c.oid),
@@ -90,8 +95,8 @@ func (s *Session) tables(ctx context.Context) ([]Partition, error) {
 		attached, isDefault bool
 	)
 	_, err = pgx.ForEachRow(rows, []any{&one.Table, &attached, &isDefault, &one.Rows}, func() error {
-		month, named := monthOfTable(one.Table)
-		p := Partition{Month: month, Table: one.Table, Rows: one.Rows, State: Detached}
+		m, named := month.OfTable(one.Table)
+		p := Partition{Month: m, Table: one.Table, Rows: one.Rows, State: Detached}
 		switch {
 		case isDefault:
 			p.State = Default
@@ -116,28 +121,28 @@ func (s *Session) dropped(ctx context.Context) ([]Partition, error) {
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Partition, error) {
 		var (
-			p     = Partition{State: Dropped, Exact: true}
-			month string
-			n     int64
+			p    = Partition{State: Dropped, Exact: true}
+			text string
+			n    int64
 		)
-		if err := row.Scan(&month, &n, &p.DroppedAt, &p.Export, &p.ExportSHA256); err != nil {
+		if err := row.Scan(&text, &n, &p.DroppedAt, &p.Export, &p.ExportSHA256); err != nil {
 			return p, err
 		}
 		var err error
-		p.Month, err = ParseMonth(month)
+		p.Month, err = month.Parse(text)
 		p.Table, p.Rows = p.Month.Table(), &n
 		return p, err
 	})
 }
 
 // inState picks the months of a state: the ones asked for, or all.
-func (s *Session) inState(ctx context.Context, state State, asked []Month) ([]Month, error) {
+func (s *Session) inState(ctx context.Context, state State, asked []month.Month) ([]month.Month, error) {
 	tables, err := s.tables(ctx)
 	if err != nil {
 		return nil, err
 	}
-	there := map[Month]State{}
-	var months []Month
+	there := map[month.Month]State{}
+	var months []month.Month
 	for _, p := range tables {
 		there[p.Month] = p.State
 		if p.State == state && len(asked) == 0 {
@@ -156,6 +161,3 @@ func (s *Session) inState(ctx context.Context, state State, asked []Month) ([]Mo
 	}
 	return months, nil
 }
-
-// qualified is a table of ours in a statement.
-func qualified(table string) string { return pgx.Identifier{"public", table}.Sanitize() }

@@ -13,6 +13,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/export"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
@@ -37,10 +39,10 @@ func TestDroppingAMonth(t *testing.T) {
 
 	load := startLoad(t, db, 4, 50)
 	load.during(t, "nothing else", func() { load.await(t, 200) })
-	load.during(t, "detach", func() { must[[]Month](t)(s.Detach(t.Context(), year)) })
+	load.during(t, "detach", func() { must[[]month.Month](t)(s.Detach(t.Context(), year)) })
 	load.rate.Store(*loadRate)
-	load.during(t, "export", func() { must[[]Manifest](t)(s.Export(t.Context(), dir)) })
-	load.during(t, "drop", func() { must[[]Month](t)(s.Drop(t.Context(), dir)) })
+	load.during(t, "export", func() { must[[]export.Manifest](t)(s.Export(t.Context(), dir)) })
+	load.during(t, "drop", func() { must[[]month.Month](t)(s.Drop(t.Context(), dir)) })
 	load.rate.Store(0)
 	load.during(t, "nothing else again", func() { load.await(t, 200) })
 	stored := load.stop(t)

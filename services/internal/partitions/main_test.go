@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
@@ -23,8 +24,8 @@ func TestMain(m *testing.M) {
 }
 
 // old is a month that may go.
-func old(monthsAgo int) Month {
-	return Month{MonthOf(time.Now()).first.AddDate(0, -monthsAgo, 0)}
+func old(monthsAgo int) month.Month {
+	return month.Of(time.Now()).AddMonths(-monthsAgo)
 }
 
 // year is an age that the months of old(14) and before have.
@@ -46,8 +47,9 @@ func open(t *testing.T, db testbed.DB, opts Options) *Session {
 	return s
 }
 
-// makeMonth makes a month as the consumer would, for an event that came late, and fills it up to so many rows.
-func makeMonth(t *testing.T, db testbed.DB, m Month, rows int) {
+// makeMonth makes a month as the consumer would, for an event that came late, and fills it up to so
+// many rows.
+func makeMonth(t *testing.T, db testbed.DB, m month.Month, rows int) {
 	t.Helper()
 	owner := db.Connect(t, db.Owner)
 	run(t, owner, "INSERT INTO review_sessions (session_id, user_id) SELECT n, 1 FROM generate_series(1, 1000) n ON CONFLICT DO NOTHING")
@@ -60,9 +62,9 @@ func makeMonth(t *testing.T, db testbed.DB, m Month, rows int) {
 	}
 }
 
-// fill adds events of a month, with payloads that are hard to carry: everything that JSON, SQL and text files treat
-// in a way of their own.
-func fill(t *testing.T, conn *pgx.Conn, m Month, from, count int) {
+// fill adds events of a month, with payloads that are hard to carry: everything that JSON, SQL and
+// text files treat in a way of their own.
+func fill(t *testing.T, conn *pgx.Conn, m month.Month, from, count int) {
 	t.Helper()
 	run(t, conn, fmt.Sprintf(`
 		INSERT INTO log_events (event_id, session_id, event_type, username, payload, "timestamp", received_at)
@@ -128,4 +130,14 @@ func files(t *testing.T, dir string) string {
 		names = append(names, e.Name())
 	}
 	return strings.Join(names, " ")
+}
+
+// pause waits, unless ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/trailpost/trailpost/services/internal/partitions/export"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
@@ -49,7 +51,7 @@ func TestYoungMonthsStay(t *testing.T) {
 	m := old(1)
 	run(t, db.Connect(t, db.Owner), "ALTER TABLE log_events DETACH PARTITION "+m.Table())
 	s := open(t, db, Options{})
-	must[[]Manifest](t)(s.Export(t.Context(), dir))
+	must[[]export.Manifest](t)(s.Export(t.Context(), dir))
 	_, dropErr := s.Drop(t.Context(), dir)
 	_, lossErr := s.DropWithoutExport(t.Context(), m)
 	for _, err := range []error{dropErr, lossErr} {
@@ -81,7 +83,7 @@ func TestOnlyTheOwner(t *testing.T) {
 	db := testbed.Postgres(t)
 	attached, detached := old(14), old(15)
 	makeMonth(t, db, detached, 3)
-	must[[]Month](t)(open(t, db, Options{}).Detach(t.Context(), year))
+	must[[]month.Month](t)(open(t, db, Options{}).Detach(t.Context(), year))
 	makeMonth(t, db, attached, 3)
 	for _, login := range []testbed.Login{db.Writer, db.Reader} {
 		if _, err := Open(t.Context(), db.ConnConfig(login), Options{}); !errors.Is(err, ErrNotOwner) {
@@ -117,8 +119,8 @@ func TestDropNeedsTheExport(t *testing.T) {
 	makeMonth(t, db, m, 50)
 	owner := db.Connect(t, db.Owner)
 	s, dir := open(t, db, Options{}), t.TempDir()
-	must[[]Month](t)(s.Detach(t.Context(), year))
-	p := placeOf(dir, m, 1)
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
+	p := export.PathOf(dir, m, 1)
 	refused := func(what, want string) {
 		t.Helper()
 		if done, err := s.Drop(t.Context(), dir, m); err == nil || !strings.Contains(err.Error(), want) || len(done) > 0 {
@@ -126,28 +128,28 @@ func TestDropNeedsTheExport(t *testing.T) {
 		}
 	}
 	refused("without an export", "export it first")
-	must[[]Manifest](t)(s.Export(t.Context(), dir))
+	must[[]export.Manifest](t)(s.Export(t.Context(), dir))
 
 	// A file without its manifest does not count.
-	manifest := must[[]byte](t)(os.ReadFile(p.manifest()))
-	file := must[[]byte](t)(os.ReadFile(p.file()))
+	manifest := must[[]byte](t)(os.ReadFile(p.Manifest()))
+	file := must[[]byte](t)(os.ReadFile(p.File()))
 	write := func(path string, content []byte) {
 		t.Helper()
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Remove(p.manifest()); err != nil {
+	if err := os.Remove(p.Manifest()); err != nil {
 		t.Fatal(err)
 	}
 	refused("without the manifest", "export it first")
-	write(p.manifest(), []byte(strings.Replace(string(manifest), `"rows": 50`, `"rows": 51`, 1)))
+	write(p.Manifest(), []byte(strings.Replace(string(manifest), `"rows": 50`, `"rows": 51`, 1)))
 	refused("with another manifest", "says otherwise")
-	write(p.manifest(), manifest)
+	write(p.Manifest(), manifest)
 
-	write(p.file(), file[:len(file)/2])
+	write(p.File(), file[:len(file)/2])
 	refused("with half a file", "export it first")
-	write(p.file(), file)
+	write(p.File(), file)
 
 	var id, session string
 	if err := owner.QueryRow(t.Context(), "SELECT max(event_id::text), max(session_id)::text FROM "+m.Table()).Scan(&id, &session); err != nil {
@@ -171,8 +173,8 @@ func TestDropNeedsTheExport(t *testing.T) {
 	refused("with a row less", "export it first")
 
 	// Then it is exported anew, beside the file that is of something else.
-	must[[]Manifest](t)(s.Export(t.Context(), dir))
-	must[[]Month](t)(s.Drop(t.Context(), dir))
+	must[[]export.Manifest](t)(s.Export(t.Context(), dir))
+	must[[]month.Month](t)(s.Drop(t.Context(), dir))
 	if got := value[string](t, owner, "SELECT concat(event_count, ' ', export) FROM retired_months"); got != "49 "+m.Table()+".2.ndjson.zst" {
 		t.Errorf("retired_months: %s", got)
 	}
@@ -186,18 +188,19 @@ func TestDropWithoutExport(t *testing.T) {
 	if _, err := s.DropWithoutExport(t.Context(), m); err == nil || !strings.Contains(err.Error(), "is attached") {
 		t.Errorf("an attached month: %v", err)
 	}
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	if _, err := s.DropWithoutExport(t.Context()); err == nil {
 		t.Error("of no month by name")
 	}
-	must[[]Month](t)(s.DropWithoutExport(t.Context(), m))
+	must[[]month.Month](t)(s.DropWithoutExport(t.Context(), m))
 	owner := db.Connect(t, db.Owner)
 	if !value[bool](t, owner, "SELECT event_count = 5 AND export IS NULL AND first_event_id < last_event_id FROM retired_months") {
 		t.Error("retired_months says otherwise")
 	}
 }
 
-// TestRetireNamesDependents of a month, which PostgreSQL would refuse to drop, before anything is done to it.
+// TestRetireNamesDependents of a month, which PostgreSQL would refuse to drop, before anything is
+// done to it.
 func TestRetireNamesDependents(t *testing.T) {
 	db := testbed.Postgres(t)
 	m, dir := old(14), t.TempDir()
@@ -216,12 +219,12 @@ func TestRetireNamesDependents(t *testing.T) {
 	if got, want := states(t, s)+" "+files(t, dir), m.String()+":attached:10 default:0 "; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	must[[]Month](t)(s.Detach(t.Context(), year))
-	must[[]Manifest](t)(s.Export(t.Context(), dir))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
+	must[[]export.Manifest](t)(s.Export(t.Context(), dir))
 	_, err = s.Drop(t.Context(), dir)
 	named("drop", err)
 	_, err = s.DropWithoutExport(t.Context(), m)
 	named("drop without an export", err)
 	run(t, owner, "DROP VIEW its_view")
-	must[[]Month](t)(s.Drop(t.Context(), dir))
+	must[[]month.Month](t)(s.Drop(t.Context(), dir))
 }

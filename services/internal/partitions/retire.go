@@ -6,24 +6,29 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/trailpost/trailpost/services/internal/partitions/dependents"
+	"github.com/trailpost/trailpost/services/internal/partitions/export"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
 
-// Retire detaches, exports into a directory and drops every month whose youngest event is older than age, one month
-// after the other, oldest first, and returns those that it has brought to the end. It goes on where another was
-// killed. The first error ends it; months that are done stay done. An age below the least is a *TooYoungError.
-func (s *Session) Retire(ctx context.Context, dir string, age time.Duration) ([]Month, error) {
+// Retire detaches, exports into a directory and drops every month whose youngest event is older
+// than age, one month after the other, oldest first, and returns those that it has brought to the
+// end. It goes on where another was killed. The first error ends it; months that are done stay
+// done. An age below the least is a *TooYoungError.
+func (s *Session) Retire(ctx context.Context, dir string, age time.Duration) ([]month.Month, error) {
 	older, err := s.Older(ctx, age)
 	if err != nil {
 		return nil, fmt.Errorf("retiring: %w", err)
 	}
-	var done []Month
+	var done []month.Month
 	for _, p := range older {
 		if err := s.retire(ctx, dir, p); err != nil {
 			return done, fmt.Errorf("retiring %s: %w", p.Month, err)
 		}
 		done = append(done, p.Month)
 	}
-	if err := s.settle(ctx); err != nil {
+	if err := s.sync(ctx); err != nil {
 		return done, fmt.Errorf("retiring: %w", err)
 	}
 	return done, nil
@@ -31,11 +36,11 @@ func (s *Session) Retire(ctx context.Context, dir string, age time.Duration) ([]
 
 func (s *Session) retire(ctx context.Context, dir string, p Partition) error {
 	// A month that can't be exported, or dropped, had better stay where it is.
-	if err := s.requireDroppable(ctx, p.Table); err != nil {
+	if err := dependents.RequireDroppable(ctx, s.conn, p.Table); err != nil {
 		return err
 	}
 	if p.State == Attached {
-		if err := CheckDir(dir); err != nil {
+		if err := export.CheckDir(dir); err != nil {
 			return err
 		}
 		if err := s.detach(ctx, p.Month); err != nil {
@@ -43,7 +48,7 @@ func (s *Session) retire(ctx context.Context, dir string, p Partition) error {
 		}
 	}
 	var r record
-	err := s.frozen(ctx, p.Month, func(tx pgx.Tx) error {
+	err := s.withShareLock(ctx, p.Month, func(tx pgx.Tx) error {
 		manifest, err := s.export(ctx, dir, p.Month)
 		if err == nil {
 			r, err = s.drop(ctx, tx, p.Month, recordOf(manifest))
@@ -51,7 +56,7 @@ func (s *Session) retire(ctx context.Context, dir string, p Partition) error {
 		return err
 	})
 	if err == nil {
-		s.tellDropped(ctx, p.Month, r)
+		s.logDropped(ctx, p.Month, r)
 	}
 	return err
 }

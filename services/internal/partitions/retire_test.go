@@ -2,10 +2,8 @@ package partitions
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +14,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/attach"
+	"github.com/trailpost/trailpost/services/internal/partitions/export"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
@@ -34,7 +35,8 @@ func states(t *testing.T, s *Session) string {
 	return strings.Join(words, " ")
 }
 
-// TestRetire: months go, whole and one after the other, and what is in their files is what was in their tables.
+// TestRetire: months go, whole and one after the other, and what is in their files is what was in
+// their tables.
 func TestRetire(t *testing.T) {
 	db := testbed.Postgres(t)
 	older, newer := old(15), old(14)
@@ -48,26 +50,26 @@ func TestRetire(t *testing.T) {
 	if got, want := states(t, s), fmt.Sprintf("%s:attached:2500 %s:attached:10 default:0", older, newer); got != want {
 		t.Errorf("at first: %s, want %s", got, want)
 	}
-	done := must[[]Month](t)(s.Retire(t.Context(), dir, year))
-	if list(done) != older.String()+", "+newer.String() {
+	done := must[[]month.Month](t)(s.Retire(t.Context(), dir, year))
+	if month.Join(done) != older.String()+", "+newer.String() {
 		t.Errorf("retired: %v", done)
 	}
 	if got, want := states(t, s), fmt.Sprintf("%s:dropped:2500 %s:dropped:10 default:0", older, newer); got != want {
 		t.Errorf("afterwards: %s, want %s", got, want)
 	}
-	if done := must[[]Month](t)(s.Retire(t.Context(), dir, year)); len(done) > 0 {
+	if done := must[[]month.Month](t)(s.Retire(t.Context(), dir, year)); len(done) > 0 {
 		t.Errorf("retired again: %v", done)
 	}
 
 	// Into a table again, as docs/retention.md says.
 	run(t, owner, "CREATE TABLE restored (LIKE log_events)")
-	for line := range strings.Lines(decompress(t, placeOf(dir, older, 1).file())) {
+	for line := range strings.Lines(decompress(t, export.PathOf(dir, older, 1).File())) {
 		run(t, owner, "INSERT INTO restored SELECT (json_populate_record(NULL::restored, $1::json)).*", strings.TrimSuffix(line, "\n"))
 	}
 	if after := value[string](t, owner, content+"restored e"); after != before {
 		t.Error("the file restores to other rows")
 	}
-	manifest := must[*Manifest](t)(placeOf(dir, older, 1).readManifest())
+	manifest := must[*export.Manifest](t)(export.PathOf(dir, older, 1).ReadManifest())
 	const digest = `SET TimeZone = 'UTC'; SELECT encode(sha256(string_agg(sha256(convert_to(row_to_json(e)::text, 'UTF8')), ''::bytea ORDER BY event_id)), 'hex') FROM restored e`
 	results, err := owner.PgConn().Exec(t.Context(), digest).ReadAll()
 	if err != nil || string(results[1].Rows[0][0]) != manifest.ContentSHA256 {
@@ -104,22 +106,22 @@ func late(at time.Time) event.Event {
 	return event.Event{ID: id, SessionID: 1, Type: "user_action", Timestamp: now, ReceivedAt: now, Payload: []byte(`{}`)}
 }
 
-// TestLateEvents of a month that is detached wait in the default partition; of one that is dropped, they make it anew,
-// and it is retired into a second file beside the first.
+// TestLateEvents of a month that is detached wait in the default partition; of one that is dropped,
+// they make it anew, and it is retired into a second file beside the first.
 func TestLateEvents(t *testing.T) {
 	db := testbed.Postgres(t)
 	m := old(14)
 	makeMonth(t, db, m, 20)
 	s, w, dir := open(t, db, Options{}), writer(t, db), t.TempDir()
 
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{late(m.Start().Add(time.Hour))}, false))
 	must[int](t)(s.Ensure(t.Context(), 3))
 	if got, want := states(t, s), m.String()+":detached:20 default:1"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	must[[]Month](t)(s.Retire(t.Context(), dir, year))
-	first := must[[]byte](t)(os.ReadFile(placeOf(dir, m, 1).file()))
+	must[[]month.Month](t)(s.Retire(t.Context(), dir, year))
+	first := must[[]byte](t)(os.ReadFile(export.PathOf(dir, m, 1).File()))
 
 	if made := must[int](t)(s.Ensure(t.Context(), 3)); made != 1 {
 		t.Errorf("%d partitions made for the late event", made)
@@ -127,7 +129,7 @@ func TestLateEvents(t *testing.T) {
 	if got, want := states(t, s), m.String()+":dropped:20 "+m.String()+":attached:1 default:0"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	must[[]Month](t)(s.Retire(t.Context(), dir, year))
+	must[[]month.Month](t)(s.Retire(t.Context(), dir, year))
 	if got, want := states(t, s), m.String()+":dropped:20 "+m.String()+":dropped:1 default:0"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
@@ -136,13 +138,13 @@ func TestLateEvents(t *testing.T) {
 	if got := files(t, dir); got != want {
 		t.Errorf("in the directory: %s\nwant %s", got, want)
 	}
-	if string(must[[]byte](t)(os.ReadFile(placeOf(dir, m, 1).file()))) != string(first) {
+	if string(must[[]byte](t)(os.ReadFile(export.PathOf(dir, m, 1).File()))) != string(first) {
 		t.Error("the first export was changed")
 	}
 }
 
-// TestMovedAway: an export that was moved elsewhere keeps its name, which the month's next never takes: moved there, too,
-// it would be written over.
+// TestMovedAway: an export that was moved elsewhere keeps its name, which the month's next never
+// takes: moved there, too, it would be written over.
 func TestMovedAway(t *testing.T) {
 	db := testbed.Postgres(t)
 	m := old(14)
@@ -151,13 +153,13 @@ func TestMovedAway(t *testing.T) {
 	owner := db.Connect(t, db.Owner)
 	table := m.Table()
 	for n, moved := range []string{".manifest.json .ndjson.zst", ".ndjson.zst", ".manifest.json", ""} {
-		must[[]Month](t)(s.Retire(t.Context(), dir, year))
-		p := placeOf(dir, m, n+1)
+		must[[]month.Month](t)(s.Retire(t.Context(), dir, year))
+		base := strings.TrimSuffix(export.PathOf(dir, m, n+1).File(), ".ndjson.zst")
 		for suffix := range strings.FieldsSeq(moved) {
-			if err := os.Link(p.base0()+suffix, filepath.Join(archive, p.base+suffix)); err != nil { // which a name that is taken refuses
+			if err := os.Link(base+suffix, filepath.Join(archive, filepath.Base(base)+suffix)); err != nil { // which a name that is taken refuses
 				t.Errorf("archiving: %v", err)
 			}
-			if err := os.Remove(p.base0() + suffix); err != nil {
+			if err := os.Remove(base + suffix); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -174,22 +176,23 @@ func TestMovedAway(t *testing.T) {
 		t.Errorf("in the directory: %s, want %s", got, want)
 	}
 
-	// drop finds the export that it needs behind those that are not there, and one that was not finished is swept away.
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	// drop finds the export that it needs behind those that are not there, and one that was not
+	// finished is swept away.
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	for _, n := range []int{1, 7} {
-		if err := os.WriteFile(placeOf(dir, m, n).file()+".123.partial", nil, 0o600); err != nil {
+		if err := os.WriteFile(export.PathOf(dir, m, n).File()+".123.partial", nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	must[[]Manifest](t)(s.Export(t.Context(), dir, m))
-	must[[]Month](t)(s.Drop(t.Context(), dir, m))
+	must[[]export.Manifest](t)(s.Export(t.Context(), dir, m))
+	must[[]month.Month](t)(s.Drop(t.Context(), dir, m))
 	if got := files(t, dir); got != want+fmt.Sprintf(" %[1]s.5.manifest.json %[1]s.5.ndjson.zst", table) {
 		t.Errorf("in the directory: %s", got)
 	}
 }
 
-// TestMovedAwayAndAttached: an export after which the month was attached again, or dropped without an export, keeps its
-// name, too, though retired_months does not have it.
+// TestMovedAwayAndAttached: an export after which the month was attached again, or dropped without
+// an export, keeps its name, too, though retired_months does not have it.
 func TestMovedAwayAndAttached(t *testing.T) { inBothWays(t, testMovedAwayAndAttached) }
 
 func testMovedAwayAndAttached(t *testing.T) {
@@ -197,12 +200,12 @@ func testMovedAwayAndAttached(t *testing.T) {
 	m := old(14)
 	makeMonth(t, db, m, 5)
 	s, w, dir, archive := open(t, db, Options{}), writer(t, db), t.TempDir(), t.TempDir()
-	const attach, drop, lose = "attach", "drop", "lose"
-	for _, end := range []string{attach, attach, drop, attach, lose, attach, drop, ""} {
-		must[[]Month](t)(s.Detach(t.Context(), year))
-		must[[]Manifest](t)(s.Export(t.Context(), dir))
+	const attached, drop, lose = "attach", "drop", "lose"
+	for _, end := range []string{attached, attached, drop, attached, lose, attached, drop, ""} {
+		must[[]month.Month](t)(s.Detach(t.Context(), year))
+		must[[]export.Manifest](t)(s.Export(t.Context(), dir))
 		if end == drop {
-			must[[]Month](t)(s.Drop(t.Context(), dir))
+			must[[]month.Month](t)(s.Drop(t.Context(), dir))
 		}
 		for name := range strings.FieldsSeq(files(t, dir)) {
 			if err := os.Link(filepath.Join(dir, name), filepath.Join(archive, name)); err != nil { // which a name that is taken refuses
@@ -214,41 +217,18 @@ func testMovedAwayAndAttached(t *testing.T) {
 		}
 		must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{late(m.Start().Add(time.Hour))}, false))
 		switch end {
-		case attach:
-			must[[]Attachment](t)(s.Attach(t.Context()))
+		case attached:
+			must[[]attach.Attachment](t)(s.Attach(t.Context()))
 		case lose:
-			must[[]Month](t)(s.DropWithoutExport(t.Context(), m))
+			must[[]month.Month](t)(s.DropWithoutExport(t.Context(), m))
 		}
 		must[int](t)(s.Ensure(t.Context(), 3))
 	}
 	if got := len(strings.Fields(files(t, archive))); got != 2*8 {
 		t.Errorf("the archive has %d files, want 16: %s", got, files(t, archive))
 	}
-	if _, err := os.Stat(placeOf(archive, m, 8).file()); err != nil {
+	if _, err := os.Stat(export.PathOf(archive, m, 8).File()); err != nil {
 		t.Error("the names have gaps:", err)
-	}
-}
-
-// base0 is a place without a suffix.
-func (p place) base0() string { return filepath.Join(p.dir, p.base) }
-
-// TestNothingIsWrittenOver, not even what another process has put there a moment ago.
-func TestNothingIsWrittenOver(t *testing.T) {
-	dir := t.TempDir()
-	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
-	for name, text := range map[string]string{from: "new", to: "old"} {
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := renameNew(from, to); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("%v, want fs.ErrExist", err)
-	}
-	if text := must[[]byte](t)(os.ReadFile(to)); string(text) != "old" {
-		t.Errorf("written over with %q", text)
-	}
-	if err := renameNew(from, to+".2"); err != nil {
-		t.Error(err)
 	}
 }
 
@@ -259,8 +239,8 @@ func TestAnEmptyMonth(t *testing.T) {
 	makeMonth(t, db, m, 1)
 	run(t, db.Connect(t, db.Owner), "DELETE FROM "+m.Table())
 	dir := t.TempDir()
-	must[[]Month](t)(open(t, db, Options{}).Retire(t.Context(), dir, year))
-	err := Verify(dir, nil, nil, func(v Verified) error {
+	must[[]month.Month](t)(open(t, db, Options{}).Retire(t.Context(), dir, year))
+	err := export.Verify(dir, nil, nil, func(v export.Verified) error {
 		if v.Fault != nil || v.Rows != 0 || v.Month != m {
 			t.Errorf("%+v", v)
 		}
@@ -280,10 +260,10 @@ func TestExportIsRepeatable(t *testing.T) {
 	if _, err := s.Export(t.Context(), dir, m); err == nil || !strings.Contains(err.Error(), "is attached, not detached") {
 		t.Errorf("of an attached month: %v", err)
 	}
-	must[[]Month](t)(s.Detach(t.Context(), year))
-	first := must[[]Manifest](t)(s.Export(t.Context(), dir))
-	again := must[[]Manifest](t)(s.Export(t.Context(), dir, m))
-	if len(first) != 1 || len(again) != 1 || !again[0].equal(first[0].Content) || !again[0].ExportedAt.Equal(first[0].ExportedAt) {
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
+	first := must[[]export.Manifest](t)(s.Export(t.Context(), dir))
+	again := must[[]export.Manifest](t)(s.Export(t.Context(), dir, m))
+	if len(first) != 1 || len(again) != 1 || !again[0].Equal(first[0].Content) || !again[0].ExportedAt.Equal(first[0].ExportedAt) {
 		t.Errorf("%+v\nand then\n%+v", first, again)
 	}
 	if _, err := s.Export(t.Context(), filepath.Join(dir, "nowhere")); err == nil {

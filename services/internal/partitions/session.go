@@ -10,17 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trailpost/trailpost/services/internal/durable"
+	"github.com/trailpost/trailpost/services/internal/partitions/attach"
+	"github.com/trailpost/trailpost/services/internal/pglock"
 )
-
-// LeastAge is the age below which no month is ever taken out: the default of EVENT_ID_MAX_AGE, and a day.
-const LeastAge = 31 * 24 * time.Hour
-
-// margin is what MinAge adds to EVENT_ID_MAX_AGE, for clocks that differ and messages that waited on the queue.
-const margin = 24 * time.Hour
-
-// MinAge returns the age that every event of a month must have before the month may go, where clients may retry for as
-// long as eventIDMaxAge.
-func MinAge(eventIDMaxAge time.Duration) time.Duration { return max(LeastAge, eventIDMaxAge+margin) }
 
 // DefaultPatience is how long locks are tried for.
 const DefaultPatience = 10 * time.Minute
@@ -29,10 +21,11 @@ const DefaultPatience = 10 * time.Minute
 type Options struct {
 	// Log is told about each step.
 	Log *slog.Logger
-	// MinAge is the age that every event of a month must have before the month may be detached or dropped. Less than
-	// LeastAge is LeastAge.
+	// MinAge is the age that every event of a month must have before the month may be detached or
+	// dropped. Less than LeastAge is LeastAge.
 	MinAge time.Duration
-	// Patience is how long a lock that others hold is tried for, again and again; 0 is DefaultPatience.
+	// Patience is how long a lock that others hold is tried for, again and again; 0 is
+	// DefaultPatience.
 	Patience time.Duration
 }
 
@@ -42,37 +35,40 @@ var ErrNotOwner = errors.New("only the owner of the trail may look after its par
 // ErrAtWork says that another session is changing partitions of this database.
 var ErrAtWork = errors.New("another `migrate partitions` is at work in this database")
 
-// Session is the trail's owner at work on its partitions, on one connection. It is not safe for concurrent use.
+// Session is the trail's owner at work on its partitions, on one connection. It is not safe for
+// concurrent use.
 type Session struct {
 	conn       *pgx.Conn
 	log        *slog.Logger
 	minAge     time.Duration
-	patience   time.Duration
-	lock       *tableLock // workLock, while it has it
-	reconciled []Attachment
+	locks      *pglock.Locker
+	lock       *pglock.TableLock // workLock, while it has it
+	reconciled []attach.Attachment
 }
 
-// Open connects as the owner. Another role is ErrNotOwner. Where no server takes writes it connects to one that doesn't:
-// List works there.
+// Open connects as the owner. Another role is ErrNotOwner. Where no server takes writes it connects
+// to one that doesn't: List works there.
 func Open(ctx context.Context, cc *pgx.ConnConfig, opts Options) (*Session, error) {
 	conn, err := durable.Connect(ctx, cc, durable.Options{Settings: settings, ReadOnlyToo: true, Log: opts.Log})
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{conn: conn, log: opts.Log, minAge: max(opts.MinAge, LeastAge), patience: opts.Patience}
+	s := &Session{conn: conn, log: opts.Log, minAge: max(opts.MinAge, LeastAge)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	if s.patience == 0 {
-		s.patience = DefaultPatience
+	if opts.Patience == 0 {
+		opts.Patience = DefaultPatience
 	}
+	s.locks = &pglock.Locker{Conn: conn, Settings: settings, Log: s.log, Patience: opts.Patience}
 	if err := s.requireOwner(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-// settings are the session's, whatever the role's are: a month's text, which is hashed, must not depend on where it is read.
+// settings are the session's, whatever the role's are: a month's text, which is hashed, must not
+// depend on where it is read.
 const settings = `
 	SELECT set_config('search_path', 'pg_catalog', false), set_config('TimeZone', 'UTC', false),
 		set_config('default_transaction_isolation', 'read committed', false),
@@ -104,77 +100,47 @@ func (s *Session) requireOwner(ctx context.Context) error {
 func (s *Session) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	return errors.Join(s.lock.release(ctx), s.conn.Close(ctx))
+	return errors.Join(s.lock.Release(ctx), s.conn.Close(ctx))
 }
 
-// workWait is how long another session is waited for: a process that was killed a moment ago still has its session.
+// workWait is how long another session is waited for: a process that was killed a moment ago still
+// has its session.
 const workWait = 15 * time.Second
 
-// work makes this the one session at work, until it is closed, and first brings to its end what another has left.
-func (s *Session) work(ctx context.Context) error {
+// workLock is the table whose lock lets one session at a time change partitions.
+const workLock = "retired_months"
+
+// takeWorkLock makes this the one session that changes partitions, until it is closed, and first
+// finishes what another has left.
+func (s *Session) takeWorkLock(ctx context.Context) error {
 	if s.lock != nil {
 		return nil
 	}
-	l, err := s.openLock(ctx, workLock)
+	l, err := s.locks.OpenTable(ctx, workLock)
 	if err != nil {
 		return err
 	}
-	for start := time.Now(); ; {
-		err := l.try(ctx)
-		if err == nil {
-			break
+	if err := l.TryFor(ctx, min(workWait, s.locks.Patience)); err != nil {
+		if errors.Is(err, pglock.ErrBusy) {
+			err = fmt.Errorf("%w (%w)", ErrAtWork, err)
 		}
-		if !errors.Is(err, errOtherAtIt) {
-			return errors.Join(err, l.release(ctx))
-		}
-		if time.Since(start) > min(workWait, s.patience) {
-			return errors.Join(fmt.Errorf("%w (%w)", ErrAtWork, err), l.release(ctx))
-		}
-		if err := pause(ctx, 200*time.Millisecond); err != nil {
-			return errors.Join(err, l.release(context.WithoutCancel(ctx)))
-		}
+		return errors.Join(err, l.Release(context.WithoutCancel(ctx)))
 	}
-	s.lock = l
-	return s.reconcileLeft(ctx)
+	s.lock, s.locks.Guard = l, l
+	a, done, err := s.attacher().ReconcileLeft(ctx)
+	if done {
+		s.reconciled = append(s.reconciled, a)
+	}
+	return err
 }
 
-// settle waits until what this session has changed, and what it found to be done already, is as durable as the database is
-// set to make it. It comes at the end of all that says "done", and after the locks are free: a standby may be away.
-func (s *Session) settle(ctx context.Context) error { return durable.Settle(ctx, s.conn) }
+// sync waits until what this session has changed, and what it found to be done already, is as
+// durable as the database is set to make it. It comes at the end of all that says "done", and after
+// the locks are free: a standby may be away.
+func (s *Session) sync(ctx context.Context) error { return durable.Sync(ctx, s.conn) }
 
 // now is the database's clock.
 func (s *Session) now(ctx context.Context) (now time.Time, err error) {
 	err = s.conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now)
 	return now, err
-}
-
-// TooYoungError is an age below the least.
-type TooYoungError struct{ Asked, Least time.Duration }
-
-func (e *TooYoungError) Error() string {
-	return fmt.Sprintf("months must be kept for at least %s, not %s: clients may still retry their events, "+
-		"and a retry of an event that is gone is stored as a new one (EVENT_ID_MAX_AGE and a day, never less than 31 days)",
-		days(e.Least), days(e.Asked))
-}
-
-// days writes a duration as people count it.
-func days(d time.Duration) string {
-	const day = 24 * time.Hour
-	switch {
-	case d%day == 0:
-		return fmt.Sprintf("%dd", d/day)
-	case d%time.Hour == 0 && d > day:
-		return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
-	}
-	return d.String()
-}
-
-// requireAge refuses months of which an event may be younger than the least age.
-func (s *Session) requireAge(now time.Time, months ...Month) error {
-	for _, m := range months {
-		if age := now.Sub(m.End()); age < s.minAge {
-			return fmt.Errorf("%s: %w", m, &TooYoungError{Asked: max(age, 0).Truncate(time.Hour), Least: s.minAge})
-		}
-	}
-	return nil
 }

@@ -9,8 +9,9 @@ import (
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-// TestNoMonthIsDoneWithoutTheStandby: while commits wait for a synchronous standby that is away, no month is reported as
-// detached, dropped or attached, also where it is found to be so. Who reads the trail does not wait with it.
+// TestNoMonthIsDoneWithoutTheStandby: while commits wait for a synchronous standby that is away, no
+// month is reported as detached, dropped or attached, also where it is found to be so. Who reads
+// the trail does not wait with it.
 func TestNoMonthIsDoneWithoutTheStandby(t *testing.T) {
 	servers := testbed.PrivatePostgres(t)
 	db := servers.Database(t)

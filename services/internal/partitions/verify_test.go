@@ -9,6 +9,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/trailpost/trailpost/services/internal/partitions/export"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
@@ -18,10 +20,10 @@ func TestVerify(t *testing.T) {
 	m := old(14)
 	makeMonth(t, db, m, 30)
 	good := t.TempDir()
-	must[[]Month](t)(open(t, db, Options{}).Retire(t.Context(), good, year))
-	p := placeOf(good, m, 1)
-	file, manifest := must[[]byte](t)(os.ReadFile(p.file())), must[[]byte](t)(os.ReadFile(p.manifest()))
-	lines := strings.SplitAfter(strings.TrimSuffix(decompress(t, p.file()), "\n"), "\n")
+	must[[]month.Month](t)(open(t, db, Options{}).Retire(t.Context(), good, year))
+	p := export.PathOf(good, m, 1)
+	file, manifest := must[[]byte](t)(os.ReadFile(p.File())), must[[]byte](t)(os.ReadFile(p.Manifest()))
+	lines := strings.SplitAfter(strings.TrimSuffix(decompress(t, p.File()), "\n"), "\n")
 	lines[len(lines)-1] += "\n"
 	swapped := append([]string{lines[1], lines[0]}, lines[2:]...)
 	flipped := bytes.Clone(file)
@@ -46,23 +48,24 @@ func TestVerify(t *testing.T) {
 		"other tx":          {file, bytes.Replace(manifest, []byte(`"first_tx": `), []byte(`"first_tx": 1`), 1), "another first or last"},
 		"no file":           {nil, manifest, "no such file"},
 		"no manifest":       {file, nil, "does not count as an export"},
-		"a future format":   {file, bytes.Replace(manifest, []byte(Format), []byte("trailpost-export/9"), 1), "its format is"},
+		"a future format":   {file, bytes.Replace(manifest, []byte(export.Format), []byte("trailpost-export/9"), 1), "its format is"},
 		"another's":         {file, bytes.Replace(manifest, []byte(`"file": "`), []byte(`"file": "x`), 1), "it is about the file"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := placeOf(t.TempDir(), m, 1)
+			dir := t.TempDir()
+			p := export.PathOf(dir, m, 1)
 			if tc.file != nil {
-				if err := os.WriteFile(p.file(), tc.file, 0o600); err != nil {
+				if err := os.WriteFile(p.File(), tc.file, 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
 			if tc.manifest != nil {
-				if err := os.WriteFile(p.manifest(), tc.manifest, 0o600); err != nil {
+				if err := os.WriteFile(p.Manifest(), tc.manifest, 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
 			n := 0
-			err := Verify(p.dir, nil, nil, func(v Verified) error {
+			err := export.Verify(dir, nil, nil, func(v export.Verified) error {
 				n++
 				switch {
 				case tc.want == "" && v.Fault != nil:
@@ -77,20 +80,21 @@ func TestVerify(t *testing.T) {
 			}
 		})
 	}
-	if err := Verify(good, []Month{m, old(15)}, nil, func(Verified) error { return nil }); err == nil || !strings.Contains(err.Error(), "no export of "+old(15).String()) {
+	if err := export.Verify(good, []month.Month{m, old(15)}, nil, func(export.Verified) error { return nil }); err == nil || !strings.Contains(err.Error(), "no export of "+old(15).String()) {
 		t.Errorf("a month without an export: %v", err)
 	}
 }
 
-// TestVerifyFindsWhatIsMissing: nothing at all, half of an export, and what only the database knows.
+// TestVerifyFindsWhatIsMissing: nothing at all, half of an export, and what only the database
+// knows.
 func TestVerifyFindsWhatIsMissing(t *testing.T) {
 	db := testbed.Postgres(t)
 	m := old(14)
 	makeMonth(t, db, m, 3)
 	s, dir := open(t, db, Options{}), t.TempDir()
-	verify := func(months []Month, retired []Retirement) (faults string, err error) {
+	verify := func(months []month.Month, retired []export.Retirement) (faults string, err error) {
 		t.Helper()
-		err = Verify(dir, months, retired, func(v Verified) error {
+		err = export.Verify(dir, months, retired, func(v export.Verified) error {
 			if v.Fault != nil {
 				faults += v.Fault.Error() + "\n"
 			}
@@ -98,7 +102,7 @@ func TestVerifyFindsWhatIsMissing(t *testing.T) {
 		})
 		return faults, err
 	}
-	want := func(what, fault, failure string, months []Month, retired []Retirement) {
+	want := func(what, fault, failure string, months []month.Month, retired []export.Retirement) {
 		t.Helper()
 		faults, err := verify(months, retired)
 		if fault == "" && faults != "" || !strings.Contains(faults, fault) ||
@@ -118,26 +122,26 @@ func TestVerifyFindsWhatIsMissing(t *testing.T) {
 	}
 	want("files of others", "", "has no exports", nil, nil)
 
-	must[[]Month](t)(s.Retire(t.Context(), dir, year))
-	retired := must[[]Retirement](t)(s.Retirements(t.Context()))
-	p, away := placeOf(dir, m, 1), filepath.Join(t.TempDir(), "away")
+	must[[]month.Month](t)(s.Retire(t.Context(), dir, year))
+	retired := must[[]export.Retirement](t)(s.Retirements(t.Context()))
+	p, away := export.PathOf(dir, m, 1), filepath.Join(t.TempDir(), "away")
 	want("an export", "", "", nil, retired)
-	want("an export by name", "", "", []Month{m}, retired)
+	want("an export by name", "", "", []month.Month{m}, retired)
 
-	move(p.manifest(), away)
-	want("a file without a manifest", "without it "+p.file()+" does not count as an export", "", nil, nil)
-	want("a file without a manifest, by name", "does not count as an export", "", []Month{m}, retired)
-	move(away, p.manifest())
-	move(p.file(), away)
+	move(p.Manifest(), away)
+	want("a file without a manifest", "without it "+p.File()+" does not count as an export", "", nil, nil)
+	want("a file without a manifest, by name", "does not count as an export", "", []month.Month{m}, retired)
+	move(away, p.Manifest())
+	move(p.File(), away)
 	want("a manifest without a file", "no such file", "", nil, retired)
-	move(p.manifest(), away+".too")
+	move(p.Manifest(), away+".too")
 	want("neither", "is in "+m.Table()+".ndjson.zst, which is not in "+dir, "", nil, retired)
-	want("neither, by name", "which is not in "+dir, "", []Month{m}, retired)
-	want("neither, of another month", "", "no export of "+old(15).String(), []Month{old(15)}, retired)
+	want("neither, by name", "which is not in "+dir, "", []month.Month{m}, retired)
+	want("neither, of another month", "", "no export of "+old(15).String(), []month.Month{old(15)}, retired)
 
 	// An export of the same name that is another, whole though it is.
-	move(away, p.file())
-	move(away+".too", p.manifest())
+	move(away, p.File())
+	move(away+".too", p.Manifest())
 	retired[0].SHA256 = strings.Repeat("0", 64)
 	want("another", "and its manifest has 3 rows and", "", nil, retired)
 }
@@ -155,34 +159,4 @@ func compressed(t *testing.T, lines ...string) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
-}
-
-func TestCheckDir(t *testing.T) {
-	dir := t.TempDir()
-	if err := CheckDir(dir); err != nil {
-		t.Error(err)
-	}
-	if left := files(t, dir); left != "" {
-		t.Errorf("it left %s", left)
-	}
-	if err := CheckDir(filepath.Join(dir, "nowhere")); err == nil {
-		t.Error("it found a directory that is not there")
-	}
-}
-
-func TestMonths(t *testing.T) {
-	for _, text := range []string{"2025-13", "2025", "2025-1", "09-2025", ""} {
-		if _, err := ParseMonth(text); err == nil {
-			t.Errorf("%q is a month", text)
-		}
-	}
-	for _, name := range []string{"log_events_y2025m13", "log_events_y2025m1", "log_events_y2025m09_kept", "log_events_default", "log_events_yyyyymmm"} {
-		if _, ok := monthOfTable(name); ok {
-			t.Errorf("%s is a month's table", name)
-		}
-	}
-	m, ok := monthOfTable("log_events_y2024m12")
-	if !ok || m.String() != "2024-12" || m.Table() != "log_events_y2024m12" || m.End().Format("2006-01-02") != "2025-01-01" {
-		t.Errorf("%v, %v", m, ok)
-	}
 }

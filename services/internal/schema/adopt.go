@@ -8,7 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// adopt makes this database the one that the trail belongs to, if the schema is new enough to be: what migrations/000010 says.
+// adopt makes this database the one that the trail belongs to, if the schema is new enough to be:
+// what migrations/000010 says.
 func adopt(ctx context.Context, conn *pgx.Conn, log *slog.Logger) error {
 	var can, moved bool
 	if err := conn.QueryRow(ctx, "SELECT to_regprocedure('public.adopt_cluster()') IS NOT NULL").Scan(&can); err != nil || !can {
@@ -18,7 +19,7 @@ func adopt(ctx context.Context, conn *pgx.Conn, log *slog.Logger) error {
 		return fmt.Errorf("the trail comes from elsewhere, and is not yet adopted by this database: %w", err)
 	}
 	if moved {
-		log.InfoContext(ctx, "The trail comes from elsewhere; this database has adopted it, and tx goes on above what is there")
+		log.InfoContext(ctx, "the trail comes from elsewhere; this database has adopted it, and tx goes on above what is there")
 	}
 	return nil
 }

@@ -31,8 +31,9 @@ func check(t *testing.T, db testbed.DB) error {
 	return store.Check(t.Context(), store.Config{Host: db.Host, Port: db.Port, Database: db.Name, User: db.Writer.Name, Password: db.Writer.Password}, false)
 }
 
-// A trail that does not belong to its database, for each possible reason: nothing may be added, noted or followed until `migrate up` has
-// adopted it, with tx above all that it has or had, in months that were detached too.
+// A trail that does not belong to its database, for each possible reason: nothing may be added,
+// noted or followed until `migrate up` has adopted it, with tx above all that it has or had, in
+// months that were detached too.
 func TestATrailThatIsNotAtHome(t *testing.T) {
 	for name, tc := range map[string]struct{ leave, says string }{
 		"another cluster":        {"UPDATE trail_origin SET system_identifier = system_identifier + 1", "it comes from the cluster "},
@@ -77,7 +78,8 @@ func TestATrailThatIsNotAtHome(t *testing.T) {
 			if tx := ask[int64](t, reader, "SELECT max(tx) FROM log_events"); tx <= far {
 				t.Errorf("the next event has tx %d, a detached one %d", tx, far)
 			}
-			// A month that comes back brings its own default of tx along, which nobody's insert through log_events uses.
+			// A month that comes back brings its own default of tx along, which nobody's insert
+			// through log_events uses.
 			if horizon := ask[int64](t, reader, "SELECT trail_horizon()"); horizon <= far {
 				t.Errorf("the horizon is %d, a detached event has %d", horizon, far)
 			}
@@ -113,8 +115,8 @@ func TestAdoptingBesideAnOpenTransaction(t *testing.T) {
 	}
 }
 
-// The note moves as transactions end, never beyond one that is open, and never back. A new epoch's row has it as it was
-// found; of many at once, one moves it.
+// The note moves as transactions end, never beyond one that is open, and never back. A new epoch's
+// row has it as it was found; of many at once, one moves it.
 func TestTheNoteAndTheEpochs(t *testing.T) {
 	db := testbed.Postgres(t)
 	admin, writer, reader := db.Connect(t, db.Admin), db.Connect(t, db.Writer), db.Connect(t, db.Reader)
@@ -150,7 +152,8 @@ func TestTheNoteAndTheEpochs(t *testing.T) {
 	exec(t, writer, "SELECT note_horizon()")
 	exec(t, open, "COMMIT")
 
-	// Epochs: the row of this one goes, as if it were new; a later one of its kind is what a restart makes.
+	// Epochs: the row of this one goes, as if it were new; a later one of its kind is what a
+	// restart makes.
 	here := ask[string](t, reader, "SELECT epoch FROM trail_resume(NULL)")
 	exec(t, admin, "UPDATE trail_epochs SET epoch = 'an/earlier/one'")
 	third = max(third, noted())

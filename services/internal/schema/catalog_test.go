@@ -7,8 +7,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// catalog lists everything that a migration can leave in a database: relations, columns, constraints, indexes, functions,
-// triggers, comments, and who may do what (spelled out, so that "no grants yet" and "the owner's own" are the same).
+// catalog lists everything that a migration can leave in a database: relations, columns,
+// constraints, indexes, functions, triggers, comments, and who may do what (spelled out, so that
+// "no grants yet" and "the owner's own" are the same).
 func catalog(t *testing.T, conn *pgx.Conn) []string {
 	t.Helper()
 	rows, err := conn.Query(context.Background(), `

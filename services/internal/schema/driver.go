@@ -20,8 +20,8 @@ import (
 // closeTimeout is how long a goodbye to the server may take.
 const closeTimeout = 5 * time.Second
 
-// driver is golang-migrate's view of one session. See the package's documentation for how it differs from the stock
-// one.
+// driver is golang-migrate's view of one session. See the package's documentation for how it
+// differs from the stock one.
 type driver struct {
 	ctx  context.Context // of the call that owns this driver: the library's interface has no room for it
 	conn *pgx.Conn
@@ -36,16 +36,16 @@ type driver struct {
 
 // connect opens the session.
 func connect(ctx context.Context, cc *pgx.ConnConfig, o options) (*driver, error) {
-	conn, err := durable.Connect(ctx, cc, durable.Options{Settings: session, ReadOnlyToo: o.reads, Log: o.log})
+	conn, err := durable.Connect(ctx, cc, durable.Options{Settings: sessionSettings, ReadOnlyToo: o.reads, Log: o.log})
 	if err != nil {
 		return nil, err
 	}
 	return &driver{ctx: ctx, conn: conn, log: o.log, at: database.NilVersion}, nil
 }
 
-// session is about public, as the functions and grants of the migrations are: a role's own search_path must not lead
-// elsewhere.
-const session = `SET search_path = public`
+// sessionSettings leads to public, as the functions and grants of the migrations are: a role's own
+// search_path must not lead elsewhere.
+const sessionSettings = `SET search_path = public`
 
 // Lock waits until no other process migrates this database, without limit.
 func (d *driver) Lock() error {
@@ -67,9 +67,9 @@ func (d *driver) Lock() error {
 // Unlock does nothing: the lock is the session's, and ends with it.
 func (d *driver) Unlock() error { return nil }
 
-// SetVersion is called before a step (dirty) and after it (clean). Before, it is the place to stop when there is no
-// time for another step, and notes where the step leads; after, Run has recorded that already. Only a forced version
-// is written here.
+// SetVersion is called before a step (dirty) and after it (clean). Before, it is the place to stop
+// when there is no time for another step, and notes where the step leads; after, Run has recorded
+// that already. Only a forced version is written here.
 func (d *driver) SetVersion(version int, dirty bool) error {
 	if dirty {
 		d.next, d.done = version, false
@@ -92,7 +92,7 @@ func (d *driver) Run(migration io.Reader) error {
 	if err != nil {
 		return err
 	}
-	defer say(d.ctx, d.conn, d.log, nil)()
+	defer reportBlockers(d.ctx, d.conn, d.log, nil)()
 	err = d.transact(func(ctx context.Context, tx pgx.Tx) error {
 		if err := createTable(ctx, tx); err != nil {
 			return err
@@ -146,7 +146,8 @@ func (d *driver) Open(string) (database.Driver, error) {
 	return nil, errors.New("schema: the driver is made from a connection, not from a URL")
 }
 
-// Drop is refused: DownAll takes the schema back step by step, and nothing here empties a database of what is not ours.
+// Drop is refused: DownAll takes the schema back step by step, and nothing here empties a database
+// of what is not ours.
 func (d *driver) Drop() error {
 	return errors.New("schema: dropping a database is not supported, take the migrations back instead")
 }
@@ -157,7 +158,8 @@ func (d *driver) transact(f func(context.Context, pgx.Tx) error) error {
 	return durable.Tx(ctx, d.conn, pgx.TxOptions{}, func(tx pgx.Tx) error { return f(ctx, tx) })
 }
 
-// createTable makes the table that golang-migrate's drivers share. The writer reads it to know whether it may start.
+// createTable makes the table that golang-migrate's drivers share. The writer reads it to know
+// whether it may start.
 func createTable(ctx context.Context, tx pgx.Tx) error {
 	_, err := tx.Conn().PgConn().Exec(ctx, `
 		DO $$
@@ -171,8 +173,8 @@ func createTable(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// requireVersion makes sure, until the end of the transaction, that nobody else has moved the database from the version that it was
-// at: the lock may have been another role's (see lock).
+// requireVersion makes sure, until the end of the transaction, that nobody else has moved the
+// database from the version that it was at: the lock may have been another role's (see lock).
 func requireVersion(ctx context.Context, tx pgx.Tx, version int) error {
 	if _, err := tx.Exec(ctx, "LOCK TABLE schema_migrations IN EXCLUSIVE MODE"); err != nil {
 		return err
@@ -188,8 +190,8 @@ func requireVersion(ctx context.Context, tx pgx.Tx, version int) error {
 	return nil
 }
 
-// record notes the version. A database without the schema has no table of versions either, so that the last step down
-// leaves nothing behind.
+// record notes the version. A database without the schema has no table of versions either, so that
+// the last step down leaves nothing behind.
 func record(ctx context.Context, tx pgx.Tx, version int) error {
 	if version == database.NilVersion {
 		_, err := tx.Exec(ctx, "DROP TABLE schema_migrations")

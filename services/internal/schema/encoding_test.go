@@ -12,8 +12,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-// A database that can't hold every event is refused by who migrates it and by who stores, with the command that makes
-// one that can.
+// A database that can't hold every event is refused by who migrates it and by who stores, with the
+// command that makes one that can.
 func TestEncoding(t *testing.T) {
 	for _, encoding := range []string{"LATIN1", "SQL_ASCII"} {
 		t.Run(encoding, func(t *testing.T) {

@@ -33,8 +33,8 @@ type operatorCluster struct {
 	}
 }
 
-// TestRolesOfTheOperator: beside CloudNativePG nobody runs Roles. What the operator is told to do instead gives each
-// role the same rights.
+// TestRolesOfTheOperator: beside CloudNativePG nobody runs Roles. What the operator is told to do
+// instead gives each role the same rights.
 func TestRolesOfTheOperator(t *testing.T) {
 	text, err := os.ReadFile("../../../k8s/base/postgresql/cluster.yaml")
 	if err != nil {

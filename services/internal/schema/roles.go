@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/trailpost/trailpost/services/internal/durable"
+	"github.com/trailpost/trailpost/services/internal/pgident"
 )
 
 // The group roles. What they may do is in the migrations; who belongs to them is made by Roles.
@@ -23,17 +24,17 @@ const (
 // Login is a role that connects.
 type Login struct {
 	Name string
-	// Password may have any characters. An empty one leaves the role's password alone: it has none, or logs in with
-	// a certificate.
+	// Password may have any characters. An empty one leaves the role's password alone: it has none,
+	// or logs in with a certificate.
 	Password string
 }
 
 // RolesConfig says what Roles makes.
 type RolesConfig struct {
-	// Admin connects to the maintenance database (mostly "postgres") as a superuser, or as a role with CREATEROLE
-	// and CREATEDB.
+	// Admin connects to the maintenance database (mostly "postgres") as a superuser, or as a role
+	// with CREATEROLE and CREATEDB.
 	Admin *pgx.ConnConfig
-	// Database is made if there is none, in UTF-8, and then belongs to Owner.
+	// Database is created in UTF-8 if it is missing, and then belongs to Owner.
 	Database string
 	// Owner migrates, Writer is the consumer's, Reader is for people and dashboards.
 	Owner, Writer, Reader Login
@@ -50,10 +51,12 @@ func (cfg RolesConfig) logger() *slog.Logger {
 // rolesLock lets one Roles work at a time. The number is arbitrary.
 const rolesLock = 7161947025408813106
 
-// Roles makes the group roles, the logins and the database where they are missing, sets the passwords, and grants what
-// is not a migration's to grant. It can be repeated, by several at once too; a repeat changes the passwords.
+// Roles makes the group roles, the logins and the database where they are missing, sets the
+// passwords, and grants what is not a migration's to grant. It can be repeated, by several at once
+// too; a repeat changes the passwords.
 //
-// The owner is a member of nothing, and nobody is a member of the owner: the writer can't become it.
+// The owner is a member of nothing, and nobody is a member of the owner: the writer can't become
+// it.
 func Roles(ctx context.Context, cfg RolesConfig) (err error) {
 	defer func() {
 		if err != nil {
@@ -98,7 +101,7 @@ func Roles(ctx context.Context, cfg RolesConfig) (err error) {
 	if err != nil {
 		return err
 	}
-	return durable.Settle(ctx, conn)
+	return durable.Sync(ctx, conn)
 }
 
 func (cfg RolesConfig) validate() error {
@@ -106,7 +109,8 @@ func (cfg RolesConfig) validate() error {
 	if cfg.Database == "" {
 		faults = append(faults, errors.New("the database has no name"))
 	}
-	// A group may log in itself, as the one member of it that is needed; the others' names are not for that.
+	// A group may log in itself, as the one member of it that is needed; the others' names are not
+	// for that.
 	taken := map[string]string{WriterGroup: "the writer", ReaderGroup: "the reader"}
 	for _, l := range []struct{ what, name string }{
 		{"the owner", cfg.Owner.Name}, {"the writer", cfg.Writer.Name}, {"the reader", cfg.Reader.Name},
@@ -123,16 +127,18 @@ func (cfg RolesConfig) validate() error {
 	return errors.Join(faults...)
 }
 
-// admin makes roles. Its statements are DDL, which takes no parameters: names are quoted as identifiers.
+// admin makes roles. Its statements are DDL, which takes no parameters: names are quoted as
+// identifiers.
 type admin struct{ conn *pgx.Conn }
 
 func (a admin) exec(ctx context.Context, statement string) error {
-	return insist(ctx, a.conn, statement)
+	return execRetried(ctx, a.conn, statement)
 }
 
-// insist runs a statement again when another session has changed the same row of a catalog at that moment, which
-// PostgreSQL does not wait for. rolesLock holds off only who works from the same maintenance database.
-func insist(ctx context.Context, conn *pgx.Conn, statement string) error {
+// execRetried runs a statement again when another session has changed the same row of a catalog at
+// that moment, which PostgreSQL does not wait for. rolesLock holds off only who works from the same
+// maintenance database.
+func execRetried(ctx context.Context, conn *pgx.Conn, statement string) error {
 	const most = 20
 	for tried := 1; ; tried++ {
 		_, err := conn.Exec(ctx, statement)
@@ -156,7 +162,7 @@ func (a admin) makeGroup(ctx context.Context, name string) error {
 	if exists, err := a.exists(ctx, name); err != nil || exists {
 		return err
 	}
-	return a.exec(ctx, "CREATE ROLE "+quote(name)+" NOLOGIN")
+	return a.exec(ctx, "CREATE ROLE "+pgident.Quote(name)+" NOLOGIN")
 }
 
 func (a admin) makeLogin(ctx context.Context, l Login) error {
@@ -164,9 +170,9 @@ func (a admin) makeLogin(ctx context.Context, l Login) error {
 	if err != nil {
 		return err
 	}
-	statement := "CREATE ROLE " + quote(l.Name) + " LOGIN"
+	statement := "CREATE ROLE " + pgident.Quote(l.Name) + " LOGIN"
 	if exists {
-		statement = "ALTER ROLE " + quote(l.Name) + " LOGIN"
+		statement = "ALTER ROLE " + pgident.Quote(l.Name) + " LOGIN"
 	}
 	if l.Password != "" {
 		verifier, err := scramVerifier(l.Password)
@@ -185,20 +191,21 @@ func (a admin) join(ctx context.Context, member, group string) error {
 	if is, err := a.ask(ctx, "SELECT pg_has_role($1, $2, 'USAGE')", member, group); err != nil || is {
 		return err
 	}
-	return a.exec(ctx, "GRANT "+quote(group)+" TO "+quote(member))
+	return a.exec(ctx, "GRANT "+pgident.Quote(group)+" TO "+pgident.Quote(member))
 }
 
-// actAs lends the administrator the owner's rights while f runs. A superuser has them anyway; one with CREATEROLE and
-// CREATEDB needs them to give a database away and to grant on it, and should not keep them.
+// actAs lends the administrator the owner's rights while f runs. A superuser has them anyway; one
+// with CREATEROLE and CREATEDB needs them to give a database away and to grant on it, and should
+// not keep them.
 func (a admin) actAs(ctx context.Context, owner string, f func() error) (err error) {
 	if has, err := a.ask(ctx, "SELECT pg_has_role(current_user, $1, 'USAGE')", owner); err != nil {
 		return err
 	} else if !has {
-		if err := a.exec(ctx, "GRANT "+quote(owner)+" TO CURRENT_USER"); err != nil {
+		if err := a.exec(ctx, "GRANT "+pgident.Quote(owner)+" TO CURRENT_USER"); err != nil {
 			return err
 		}
 		defer func() {
-			err = errors.Join(err, a.exec(context.WithoutCancel(ctx), "REVOKE "+quote(owner)+" FROM CURRENT_USER"))
+			err = errors.Join(err, a.exec(context.WithoutCancel(ctx), "REVOKE "+pgident.Quote(owner)+" FROM CURRENT_USER"))
 		}()
 	}
 	return f()
@@ -209,11 +216,11 @@ func (a admin) makeDatabase(ctx context.Context, cfg RolesConfig) error {
 	err := a.conn.QueryRow(ctx, "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = $1", cfg.Database).Scan(&encoding)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		err := a.exec(ctx, "CREATE DATABASE "+quote(cfg.Database)+" OWNER "+quote(cfg.Owner.Name)+
+		err := a.exec(ctx, "CREATE DATABASE "+pgident.Quote(cfg.Database)+" OWNER "+pgident.Quote(cfg.Owner.Name)+
 			" ENCODING 'UTF8' TEMPLATE template0")
 		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "22023" {
 			// The cluster's locale is one of another encoding.
-			err = a.exec(ctx, durable.CreateDatabase(cfg.Database)+" OWNER "+quote(cfg.Owner.Name))
+			err = a.exec(ctx, durable.CreateDatabase(cfg.Database)+" OWNER "+pgident.Quote(cfg.Owner.Name))
 		}
 		return err
 	case err != nil:
@@ -234,22 +241,23 @@ func grantDatabase(ctx context.Context, cfg RolesConfig) error {
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 
-	db, owner := quote(cfg.Database), quote(cfg.Owner.Name)
+	db, owner := pgident.Quote(cfg.Database), pgident.Quote(cfg.Owner.Name)
 	for _, statement := range []string{
 		"REVOKE CONNECT, TEMPORARY ON DATABASE " + db + " FROM PUBLIC",
-		"GRANT CONNECT ON DATABASE " + db + " TO " + owner + ", " + quote(cfg.Writer.Name) + ", " + quote(cfg.Reader.Name),
+		"GRANT CONNECT ON DATABASE " + db + " TO " + owner + ", " + pgident.Quote(cfg.Writer.Name) + ", " + pgident.Quote(cfg.Reader.Name),
 		"REVOKE CREATE ON SCHEMA public FROM PUBLIC", // up to PostgreSQL 14 anyone could, and upgrades keep it
 		"GRANT USAGE, CREATE ON SCHEMA public TO " + owner,
 		"GRANT USAGE ON SCHEMA public TO " + WriterGroup + ", " + ReaderGroup,
 	} {
-		if err := insist(ctx, conn, statement); err != nil {
+		if err := execRetried(ctx, conn, statement); err != nil {
 			return fmt.Errorf("%s: %w", statement, err)
 		}
 	}
 	return nil
 }
 
-// requireRoles makes of a missing group role, on which a migration would fail half a page later, a sentence.
+// requireRoles makes of a missing group role, on which a migration would fail half a page later, a
+// sentence.
 func requireRoles(ctx context.Context, conn *pgx.Conn) error {
 	groups := []string{WriterGroup, ReaderGroup}
 	rows, err := conn.Query(ctx, "SELECT rolname FROM pg_roles WHERE rolname = ANY ($1)", groups)
@@ -266,7 +274,5 @@ func requireRoles(ctx context.Context, conn *pgx.Conn) error {
 	}
 	return nil
 }
-
-func quote(identifier string) string { return pgx.Identifier{identifier}.Sanitize() }
 
 func joinNames(names []string) string { return strings.Join(names, " and no role ") }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/trailpost/trailpost/services/internal/devservers"
+	"github.com/trailpost/trailpost/services/internal/pgident"
 	"github.com/trailpost/trailpost/services/internal/schema"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
@@ -63,8 +64,8 @@ func login(t *testing.T, server *devservers.Postgres, database string, l schema.
 	return pg.Code
 }
 
-// TestRoles is the life of a cluster: no roles, made by many at once, passwords changed, by a superuser and by an
-// administrator who is none.
+// TestRoles is the life of a cluster: no roles, made by many at once, passwords changed, by a
+// superuser and by an administrator who is none.
 func TestRoles(t *testing.T) {
 	server := ownPostgres(t)
 	super, err := server.ConnConfig("postgres")
@@ -240,7 +241,8 @@ func TestGroupsThatLogIn(t *testing.T) {
 	}
 }
 
-// Roles from several maintenance databases at once: an advisory lock is one database's, and roles are the cluster's.
+// Roles from several maintenance databases at once: an advisory lock is one database's, and roles
+// are the cluster's.
 func TestRolesFromSeveralDatabases(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
@@ -295,4 +297,4 @@ func TestScramVerifier(t *testing.T) {
 	}
 }
 
-func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
+func quote(name string) string { return pgident.Quote(name) }

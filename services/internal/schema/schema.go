@@ -20,7 +20,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/durable"
 )
 
-// DirtyError says that another tool died half-way through a migration of this database. Nothing here writes that flag.
+// DirtyError says that another tool died half-way through a migration of this database. Nothing
+// here writes that flag.
 type DirtyError struct {
 	Version uint // the step that may have been done, in part or not at all
 }
@@ -49,15 +50,16 @@ type options struct {
 // reading is for what a standby can answer as well.
 func reading(o *options) { o.reads = true }
 
-// WithLogger tells log about each step.
+// WithLogger has each step logged.
 func WithLogger(log *slog.Logger) Option { return func(o *options) { o.log = log } }
 
-// Up takes the database up to Newest and returns when it is there, whoever brought it there. A trail that was restored
-// from a dump is adopted by this database. A database that a newer release has taken further is left as
-// it is. A database without the group roles is a *RolesError, one with another
-// tool's dirty flag a *DirtyError.
+// Up takes the database up to Newest and returns when it is there, whoever brought it there. A
+// trail that was restored from a dump is adopted by this database. A database that a newer release
+// has taken further is left as it is. A database without the group roles is a *RolesError, one with
+// another tool's dirty flag a *DirtyError.
 //
-// When ctx ends, Up finishes the step in hand and stops before the next; every step stands alone.
+// When ctx ends, Up finishes the step that it has begun and stops before the next; every step
+// stands alone.
 func Up(ctx context.Context, cc *pgx.ConnConfig, opts ...Option) error {
 	return run(ctx, cc, opts, func(m *migrate.Migrate, d *driver, o options) error {
 		if err := durable.RequireUTF8(d.conn); err != nil {
@@ -74,7 +76,7 @@ func Up(ctx context.Context, cc *pgx.ConnConfig, opts ...Option) error {
 		case errors.As(err, &missing) && errors.Is(err, os.ErrNotExist):
 			v, _, verr := m.Version()
 			if newest := newest(o.fs); verr == nil && v > newest {
-				o.log.WarnContext(ctx, "The schema is newer than this binary; leaving it as it is", "version", v, "newest_known", newest)
+				o.log.WarnContext(ctx, "the schema is newer than this binary; leaving it as it is", "version", v, "newest_known", newest)
 				return nil
 			}
 		}
@@ -82,7 +84,8 @@ func Up(ctx context.Context, cc *pgx.ConnConfig, opts ...Option) error {
 	})
 }
 
-// Down takes back the last n steps, newest first. It refuses n < 1, and more steps than the database has.
+// Down takes back the last n steps, newest first. It refuses n < 1, and more steps than the
+// database has.
 //
 // The first two steps hold the tables: taking them back deletes the trail.
 func Down(ctx context.Context, cc *pgx.ConnConfig, n int, opts ...Option) error {
@@ -115,7 +118,8 @@ func DownAll(ctx context.Context, cc *pgx.ConnConfig, opts ...Option) error {
 	})
 }
 
-// Version returns the database's version, 0 for one without the schema. A dirty one is returned with a *DirtyError.
+// Version returns the database's version, 0 for one without the schema. A dirty one is returned
+// with a *DirtyError.
 func Version(ctx context.Context, cc *pgx.ConnConfig) (uint, error) {
 	var version uint
 	err := run(ctx, cc, []Option{reading}, func(m *migrate.Migrate, _ *driver, _ options) error {
@@ -134,7 +138,8 @@ func Version(ctx context.Context, cc *pgx.ConnConfig) (uint, error) {
 	return version, err
 }
 
-// Force records that the database is at version v, clean, and runs nothing. 0 means that it has no schema.
+// Force records that the database is at version v, clean, and runs nothing. 0 means that it has no
+// schema.
 func Force(ctx context.Context, cc *pgx.ConnConfig, v int) error {
 	return run(ctx, cc, nil, func(m *migrate.Migrate, _ *driver, o options) error {
 		if v == 0 {
@@ -209,7 +214,7 @@ func run(ctx context.Context, cc *pgx.ConnConfig, opts []Option, f func(*migrate
 
 	err = f(m, d, o)
 	if err == nil && !o.reads {
-		err = durable.Settle(ctx, d.conn) // what was there already may be one that a run before was not sure of
+		err = durable.Sync(ctx, d.conn) // what was there already may be one that a run before was not sure of
 	}
 	if dirty, ok := errors.AsType[migrate.ErrDirty](err); ok {
 		return &DirtyError{Version: uint(dirty.Version)}
@@ -220,8 +225,9 @@ func run(ctx context.Context, cc *pgx.ConnConfig, opts []Option, f func(*migrate
 	return nil
 }
 
-// stepLog passes on what golang-migrate says after each step, "3/u partitions (12ms)", without the time, which
-// includes the earlier steps'. Its errors are returned as well, and one of them is that the schema is newer, which is none.
+// stepLog passes on what golang-migrate says after each step, "3/u partitions (12ms)", without the
+// time, which includes the earlier steps'. Its errors are returned as well; one of them, that the
+// schema is newer, is not a failure here.
 type stepLog struct{ log *slog.Logger }
 
 func (l stepLog) Printf(format string, v ...any) {
@@ -230,6 +236,6 @@ func (l stepLog) Printf(format string, v ...any) {
 		return
 	}
 	step, _, _ := strings.Cut(fmt.Sprintf(format, v...), " (")
-	l.log.Info("Schema migrated", "step", step)
+	l.log.Info("schema migrated", "step", step)
 }
 func (stepLog) Verbose() bool { return false }

@@ -117,7 +117,8 @@ func upTo(t *testing.T, v uint) fs.FS {
 	return files
 }
 
-// TestDownKeepsEventsWhileItsTableIsThere: the steps after the table's own move events, and lose none.
+// TestDownKeepsEventsWhileItsTableIsThere: the steps after the table's own move events, and lose
+// none.
 func TestDownKeepsEventsWhileItsTableIsThere(t *testing.T) {
 	db := testbed.Postgres(t)
 	conn := db.Connect(t, db.Owner)
@@ -165,8 +166,8 @@ func TestUpByManyAtOnce(t *testing.T) {
 	}
 }
 
-// TestUpWaitsWithoutLimit: longer than the 15 s after which golang-migrate gives up by itself, and only as long as the
-// caller likes.
+// TestUpWaitsWithoutLimit: longer than the 15 s after which golang-migrate gives up by itself, and
+// only as long as the caller likes.
 func TestUpWaitsWithoutLimit(t *testing.T) {
 	t.Parallel()
 	db := testbed.EmptyPostgres(t)
@@ -274,8 +275,8 @@ func TestFailingStep(t *testing.T) {
 	}
 }
 
-// TestKilledSession: the server ends the session in the middle of a step. Nothing of the step is there, and the next Up
-// does it.
+// TestKilledSession: the server ends the session in the middle of a step. Nothing of the step is
+// there, and the next Up does it.
 func TestKilledSession(t *testing.T) {
 	db := testbed.EmptyPostgres(t)
 	holder := db.Connect(t, db.Admin)

@@ -14,8 +14,9 @@ import (
 // scramIterations is PostgreSQL's own count (SCRAM_SHA_256_DEFAULT_ITERATIONS).
 const scramIterations = 4096
 
-// scramVerifier turns a password into what PostgreSQL keeps of it (RFC 5803, in the form of pg_authid.rolpassword). A
-// role that is given the verifier never has its password in a statement, where the server might log it.
+// scramVerifier turns a password into what PostgreSQL keeps of it (RFC 5803, in the form of
+// pg_authid.rolpassword). A role that is given the verifier never has its password in a statement,
+// where the server might log it.
 func scramVerifier(password string) (string, error) {
 	salt := make([]byte, 16)
 	rand.Read(salt) // never fails: crypto/rand ends the program instead
@@ -23,7 +24,8 @@ func scramVerifier(password string) (string, error) {
 }
 
 func scramVerifierWith(password string, salt []byte) (string, error) {
-	// As pgx does when it logs in. A password that the profile does not allow is taken as it is, as PostgreSQL does.
+	// As pgx does when it logs in. A password that the profile does not allow is taken as it is, as
+	// PostgreSQL does.
 	if normal, err := precis.OpaqueString.String(password); err == nil {
 		password = normal
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
-// TestNothingIsMigratedWithoutTheStandby: while commits wait for a synchronous standby that is away, no step, and nothing
-// that is found to be done already, is reported as done.
+// TestNothingIsMigratedWithoutTheStandby: while commits wait for a synchronous standby that is
+// away, no step, and nothing that is found to be done already, is reported as done.
 func TestNothingIsMigratedWithoutTheStandby(t *testing.T) {
 	servers := testbed.PrivatePostgres(t)
 	db := servers.EmptyDatabase(t)

@@ -42,7 +42,7 @@ func TestAReaderCantStopMigrations(t *testing.T) {
 	if v := version(t, db); v != schema.Newest() {
 		t.Errorf("at version %d, want %d", v, schema.Newest())
 	}
-	for _, text := range []string{"Waiting for a lock that others hold", db.Reader.Name, "going on without"} {
+	for _, text := range []string{"waiting for a lock that others hold", db.Reader.Name, "going on without"} {
 		if !strings.Contains(log.String(), text) {
 			t.Errorf("the log does not say %q:\n%s", text, log)
 		}

@@ -126,7 +126,7 @@ func HasEvent(ctx context.Context, cfg Config, id uuid.UUID) (found bool, err er
 		if err != nil || !found {
 			return err
 		}
-		return durable.Settle(ctx, conn)
+		return durable.Sync(ctx, conn)
 	})
 	if err != nil {
 		return false, fmt.Errorf("looking for event %s: %w", id, err)

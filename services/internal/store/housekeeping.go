@@ -23,7 +23,7 @@ func EnsurePartitions(ctx context.Context, cfg Config) (made int, err error) {
 		if err := conn.QueryRow(ctx, question).Scan(&made); err != nil {
 			return nameLockHolders(ctx, conn, err)
 		}
-		return durable.Settle(ctx, conn)
+		return durable.Sync(ctx, conn)
 	})
 	if err != nil {
 		return made, fmt.Errorf("making partitions: %w", err)

@@ -88,7 +88,7 @@ func (p *writePlan) lookThenCopy(ctx context.Context, tx pgx.Tx) error {
 		if err := p.copy(ctx, tx, fresh); err != nil {
 			return err
 		}
-	} else if err := durable.Mark(ctx, tx); err != nil {
+	} else if err := durable.SyncOnCommit(ctx, tx); err != nil {
 		return err
 	}
 	return p.compare(ctx, tx, append(known, p.repeats...))
@@ -114,7 +114,7 @@ func (p *writePlan) insertNew(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	if len(inserted) == 0 {
-		if err := durable.Mark(ctx, tx); err != nil {
+		if err := durable.SyncOnCommit(ctx, tx); err != nil {
 			return err
 		}
 	}

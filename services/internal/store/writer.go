@@ -167,7 +167,7 @@ func (w *Writer) transact(ctx context.Context, p *writePlan) error {
 				return err
 			}
 			if len(p.firsts) == 0 {
-				return durable.Mark(ctx, tx)
+				return durable.SyncOnCommit(ctx, tx)
 			}
 		}
 		switch w.path {

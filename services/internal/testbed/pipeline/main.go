@@ -15,6 +15,7 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/app"
 	"github.com/trailpost/trailpost/services/internal/app/producer"
+	"github.com/trailpost/trailpost/services/internal/cli"
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/migrator"
 	"github.com/trailpost/trailpost/services/internal/testbed"
@@ -52,22 +53,22 @@ func serve(role string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	if role == "producer" {
-		cfg, err := app.Load(config.ForProducer)
+		cfg, err := cli.Load(config.ForProducer)
 		if err != nil {
 			return err
 		}
-		p, err := producer.New(cfg, app.Logger(cfg, role))
+		p, err := producer.New(cfg, cli.Logger(cfg, role))
 		if err != nil {
 			return err
 		}
 		fmt.Println(p.Addr())
 		return p.Run(ctx)
 	}
-	cfg, err := app.Load(config.ForConsumer)
+	cfg, err := cli.Load(config.ForConsumer)
 	if err != nil {
 		return err
 	}
-	c, err := app.NewConsumer(cfg, app.Logger(cfg, role))
+	c, err := app.NewConsumer(cfg, cli.Logger(cfg, role))
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package partitions
+package export
 
 import (
 	"bufio"
@@ -15,14 +15,16 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
 
-// errContent is a file that is not what it should be, whatever that is: cut short, changed, or of another table.
-var errContent = errors.New("not what it should hold")
+// ErrContent is a file that is not what it should be, whatever that is: cut short, changed, or of
+// another table.
+var ErrContent = errors.New("not what it should hold")
 
 // reader reads an export line by line and takes its measure.
 type reader struct {
-	month Month
+	month month.Month
 
 	file    *os.File
 	raw     hash.Hash // of what was read of the file
@@ -35,8 +37,8 @@ type reader struct {
 	tally   Content
 }
 
-// openExport opens a month's file.
-func openExport(path string, m Month) (*reader, error) {
+// openReader opens a month's file.
+func openReader(path string, m month.Month) (*reader, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -55,8 +57,8 @@ func (r *reader) close() {
 	_ = r.file.Close()
 }
 
-// next reads the next line and returns its SHA-256; io.EOF after the last. Lines must be events of the month, in the
-// order of their ids: anything else is errContent.
+// next reads the next line and returns its SHA-256; io.EOF after the last. Lines must be events of
+// the month, in the order of their ids: anything else is ErrContent.
 func (r *reader) next() (sum [sha256.Size]byte, err error) {
 	line, err := r.line()
 	if err != nil {
@@ -69,13 +71,13 @@ func (r *reader) next() (sum [sha256.Size]byte, err error) {
 	n := r.tally.Rows + 1
 	switch err := json.Unmarshal(line, &e); {
 	case err != nil:
-		return sum, fmt.Errorf("line %d: %w: %w", n, errContent, err)
+		return sum, fmt.Errorf("line %d: %w: %w", n, ErrContent, err)
 	case e.ID == nil || e.Tx == nil:
-		return sum, fmt.Errorf("line %d: %w: no event_id, or no tx", n, errContent)
+		return sum, fmt.Errorf("line %d: %w: no event_id, or no tx", n, ErrContent)
 	case !r.month.Holds(event.IDTime(*e.ID)):
-		return sum, fmt.Errorf("line %d: %w: event %s is of another month than %s", n, errContent, e.ID, r.month)
+		return sum, fmt.Errorf("line %d: %w: event %s is of another month than %s", n, ErrContent, e.ID, r.month)
 	case r.tally.LastEventID != nil && string(e.ID[:]) <= string(r.tally.LastEventID[:]):
-		return sum, fmt.Errorf("line %d: %w: event %s comes after %s", n, errContent, e.ID, r.tally.LastEventID)
+		return sum, fmt.Errorf("line %d: %w: event %s comes after %s", n, ErrContent, e.ID, r.tally.LastEventID)
 	}
 	sum = sha256.Sum256(line)
 	r.content.Write(sum[:])
@@ -94,7 +96,8 @@ func (r *reader) count(id *uuid.UUID, tx int64) {
 	*t.FirstTx, *t.LastTx = min(*t.FirstTx, tx), max(*t.LastTx, tx)
 }
 
-// line reads to the next line break, however far it is, and returns what is before it, for as long as nobody reads on.
+// line reads to the next line break, however far it is, and returns what is before it, for as long
+// as nobody reads on.
 func (r *reader) line() ([]byte, error) {
 	r.long = r.long[:0]
 	for {
@@ -108,7 +111,7 @@ func (r *reader) line() ([]byte, error) {
 		case errors.Is(err, bufio.ErrBufferFull):
 			r.long = append(r.long, part...)
 		case errors.Is(err, io.EOF) && len(part)+len(r.long) > 0:
-			return nil, fmt.Errorf("line %d: %w: it has no end", r.tally.Rows+1, errContent)
+			return nil, fmt.Errorf("line %d: %w: it has no end", r.tally.Rows+1, ErrContent)
 		case errors.Is(err, io.EOF):
 			return nil, io.EOF
 		default:
@@ -117,20 +120,20 @@ func (r *reader) line() ([]byte, error) {
 	}
 }
 
-// wrap tells a file that can't be read from one that is no good.
+// wrap makes an ErrContent of an error, unless it is that the file can't be read.
 func (r *reader) wrap(err error) error {
 	if _, ok := errors.AsType[*os.PathError](err); ok {
 		return err
 	}
-	return fmt.Errorf("after line %d: %w: %w", r.tally.Rows, errContent, err)
+	return fmt.Errorf("after line %d: %w: %w", r.tally.Rows, ErrContent, err)
 }
 
-// end reads the rest, of which there must be none, and returns what the file has.
+// end makes sure that there is no further line, and returns what the file has.
 func (r *reader) end() (Content, error) {
 	_, err := r.next()
 	switch {
 	case err == nil:
-		return Content{}, fmt.Errorf("%w: it has more than %d lines", errContent, r.tally.Rows-1)
+		return Content{}, fmt.Errorf("%w: it has more than %d lines", ErrContent, r.tally.Rows-1)
 	case !errors.Is(err, io.EOF):
 		return Content{}, err
 	}
@@ -143,7 +146,7 @@ func (r *reader) end() (Content, error) {
 // counter counts what is written to it.
 type counter int64
 
-// Write is io.Writer's.
+// Write implements io.Writer.
 func (c *counter) Write(p []byte) (int, error) {
 	*c += counter(len(p))
 	return len(p), nil

@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/trailpost/trailpost/services/internal/partitions/export"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 	"github.com/trailpost/trailpost/services/internal/testbed"
 )
 
@@ -28,8 +30,8 @@ func begin(t *testing.T, db testbed.DB, l testbed.Login, statement string) (conn
 	}
 }
 
-// TestDetachGivesWay: beside a report that takes long, it tries again and again, writers go on meanwhile, and in the
-// end it says who was in the way.
+// TestDetachGivesWay: beside a report that takes long, it tries again and again, writers go on
+// meanwhile, and in the end it says who was in the way.
 func TestDetachGivesWay(t *testing.T) {
 	db := testbed.Postgres(t)
 	m := old(14)
@@ -81,7 +83,7 @@ func TestADetachedMonthIsOnItsOwn(t *testing.T) {
 	m := old(14)
 	makeMonth(t, db, m, 100)
 	s, dir := open(t, db, Options{}), t.TempDir()
-	must[[]Month](t)(s.Detach(t.Context(), year))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
 	owner := db.Connect(t, db.Owner)
 	if comment := value[string](t, owner, "SELECT obj_description($1::regclass)", m.Table()); !strings.Contains(comment, "Detached from log_events at ") {
 		t.Errorf("its comment: %q", comment)
@@ -89,19 +91,19 @@ func TestADetachedMonthIsOnItsOwn(t *testing.T) {
 	// Whoever has all of the trail for itself is not even noticed.
 	_, end := begin(t, db, db.Owner, "LOCK TABLE review_sessions, users, log_events IN ACCESS EXCLUSIVE MODE")
 	defer end()
-	must[[]Manifest](t)(s.Export(t.Context(), dir))
-	must[[]Month](t)(s.Drop(t.Context(), dir))
+	must[[]export.Manifest](t)(s.Export(t.Context(), dir))
+	must[[]month.Month](t)(s.Drop(t.Context(), dir))
 }
 
-// TestDropWaitsForReaders of the detached month, without a transaction id of its own, which would stop who follows the
-// trail.
+// TestDropWaitsForReaders of the detached month, without a transaction id of its own, which would
+// stop who follows the trail.
 func TestDropWaitsForReaders(t *testing.T) {
 	db := testbed.Postgres(t)
 	m := old(14)
 	makeMonth(t, db, m, 100)
 	s, dir := open(t, db, Options{Patience: time.Second}), t.TempDir()
-	must[[]Month](t)(s.Detach(t.Context(), year))
-	must[[]Manifest](t)(s.Export(t.Context(), dir))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
+	must[[]export.Manifest](t)(s.Export(t.Context(), dir))
 
 	reader, end := begin(t, db, db.Owner, "SELECT FROM "+m.Table())
 	if _, err := s.Drop(t.Context(), dir); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("pid %d ", reader.PgConn().PID())) {
@@ -135,14 +137,14 @@ func TestOneAtATime(t *testing.T) {
 	db := testbed.Postgres(t)
 	makeMonth(t, db, old(14), 3)
 	first, second := open(t, db, Options{}), open(t, db, Options{Patience: 300 * time.Millisecond})
-	must[[]Month](t)(first.Detach(t.Context(), year))
+	must[[]month.Month](t)(first.Detach(t.Context(), year))
 	if _, err := second.Export(t.Context(), t.TempDir()); !errors.Is(err, ErrAtWork) {
 		t.Errorf("%v, want ErrAtWork", err)
 	}
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	must[[]Manifest](t)(second.Export(t.Context(), t.TempDir()))
+	must[[]export.Manifest](t)(second.Export(t.Context(), t.TempDir()))
 }
 
 // TestEnsureWaitsForOthers: for who holds the trail, and for who makes the partitions already.

@@ -1,7 +1,6 @@
-package partitions
+package export
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,13 +9,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/trailpost/trailpost/services/internal/partitions/month"
 )
 
 // Verified is an export that was read, or looked for.
 type Verified struct {
 	Manifest string // its path
-	Month    Month
+	Month    month.Month
 	Rows     int64
 	// Fault is what is wrong with it; nil: it is what its manifest says.
 	Fault error
@@ -24,7 +23,7 @@ type Verified struct {
 
 // Retirement is a row of retired_months about a month that has an export.
 type Retirement struct {
-	Month         Month
+	Month         month.Month
 	DroppedAt     time.Time
 	Rows          int64
 	Export        string
@@ -32,38 +31,22 @@ type Retirement struct {
 	ContentSHA256 string
 }
 
-// Retirements reads retired_months.
-func (s *Session) Retirements(ctx context.Context) ([]Retirement, error) {
-	rows, err := s.conn.Query(ctx, `
-		SELECT to_char(month, 'YYYY-MM'), dropped_at, event_count, export, export_sha256, content_sha256
-		  FROM public.retired_months WHERE export IS NOT NULL ORDER BY month, dropped_at`)
-	if err != nil {
-		return nil, fmt.Errorf("reading retired_months: %w", err)
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Retirement, err error) {
-		var month string
-		if err := row.Scan(&month, &r.DroppedAt, &r.Rows, &r.Export, &r.SHA256, &r.ContentSHA256); err != nil {
-			return r, err
-		}
-		r.Month, err = ParseMonth(month)
-		return r, err
-	})
-}
-
-// Verify reads every export in a directory, or those of some months, and holds each against its manifest: the hash of
-// the file, the number of lines, their hashes, their order, their month. A manifest without its file is a fault, and so is
-// a file without its manifest. It needs no database; retired, if there is any, is what the database says of the exports,
-// each of which must then be there and be the same. show is called for each; an error of show ends it. A directory that
-// has no export of these months, or none at all, is an error: whoever looks into the wrong one must not read that all is well.
-func Verify(dir string, months []Month, retired []Retirement, show func(Verified) error) error {
-	found, err := places(dir, months)
+// Verify reads every export in a directory, or those of some months, and holds each against its
+// manifest: the hash of the file, the number of lines, their hashes, their order, their month. A
+// manifest without its file is a fault, and so is a file without its manifest. It needs no
+// database; retired, if there is any, is what the database says of the exports, each of which must
+// then be there and be the same. show is called for each; an error of show ends it. A directory
+// that has no export of these months, or none at all, is an error: whoever looks into the wrong one
+// must not read that all is well.
+func Verify(dir string, months []month.Month, retired []Retirement, show func(Verified) error) error {
+	found, err := list(dir, months)
 	if err != nil {
 		return fmt.Errorf("verifying: %w", err)
 	}
 	if len(found) == 0 && len(months) == 0 && len(retired) == 0 {
 		return fmt.Errorf("verifying: %s has no exports", dir)
 	}
-	seen := map[Month]bool{}
+	seen := map[month.Month]bool{}
 	for _, p := range found {
 		v := verify(p)
 		seen[v.Month] = true
@@ -76,52 +59,52 @@ func Verify(dir string, months []Month, retired []Retirement, show func(Verified
 			continue
 		}
 		seen[r.Month] = true
-		p := place{dir, strings.TrimSuffix(r.Export, fileSuffix)}
+		p := Path{dir, strings.TrimSuffix(r.Export, fileSuffix)}
 		if fault := p.differsFrom(r); fault != nil {
-			if err := show(Verified{Manifest: p.manifest(), Month: r.Month, Rows: r.Rows, Fault: fault}); err != nil {
+			if err := show(Verified{Manifest: p.Manifest(), Month: r.Month, Rows: r.Rows, Fault: fault}); err != nil {
 				return err
 			}
 		}
 	}
-	var missing []Month
+	var missing []month.Month
 	for _, m := range months {
 		if !seen[m] {
 			missing = append(missing, m)
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("verifying: %s has no export of %s", dir, list(missing))
+		return fmt.Errorf("verifying: %s has no export of %s", dir, month.Join(missing))
 	}
 	return nil
 }
 
-func verify(p place) Verified {
-	v := Verified{Manifest: p.manifest(), Month: p.month()}
-	manifest, err := p.readManifest()
+func verify(p Path) Verified {
+	v := Verified{Manifest: p.Manifest(), Month: p.Month()}
+	manifest, err := p.ReadManifest()
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("it is not there, and without it %s does not count as an export", p.file())
+		err = fmt.Errorf("it is not there, and without it %s does not count as an export", p.File())
 	}
 	if err != nil {
 		v.Fault = err
 		return v
 	}
 	v.Month, v.Rows = manifest.Month, manifest.Rows
-	content, err := read(p.file(), manifest.Month)
-	if err == nil && !content.equal(manifest.Content) {
-		err = fmt.Errorf("%s: %w: %s", p.file(), errContent, difference(manifest.Content, content))
+	content, err := read(p.File(), manifest.Month)
+	if err == nil && !content.Equal(manifest.Content) {
+		err = fmt.Errorf("%s: %w: %s", p.File(), ErrContent, difference(manifest.Content, content))
 	}
 	v.Fault = err
 	return v
 }
 
-// differsFrom says how a place that was verified differs from what the database keeps of it.
-func (p place) differsFrom(r Retirement) error {
+// differsFrom says how an export that was verified differs from what the database keeps of it.
+func (p Path) differsFrom(r Retirement) error {
 	what := fmt.Sprintf("retired_months says that %s, dropped at %s, is in %s", r.Month, r.DroppedAt.UTC().Format(time.RFC3339), r.Export)
-	hasFile, err := exists(p.file())
+	hasFile, err := exists(p.File())
 	if err != nil {
 		return err
 	}
-	manifest, err := p.readManifest()
+	manifest, err := p.ReadManifest()
 	switch {
 	case !hasFile && errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%s, which is not in %s", what, p.dir)
@@ -135,8 +118,8 @@ func (p place) differsFrom(r Retirement) error {
 }
 
 // read reads a whole file.
-func read(path string, m Month) (Content, error) {
-	r, err := openExport(path, m)
+func read(path string, m month.Month) (Content, error) {
+	r, err := openReader(path, m)
 	if err != nil {
 		return Content{}, err
 	}

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package partitions
+package export
 
 import "errors"
 
