@@ -97,7 +97,7 @@ func (f field) compare(tag string) int {
 	if !ok {
 		return 0
 	}
-	bound, err := parseTag(f.value.Type(), text)
+	bound, err := parse(f.value.Type(), text)
 	if err != nil {
 		panic(fmt.Sprintf("config: tag %s of %s: %v", tag, f.name, err))
 	}

@@ -35,7 +35,7 @@ func Load(binary Binary, environ []string, dir string) (*Config, error) {
 			l.set(f)
 		}
 	}
-	l.checkTogether(cfg)
+	l.validate(cfg)
 
 	if len(l.faults) > 0 {
 		l.sortFaults()
@@ -91,9 +91,8 @@ func (l *loader) sortFaults() {
 // set fills a field that is no secret.
 func (l *loader) set(f field) {
 	text, present := l.env[f.name]
-	read := parse
 	if !present {
-		text, read = f.tag.Get("envDefault"), parseTag
+		text = f.tag.Get("envDefault")
 		if text == "" {
 			return
 		}
@@ -101,12 +100,12 @@ func (l *loader) set(f field) {
 	text = strings.TrimSpace(text)
 	unusable := text == "" || strings.ContainsFunc(text, unicode.IsControl)
 	if unusable && f.section == tracingSection {
-		text, read, unusable = l.passOver(f), parseTag, false
+		text, unusable = l.passOver(f), false
 		if text == "" {
 			return
 		}
 	}
-	value, err := read(f.value.Type(), text)
+	value, err := parse(f.value.Type(), text)
 	if err == nil {
 		f.value.Set(value)
 	}

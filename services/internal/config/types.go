@@ -6,12 +6,9 @@ import (
 	"log/slog"
 	"math"
 	"net/netip"
-	"reflect"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/caarlos0/env/v11"
 )
 
 // errSyntax is all a parser says: the message that people read is made from
@@ -143,12 +140,6 @@ func parsePorts(text string) (list []uint16, err error) {
 		list = append(list, uint16(port))
 	}
 	return list, nil
-}
-
-// parsers are for the types that are not ours to give methods.
-var parsers = map[reflect.Type]env.ParserFunc{
-	reflect.TypeFor[time.Duration](): func(s string) (any, error) { return parseDuration(s) },
-	reflect.TypeFor[bool]():          func(s string) (any, error) { return parseBool(s) },
 }
 
 // parseDuration reads seconds ("5", "0.5"), a Go duration, or days with a Go

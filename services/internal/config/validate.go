@@ -14,10 +14,9 @@ const (
 	maxPostgresName = 63 // NAMEDATALEN - 1; PostgreSQL cuts longer ones silently
 )
 
-// checkTogether holds what one field's tags can't say: rules of a value's
-// inside, and rules between fields. It also sets the defaults that depend on
-// other fields.
-func (l *loader) checkTogether(cfg *Config) {
+// validate checks what the tags of one field can't say: rules for the inside of a value, and rules
+// between fields. It also sets the defaults that depend on other fields.
+func (l *loader) validate(cfg *Config) {
 	l.checkIdentityKey(cfg.Service.IdentityKey)
 	l.checkRabbitMQ(&cfg.RabbitMQ)
 	l.checkDatabase(cfg)
