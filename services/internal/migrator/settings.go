@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/config/values"
 	"github.com/trailpost/trailpost/services/internal/schema"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
@@ -47,7 +48,7 @@ func rolesConfig(cfg *config.Config) (schema.RolesConfig, error) {
 	}, nil
 }
 
-func conn(cfg *config.Config, database, user string, password config.Secret) (*pgx.ConnConfig, error) {
+func conn(cfg *config.Config, database, user string, password values.Secret) (*pgx.ConnConfig, error) {
 	db := cfg.Database
 	return store.Config{
 		Host: db.Host, Ports: db.Port.List(), Database: database, User: user, Password: password.Reveal(),
