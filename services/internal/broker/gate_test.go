@@ -7,19 +7,7 @@ import (
 	"net"
 	"testing"
 	"testing/iotest"
-
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 )
-
-func gaugeValue(t *testing.T, g prometheus.Metric) float64 {
-	t.Helper()
-	var m dto.Metric
-	if err := g.Write(&m); err != nil {
-		t.Fatal(err)
-	}
-	return m.GetGauge().GetValue()
-}
 
 func frame(kind byte, payload []byte) []byte {
 	f := []byte{kind, 0, 1}

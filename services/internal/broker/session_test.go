@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/trailpost/trailpost/services/internal/event"
@@ -274,7 +275,7 @@ func TestWatchKeepsTheDepth(t *testing.T) {
 		Watch(ctx, cfg, 20*time.Millisecond, m)
 	}()
 	eventually(t, "the message is counted", func() bool {
-		return gaugeValue(t, m.queueMessages.WithLabelValues("log_queue", "ready")) == 1
+		return testutil.ToFloat64(m.queueMessages.WithLabelValues("log_queue", "ready")) == 1
 	})
 	cancel()
 	<-done
