@@ -1,14 +1,9 @@
 package modules
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/trailpost/trailpost/test/golden"
 )
 
 // tags are those of the Makefile.
@@ -47,26 +42,4 @@ func TestTheProductHasNoMessagePack(t *testing.T) {
 			t.Errorf("the product imports %s", line)
 		}
 	}
-}
-
-func read(t *testing.T, path string) string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(golden.Root(t), path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
-// command runs in the root of the repository, and returns what the command prints.
-func command(t *testing.T, name string, arguments ...string) string {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), name, arguments...)
-	cmd.Dir = golden.Root(t)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%s %s: %v", name, strings.Join(arguments, " "), err)
-	}
-	return string(out)
 }
