@@ -5,7 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"sigs.k8s.io/yaml"
+	"github.com/goccy/go-yaml"
 )
 
 // writeCustom makes of a CustomResourceDefinition a schema for each of its versions, and keeps it in crds under its name.
@@ -21,7 +21,7 @@ func writeCustom(dir, name string, definition []byte) error {
 			Versions []struct {
 				Name   string
 				Schema struct {
-					OpenAPIV3Schema schema `json:"openAPIV3Schema"`
+					OpenAPIV3Schema schema `yaml:"openAPIV3Schema"`
 				}
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/app"
 	"github.com/trailpost/trailpost/services/internal/cli"
 	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/config/values"
 )
 
 // wait is for an init container: the consumer itself refuses an old schema.
@@ -52,7 +53,7 @@ func selfTest() *cobra.Command {
 		}
 		var key string
 		if keyFile != "" {
-			if key, err = config.ReadSecret(keyFile); err != nil {
+			if key, err = values.ReadSecret(keyFile); err != nil {
 				return fmt.Errorf("read the API key: --key-file %w", err)
 			}
 		}

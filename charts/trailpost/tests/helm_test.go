@@ -29,7 +29,9 @@ var helm = sync.OnceValues(func() (string, error) {
 		return path, nil
 	}
 	// -n: build it and print where it is.
-	out, err := exec.Command("go", "tool", "-modfile=../../../hack/tools/helm/go.mod", "-n", "helm").Output()
+	build := exec.Command("go", "tool", "-modfile=../../../hack/tools/helm/go.mod", "-n", "helm")
+	build.Env = append(build.Environ(), "GOWORK=off") // which -modfile excludes
+	out, err := build.Output()
 	if err != nil {
 		return "", fmt.Errorf("build helm: %w%s", err, stderr(err))
 	}

@@ -64,6 +64,7 @@ type postgresCluster struct {
 func production(t *testing.T) (objects []object, rabbitmq rabbitmqCluster, postgresql postgresCluster) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "tool", "-modfile=../../../hack/tools/kustomize/go.mod", "kustomize", "build", k8s+"/overlays/production")
+	cmd.Env = append(cmd.Environ(), "GOWORK=off") // which -modfile excludes
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("kustomize: %v%s", err, stderr(err))

@@ -2,8 +2,8 @@ package config
 
 import "strings"
 
-// Binary names who is asking: the variables of each binary differ. Values can
-// be joined with | by a program that does the work of several.
+// Binary says which program asks: each has variables of its own. Values can be joined with | by a
+// program that does the work of several.
 type Binary uint8
 
 const (
@@ -25,8 +25,8 @@ var binaryNames = map[string]Binary{
 	"months":   ForMonths,
 }
 
-// parseBinaries reads a tag such as "consumer,migrate". An unknown word is a
-// mistake in this package, so it panics, and every test finds it.
+// parseBinaries reads a tag such as "consumer,migrate". An unknown word is a mistake in this
+// package: it panics, so that every test finds it.
 func parseBinaries(tag string) Binary {
 	var b Binary
 	for word := range strings.SplitSeq(tag, ",") {

@@ -5,14 +5,16 @@ import (
 	"net"
 	"strconv"
 	"time"
+
+	"github.com/trailpost/trailpost/services/internal/config/values"
 )
 
-// Config is the whole configuration, one section a part of the system.
+// Config is the whole configuration, with one section for each part of the system.
 //
-// The tags are read by reflection, in this order, by Load and Usage:
-// env (the variable), envDefault, for (binaries that use it; a field's tag
-// goes before its section's), required (binaries that can't do without),
-// min and max, oneof, file ("readable": names a file that must exist), help.
+// Load and Usage read the tags by reflection, in this order: env (the variable), envDefault, for
+// (binaries that use it; the tag of a field goes before that of its section), required (binaries
+// that can't do without), min and max, oneof, file ("readable": names a file that must exist),
+// help.
 type Config struct {
 	Service  Service  `for:"producer,consumer,migrate,roles,letters,months"`
 	Database Database `for:"consumer,migrate,roles,months"`
@@ -25,11 +27,13 @@ type Config struct {
 	warnings []Fault
 }
 
-// Warnings are what is wrong with the settings and keeps nobody from starting: names such as PRODUCER_API_KEY_FILE, which begin as a
-// setting does or are nearly one, and are none (those that Kubernetes sets for its Services and RabbitMQ's own aside), and values of OpenTelemetry's that others may know.
+// Warnings are faults that keep nobody from starting. One is a name such as PRODUCER_API_KEY_FILE,
+// which begins as a setting does or differs little from one, and is not a setting; names that
+// Kubernetes sets for its Services and those of RabbitMQ itself are left out. Another is a value
+// for OpenTelemetry that other programs may know.
 func (c *Config) Warnings() []Fault { return c.warnings }
 
-// LogWarnings has the log tell them.
+// LogWarnings writes them to the log.
 func (c *Config) LogWarnings(log *slog.Logger) {
 	for _, w := range c.warnings {
 		log.Warn(w.String(), "setting", w.Name)
@@ -38,19 +42,19 @@ func (c *Config) LogWarnings(log *slog.Logger) {
 
 // Service is what every binary has.
 type Service struct {
-	LogLevel     LogLevel `env:"LOG_LEVEL" envDefault:"INFO" help:"Least severe level that is logged."`
-	Environment  string   `env:"ENVIRONMENT" envDefault:"development" help:"Name of the environment; production makes the logs JSON."`
-	IdentityKey  Secret   `env:"IDENTITY_KEY" for:"producer,consumer,letters" help:"Key under which event ids are derived where nobody gave one: at least 64 hex digits, one key for producers, consumers and dead-letters (openssl rand -hex 32); keep it through upgrades and reinstalls. The producer, whose own ids are random, checks it today and derives by it in later releases. Without a key, derived ids are plain SHA-256: whoever sees one can check a guess of the event's content, even after that is erased."`
-	ProfilesAddr string   `env:"PROFILES_ADDRESS" for:"producer,consumer" help:"Address and port, such as localhost:6060, that serve Go's profiles below /debug/pprof/; off by default. They tell what is in memory: keep them off the network."`
+	LogLevel     values.LogLevel `env:"LOG_LEVEL" envDefault:"INFO" help:"Least severe level that is logged."`
+	Environment  string          `env:"ENVIRONMENT" envDefault:"development" help:"Name of the environment; production makes the logs JSON."`
+	IdentityKey  values.Secret   `env:"IDENTITY_KEY" for:"producer,consumer,letters" help:"Key under which event ids are derived where nobody gave one: at least 64 hex digits, one key for producers, consumers and dead-letters (openssl rand -hex 32); keep it through upgrades and reinstalls. The producer, whose own ids are random, checks it today and derives by it in later releases. Without a key, derived ids are plain SHA-256: whoever sees one can check a guess of the event's content, even after that is erased."`
+	ProfilesAddr string          `env:"PROFILES_ADDRESS" for:"producer,consumer" help:"Address and port, such as localhost:6060, that serve Go's profiles below /debug/pprof/; off by default. They tell what is in memory: keep them off the network."`
 }
 
 // Database is PostgreSQL. The TLS settings are libpq's.
 type Database struct {
 	Host           string        `env:"DATABASE_HOST" envDefault:"localhost" help:"PostgreSQL host, or the directory of its socket; or several with commas between, of which the first is used that takes writes."`
-	Port           Ports         `env:"DATABASE_PORT" envDefault:"5432" help:"PostgreSQL port; or one for each of several hosts, with commas between."`
+	Port           values.Ports  `env:"DATABASE_PORT" envDefault:"5432" help:"PostgreSQL port; or one for each of several hosts, with commas between."`
 	Name           string        `env:"DATABASE_NAME" envDefault:"code_reviewer_logs" help:"Database name."`
 	User           string        `env:"DATABASE_USER" envDefault:"logging_service_user" for:"consumer,roles" help:"The consumer's role: it inserts and selects, and can't change the trail."`
-	Password       Secret        `env:"DATABASE_PASSWORD" for:"consumer,roles" required:"consumer,roles" help:"Password of DATABASE_USER."`
+	Password       values.Secret `env:"DATABASE_PASSWORD" for:"consumer,roles" required:"consumer,roles" help:"Password of DATABASE_USER."`
 	SSLMode        string        `env:"DATABASE_SSLMODE" envDefault:"prefer" oneof:"disable,allow,prefer,require,verify-ca,verify-full" help:"libpq's sslmode."`
 	SSLRootCert    string        `env:"DATABASE_SSLROOTCERT" file:"readable" help:"File of the certificate authorities that may sign the server's certificate."`
 	SSLCert        string        `env:"DATABASE_SSLCERT" file:"readable" help:"File of the client certificate."`
@@ -63,7 +67,7 @@ type RabbitMQ struct {
 	Host             string        `env:"RABBITMQ_HOST" envDefault:"localhost" help:"RabbitMQ host."`
 	Port             uint16        `env:"RABBITMQ_PORT" envDefault:"5672" min:"1" max:"65535" help:"RabbitMQ port; with RABBITMQ_TLS the default is 5671."`
 	User             string        `env:"RABBITMQ_USER" envDefault:"guest" help:"RabbitMQ user name."`
-	Password         Secret        `env:"RABBITMQ_PASSWORD" envDefault:"guest" help:"RabbitMQ password."`
+	Password         values.Secret `env:"RABBITMQ_PASSWORD" envDefault:"guest" help:"RabbitMQ password."`
 	VHost            string        `env:"RABBITMQ_VHOST" envDefault:"/" help:"RabbitMQ virtual host."`
 	QueueName        string        `env:"RABBITMQ_QUEUE_NAME" envDefault:"log_queue" help:"Queue of the events; dead letters are in this name with .dead appended."`
 	QueueType        string        `env:"RABBITMQ_QUEUE_TYPE" envDefault:"quorum" oneof:"quorum,classic,existing" help:"What is declared. classic: what the Python service declares, to share a queue with it. existing: nothing; both queues must be there, durable, and no streams."`
@@ -83,21 +87,21 @@ func (r RabbitMQ) Addr() string { return addr(r.Host, r.Port) }
 
 // Producer is the HTTP side.
 type Producer struct {
-	Host            string        `env:"PRODUCER_HOST" envDefault:"0.0.0.0" help:"Address to listen on."`
-	Port            uint16        `env:"PRODUCER_PORT" envDefault:"8001" min:"0" max:"65535" help:"Port to listen on; 0 takes a free one."`
-	TLSCertFile     string        `env:"PRODUCER_TLS_CERT_FILE" file:"readable" help:"File of the server's certificate chain; with it, the producer speaks HTTPS."`
-	TLSKeyFile      string        `env:"PRODUCER_TLS_KEY_FILE" file:"readable" help:"File of the server certificate's key."`
-	MetricsPort     uint16        `env:"PRODUCER_METRICS_PORT" min:"0" max:"65535" help:"Port of their own for metrics and probes, without TLS and keys; without it, or with 0, they are on PRODUCER_PORT. /livez and /readyz stay there, too."`
-	APIKeysFile     string        `env:"PRODUCER_API_KEYS_FILE" file:"readable" help:"File of the names and hashes of API keys, which clients must then show; it is read again when it changes. producer keys new makes a key and its line."`
-	RateLimit       int           `env:"PRODUCER_RATE_LIMIT" envDefault:"0" min:"0" max:"1000000" help:"Most events a second that a key, or without keys an address, may send on average; beyond it requests are answered 429. 0: no limit."`
-	RateBurst       int           `env:"PRODUCER_RATE_BURST" envDefault:"1000" min:"1" max:"1000000" help:"Most events that it may send at once, after a pause; a batch may have more, and is then paid off."`
-	TrustedProxies  Networks      `env:"PRODUCER_TRUSTED_PROXIES" help:"Addresses or networks of proxies before the producer, with commas between: of them alone X-Forwarded-For is believed. Without any, a client's address is the connection's."`
-	CORSOrigins     Origins       `env:"PRODUCER_CORS_ORIGINS" help:"Origins, such as https://app.example.org, with commas between, whose scripts browsers let send events; * is any. Without any, browsers let none but the producer's own pages."`
-	IdleTimeout     time.Duration `env:"PRODUCER_IDLE_TIMEOUT" envDefault:"650s" min:"1s" max:"1h" help:"Longest time that a connection is kept between two requests; longer than the load balancer before the producer keeps it, or requests are lost now and then (502)."`
-	MemoryBudget    ByteSize      `env:"PRODUCER_MEMORY_BUDGET" envDefault:"64MiB" min:"32MiB" max:"64GiB" help:"Most bytes of request bodies in memory at once; beyond it requests are answered 503."`
-	RequestTimeout  time.Duration `env:"PRODUCER_REQUEST_TIMEOUT" envDefault:"15s" min:"100ms" max:"10m" help:"Longest time from a request's last byte to its answer; sensibly above RABBITMQ_CONFIRM_TIMEOUT."`
-	ShutdownTimeout time.Duration `env:"PRODUCER_SHUTDOWN_TIMEOUT" envDefault:"8s" min:"0s" max:"1h" help:"Longest time that requests in flight are given to finish after SIGTERM."`
-	EventIDMaxAge   time.Duration `env:"EVENT_ID_MAX_AGE" envDefault:"720h" min:"1m" max:"3650d" for:"producer,months" help:"Greatest age of an event_id that a client sends; never longer than events are kept."`
+	Host            string          `env:"PRODUCER_HOST" envDefault:"0.0.0.0" help:"Address to listen on."`
+	Port            uint16          `env:"PRODUCER_PORT" envDefault:"8001" min:"0" max:"65535" help:"Port to listen on; 0 takes a free one."`
+	TLSCertFile     string          `env:"PRODUCER_TLS_CERT_FILE" file:"readable" help:"File of the server's certificate chain; with it, the producer speaks HTTPS."`
+	TLSKeyFile      string          `env:"PRODUCER_TLS_KEY_FILE" file:"readable" help:"File of the server certificate's key."`
+	MetricsPort     uint16          `env:"PRODUCER_METRICS_PORT" min:"0" max:"65535" help:"Port of their own for metrics and probes, without TLS and keys; without it, or with 0, they are on PRODUCER_PORT. /livez and /readyz stay there, too."`
+	APIKeysFile     string          `env:"PRODUCER_API_KEYS_FILE" file:"readable" help:"File of the names and hashes of API keys, which clients must then show; it is read again when it changes. producer keys new makes a key and its line."`
+	RateLimit       int             `env:"PRODUCER_RATE_LIMIT" envDefault:"0" min:"0" max:"1000000" help:"Most events a second that a key, or without keys an address, may send on average; beyond it requests are answered 429. 0: no limit."`
+	RateBurst       int             `env:"PRODUCER_RATE_BURST" envDefault:"1000" min:"1" max:"1000000" help:"Most events that it may send at once, after a pause; a batch may have more, and is then paid off."`
+	TrustedProxies  values.Networks `env:"PRODUCER_TRUSTED_PROXIES" help:"Addresses or networks of proxies before the producer, with commas between: of them alone X-Forwarded-For is believed. Without any, a client's address is the connection's."`
+	CORSOrigins     values.Origins  `env:"PRODUCER_CORS_ORIGINS" help:"Origins, such as https://app.example.org, with commas between, whose scripts browsers let send events; * is any. Without any, browsers let none but the producer's own pages."`
+	IdleTimeout     time.Duration   `env:"PRODUCER_IDLE_TIMEOUT" envDefault:"650s" min:"1s" max:"1h" help:"Longest time that a connection is kept between two requests; longer than the load balancer before the producer keeps it, or requests are lost now and then (502)."`
+	MemoryBudget    values.ByteSize `env:"PRODUCER_MEMORY_BUDGET" envDefault:"64MiB" min:"32MiB" max:"64GiB" help:"Most bytes of request bodies in memory at once; beyond it requests are answered 503."`
+	RequestTimeout  time.Duration   `env:"PRODUCER_REQUEST_TIMEOUT" envDefault:"15s" min:"100ms" max:"10m" help:"Longest time from a request's last byte to its answer; sensibly above RABBITMQ_CONFIRM_TIMEOUT."`
+	ShutdownTimeout time.Duration   `env:"PRODUCER_SHUTDOWN_TIMEOUT" envDefault:"8s" min:"0s" max:"1h" help:"Longest time that requests in flight are given to finish after SIGTERM."`
+	EventIDMaxAge   time.Duration   `env:"EVENT_ID_MAX_AGE" envDefault:"720h" min:"1m" max:"3650d" for:"producer,months" help:"Greatest age of an event_id that a client sends; never longer than events are kept."`
 }
 
 // Addr is the host:port to listen on.
@@ -124,13 +128,13 @@ func (c Consumer) Addr() string { return addr(c.Host, c.Port) }
 
 // Migrate is the schema's owner, and for "migrate roles" the roles to make.
 type Migrate struct {
-	User           string `env:"MIGRATE_DATABASE_USER" envDefault:"trailpost_owner" help:"The role that owns the schema and migrates it."`
-	Password       Secret `env:"MIGRATE_DATABASE_PASSWORD" required:"migrate,roles,months" help:"Password of MIGRATE_DATABASE_USER."`
-	ReaderUser     string `env:"READER_DATABASE_USER" envDefault:"trail_reader" for:"roles" help:"The role that reads the trail."`
-	ReaderPassword Secret `env:"READER_DATABASE_PASSWORD" for:"roles" required:"roles" help:"Password of READER_DATABASE_USER."`
-	AdminUser      string `env:"ADMIN_DATABASE_USER" envDefault:"postgres" for:"roles" help:"The role that makes roles and the database."`
-	AdminPassword  Secret `env:"ADMIN_DATABASE_PASSWORD" for:"roles" help:"Password of ADMIN_DATABASE_USER, where the server asks for one."`
-	AdminName      string `env:"ADMIN_DATABASE_NAME" envDefault:"postgres" for:"roles" help:"The database that ADMIN_DATABASE_USER connects to."`
+	User           string        `env:"MIGRATE_DATABASE_USER" envDefault:"trailpost_owner" help:"The role that owns the schema and migrates it."`
+	Password       values.Secret `env:"MIGRATE_DATABASE_PASSWORD" required:"migrate,roles,months" help:"Password of MIGRATE_DATABASE_USER."`
+	ReaderUser     string        `env:"READER_DATABASE_USER" envDefault:"trail_reader" for:"roles" help:"The role that reads the trail."`
+	ReaderPassword values.Secret `env:"READER_DATABASE_PASSWORD" for:"roles" required:"roles" help:"Password of READER_DATABASE_USER."`
+	AdminUser      string        `env:"ADMIN_DATABASE_USER" envDefault:"postgres" for:"roles" help:"The role that makes roles and the database."`
+	AdminPassword  values.Secret `env:"ADMIN_DATABASE_PASSWORD" for:"roles" help:"Password of ADMIN_DATABASE_USER, where the server asks for one."`
+	AdminName      string        `env:"ADMIN_DATABASE_NAME" envDefault:"postgres" for:"roles" help:"The database that ADMIN_DATABASE_USER connects to."`
 }
 
 func addr(host string, port uint16) string {

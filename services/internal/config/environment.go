@@ -10,6 +10,8 @@ import (
 	"unicode"
 
 	"github.com/joho/godotenv"
+
+	"github.com/trailpost/trailpost/services/internal/config/values"
 )
 
 const fileSuffix = "_FILE"
@@ -17,8 +19,8 @@ const fileSuffix = "_FILE"
 // environment holds the variables that are set: present and not empty.
 type environment map[string]string
 
-// newEnvironment reads "NAME=value" strings, as os.Environ has them; the last
-// of two wins, as in os/exec.
+// newEnvironment reads "NAME=value" strings, as os.Environ has them; the last of two wins, as in
+// os/exec.
 func newEnvironment(environ []string) environment {
 	env := environment{}
 	for _, pair := range environ {
@@ -32,23 +34,22 @@ func newEnvironment(environ []string) environment {
 	return env
 }
 
-// addDotEnv puts the values of dir/.env below those of the environment. No such
-// file is no fault. The parser's own words are dropped: they quote the rest of
-// the file, secrets and all.
+// addDotEnv puts the values of dir/.env below those of the environment. A missing file is not a
+// fault. The words of the parser are dropped: they quote the rest of the file, with its secrets.
 func (env environment) addDotEnv(dir string, secrets map[string]bool) []Fault {
 	path := filepath.Join(dir, ".env")
-	values, err := readDotEnv(path)
+	settings, err := readDotEnv(path)
 	var pathError *fs.PathError
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case errors.As(err, &pathError):
 		return []Fault{{Name: ".env", Problem: "cannot be read: " + pathError.Err.Error(), Got: path}}
-	case err != nil || !allNames(values):
+	case err != nil || !allNames(settings):
 		return []Fault{{Name: ".env", Problem: "cannot be parsed: every line must be NAME=value, a comment or empty, and quotes must close", Got: path}}
 	}
 	below := environment{}
-	for name, value := range values {
+	for name, value := range settings {
 		if value != "" && !env.decides(name, secrets) {
 			below[name] = value
 		}
@@ -57,21 +58,18 @@ func (env environment) addDotEnv(dir string, secrets map[string]bool) []Fault {
 	return nil
 }
 
-// byteOrderMark is what some editors begin a file with.
-const byteOrderMark = "\ufeff"
-
 func readDotEnv(path string) (map[string]string, error) {
 	text, err := os.ReadFile(path) //nolint:gosec // in the folder that we were started in
 	if err != nil {
 		return nil, err
 	}
-	return godotenv.Unmarshal(strings.TrimPrefix(string(text), byteOrderMark))
+	return godotenv.Unmarshal(strings.TrimPrefix(string(text), values.ByteOrderMark))
 }
 
-// allNames reports whether every name is one; the parser also takes words with
-// spaces between, and a last line without an equals sign as the value of "".
-func allNames(values map[string]string) bool {
-	for name := range values {
+// allNames reports whether every name is a valid one: the parser also takes words with spaces
+// between, and a last line without an equals sign as the value of "".
+func allNames(settings map[string]string) bool {
+	for name := range settings {
 		if name == "" || strings.ContainsFunc(name, unicode.IsSpace) {
 			return false
 		}
@@ -79,8 +77,8 @@ func allNames(values map[string]string) bool {
 	return true
 }
 
-// decides reports whether the environment settles a variable: it has it, or, for
-// a secret, has the other of the value and the file.
+// decides reports whether the environment, not .env, decides a variable: because it has the
+// variable or, for a secret, the other one of the value and the file.
 func (env environment) decides(name string, secrets map[string]bool) bool {
 	if _, ok := env[name]; ok {
 		return true

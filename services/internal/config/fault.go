@@ -2,8 +2,9 @@ package config
 
 import (
 	"errors"
-	"strconv"
 	"strings"
+
+	"github.com/trailpost/trailpost/services/internal/config/values"
 )
 
 // Fault is one wrong or missing setting.
@@ -17,18 +18,9 @@ type Fault struct {
 func (f Fault) String() string {
 	line := f.Name + ": " + f.Problem
 	if f.Got != "" {
-		line += " (got " + quote(f.Got) + ")"
+		line += " (got " + values.Quote(f.Got) + ")"
 	}
 	return line
-}
-
-// quote keeps a value to one line of bearable length.
-func quote(s string) string {
-	const most = 80
-	if runes := []rune(s); len(runes) > most {
-		return strconv.Quote(string(runes[:most])) + "…"
-	}
-	return strconv.Quote(s)
 }
 
 // Error is everything that is wrong with the settings, in the order of [Config].

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"github.com/trailpost/trailpost/services/internal/config/values"
 )
 
 // field is one variable: a leaf of Config with its tags.
@@ -44,11 +46,11 @@ func fields(cfg *Config) []field {
 }
 
 func (f field) isSecret() bool {
-	return f.value.Type() == reflect.TypeFor[Secret]()
+	return f.value.Type() == reflect.TypeFor[values.Secret]()
 }
 
-// want says what the value must be, in words that fit after "must be". It is ""
-// for a type that takes anything.
+// want says what the value must be, in words that fit after "must be". It is "" for a type that
+// takes anything.
 func (f field) want() string {
 	from, to := f.tag.Get("min"), f.tag.Get("max")
 	if words := f.tag.Get("oneof"); words != "" {
@@ -57,27 +59,27 @@ func (f field) want() string {
 	switch f.value.Interface().(type) {
 	case uint16:
 		return fmt.Sprintf("a port from %s to %s", from, to)
-	case Ports:
+	case values.Ports:
 		return "a port from 1 to 65535, or several with commas between"
 	case int:
 		return fmt.Sprintf("a whole number from %s to %s", from, to)
-	case ByteSize:
+	case values.ByteSize:
 		return fmt.Sprintf("a size such as 64MiB, from %s to %s", from, to)
 	case time.Duration:
 		return fmt.Sprintf("a duration such as 5, 1.5s or 30d, from %s to %s", from, to)
 	case bool:
 		return "true or false"
-	case Origins:
-		return wantOrigins
-	case Networks:
+	case values.Origins:
+		return values.WantOrigins
+	case values.Networks:
 		return "addresses or networks such as 10.0.0.0/8, with commas between"
-	case LogLevel:
+	case values.LogLevel:
 		return "DEBUG, INFO, WARNING, ERROR or CRITICAL"
 	}
 	return ""
 }
 
-// inBounds holds the value against min, max and oneof.
+// inBounds reports whether the value keeps to min, max and oneof.
 func (f field) inBounds() bool {
 	if words := f.tag.Get("oneof"); words != "" {
 		for word := range strings.SplitSeq(words, ",") {
@@ -90,14 +92,14 @@ func (f field) inBounds() bool {
 	return f.compare("min") >= 0 && f.compare("max") <= 0
 }
 
-// compare is the sign of value − bound; 0 without such a bound. A bound is
-// written as a value of the field is.
+// compare returns the sign of value − bound; 0 without such a bound. A bound is written as a value
+// of the field is.
 func (f field) compare(tag string) int {
 	text, ok := f.tag.Lookup(tag)
 	if !ok {
 		return 0
 	}
-	bound, err := parseTag(f.value.Type(), text)
+	bound, err := values.Parse(f.value.Type(), text)
 	if err != nil {
 		panic(fmt.Sprintf("config: tag %s of %s: %v", tag, f.name, err))
 	}

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"encoding/hex"
 	"strings"
+
+	"github.com/trailpost/trailpost/services/internal/config/values"
 )
 
-// An identity key has at least the strength of the HMAC-SHA-256 that it is for, and is no file by mistake.
+// An identity key is at least as strong as the HMAC-SHA-256 that it is for, and not some large file
+// by mistake.
 const (
 	minIdentityKey = 32  // bytes
 	maxIdentityKey = 512 // bytes
@@ -18,8 +21,9 @@ func (s Service) IdentityKeyBytes() []byte {
 	return key
 }
 
-// checkIdentityKey says what is wrong, and never shows what was given: it may be a key in another form.
-func (l *loader) checkIdentityKey(key Secret) {
+// checkIdentityKey says what is wrong, and never shows the value, which may be a key in another
+// form.
+func (l *loader) checkIdentityKey(key values.Secret) {
 	const name = "IDENTITY_KEY"
 	if !key.IsSet() {
 		return
@@ -33,7 +37,8 @@ func (l *loader) checkIdentityKey(key Secret) {
 	}
 }
 
-// parseIdentityKey reads hex digits of either case, with white space around them. problem fits after "must be".
+// parseIdentityKey reads hex digits of either case, with white space around them. problem fits
+// after "must be".
 func parseIdentityKey(text string) (key []byte, problem string) {
 	const want = "at least 64 hex digits (openssl rand -hex 32)"
 	key, err := hex.DecodeString(strings.TrimSpace(text))

@@ -1,19 +1,13 @@
 package config
 
 import (
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
 	"unicode"
-)
 
-// maxSecretBytes bounds what is read of a secret's file: a password, not a disk.
-const maxSecretBytes = 64 << 10
+	"github.com/trailpost/trailpost/services/internal/config/values"
+)
 
 // Load reads the configuration of a binary from environ ("NAME=value", as
 // [os.Environ] has them) and from .env in dir. Its error is an [*Error] with
@@ -35,7 +29,7 @@ func Load(binary Binary, environ []string, dir string) (*Config, error) {
 			l.set(f)
 		}
 	}
-	l.checkTogether(cfg)
+	l.validate(cfg)
 
 	if len(l.faults) > 0 {
 		l.sortFaults()
@@ -91,9 +85,8 @@ func (l *loader) sortFaults() {
 // set fills a field that is no secret.
 func (l *loader) set(f field) {
 	text, present := l.env[f.name]
-	read := parse
 	if !present {
-		text, read = f.tag.Get("envDefault"), parseTag
+		text = f.tag.Get("envDefault")
 		if text == "" {
 			return
 		}
@@ -101,12 +94,12 @@ func (l *loader) set(f field) {
 	text = strings.TrimSpace(text)
 	unusable := text == "" || strings.ContainsFunc(text, unicode.IsControl)
 	if unusable && f.section == tracingSection {
-		text, read, unusable = l.passOver(f), parseTag, false
+		text, unusable = l.passOver(f), false
 		if text == "" {
 			return
 		}
 	}
-	value, err := read(f.value.Type(), text)
+	value, err := values.Parse(f.value.Type(), text)
 	if err == nil {
 		f.value.Set(value)
 	}
@@ -129,17 +122,11 @@ func serviceLinkHint(text string) string {
 	return ""
 }
 
-// checkReadable looks at a file that a library will open later, so that its
-// absence is told with all other faults.
+// checkReadable looks at a file that a library will open later, so that its absence is reported
+// with all other faults.
 func (l *loader) checkReadable(name, path string) {
-	file, err := os.Open(path) //nolint:gosec // the operator names it
-	if err != nil {
-		l.blame(name, "cannot be read: "+reason(err))
-		return
-	}
-	defer file.Close()
-	if info, err := file.Stat(); err == nil && info.IsDir() {
-		l.blame(name, "is a directory")
+	if err := values.CheckReadable(path); err != nil {
+		l.blame(name, err.Error())
 	}
 }
 
@@ -154,7 +141,7 @@ func (l *loader) setSecret(f field) {
 		return
 	case inFile && used:
 		var err error
-		if text, err = ReadSecret(path); err != nil {
+		if text, err = values.ReadSecret(path); err != nil {
 			l.blame(f.name+fileSuffix, err.Error())
 			return
 		}
@@ -167,38 +154,8 @@ func (l *loader) setSecret(f field) {
 	case strings.ContainsRune(text, 0) && f.section != tracingSection:
 		l.blameSecret(f.name, "must not hold a NUL byte") // both servers' protocols end or split it there
 	case text != "":
-		f.value.Set(reflect.ValueOf(NewSecret(text)))
+		f.value.Set(reflect.ValueOf(values.NewSecret(text)))
 	case l.binary&f.required != 0:
 		l.blameSecret(f.name, "is required; set it or "+f.name+fileSuffix)
 	}
-}
-
-// ReadSecret returns a file's content without a byte-order mark and line breaks at its end, as RabbitMQ's prepare.sh in the chart does.
-// An empty file is an error. Errors do not name the file.
-func ReadSecret(path string) (string, error) {
-	file, err := os.Open(path) //nolint:gosec // the operator names it
-	if err != nil {
-		return "", fmt.Errorf("cannot be read: %s", reason(err))
-	}
-	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, maxSecretBytes+1))
-	if err != nil {
-		return "", fmt.Errorf("cannot be read: %s", reason(err))
-	}
-	if len(content) > maxSecretBytes {
-		return "", fmt.Errorf("names a file of more than %d bytes", maxSecretBytes)
-	}
-	text := strings.TrimRight(strings.TrimPrefix(string(content), byteOrderMark), "\r\n")
-	if text == "" {
-		return "", errors.New("names an empty file")
-	}
-	return text, nil
-}
-
-// reason is an error of package os without the path, which the fault has already.
-func reason(err error) string {
-	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
-		return pathError.Err.Error()
-	}
-	return err.Error()
 }

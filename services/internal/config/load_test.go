@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trailpost/trailpost/services/internal/config/values"
 	"github.com/trailpost/trailpost/test/golden"
 )
 
@@ -51,7 +52,7 @@ func TestOriginalDefaults(t *testing.T) {
 		got, want any
 	}{
 		{"DATABASE_HOST", cfg.Database.Host, "localhost"},
-		{"DATABASE_PORT", cfg.Database.Port, Ports("5432")},
+		{"DATABASE_PORT", cfg.Database.Port, values.Ports("5432")},
 		{"DATABASE_NAME", cfg.Database.Name, "code_reviewer_logs"},
 		{"DATABASE_USER", cfg.Database.User, "logging_service_user"},
 		{"DATABASE_PASSWORD", cfg.Database.Password.Reveal(), "x"},

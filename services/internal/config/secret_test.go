@@ -7,17 +7,19 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+
+	"github.com/trailpost/trailpost/services/internal/config/values"
 )
 
 func TestSecretIsNeverPrinted(t *testing.T) {
 	const value = "hunter2"
-	secret := NewSecret(value)
+	secret := values.NewSecret(value)
 	cfg := load(t, ForConsumer, "DATABASE_PASSWORD="+value)
-	hidden := struct{ inside Secret }{secret} // fmt can't call methods of this field
+	hidden := struct{ inside values.Secret }{secret} // fmt can't call methods of this field
 
 	var out bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%T", "%p"} {
-		for _, x := range []any{secret, &secret, hidden, *cfg, cfg, []Secret{secret}, map[string]Secret{"k": secret}} {
+		for _, x := range []any{secret, &secret, hidden, *cfg, cfg, []values.Secret{secret}, map[string]values.Secret{"k": secret}} {
 			fmt.Fprintf(&out, verb+"\n", x)
 		}
 	}
@@ -37,12 +39,13 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 	if got := fmt.Sprint(secret); got != "[redacted]" { //nolint:gocritic // fmt is what is asked
 		t.Errorf("prints as %q", got)
 	}
-	if secret.Reveal() != value || !secret.IsSet() || (Secret{}).IsSet() {
+	if secret.Reveal() != value || !secret.IsSet() || (values.Secret{}).IsSet() {
 		t.Error("the value itself is lost")
 	}
 }
 
-// Passwords that one client of PostgreSQL's could log in with and another could not are refused by name.
+// Passwords that one client of PostgreSQL's could log in with and another could not are refused by
+// name.
 func TestPasswordsThatClientsReadAlike(t *testing.T) {
 	for _, good := range []string{"secret", `p@ss:w/rd?#%&"'\`, " ", "pässwörd", "😀", "a\u00a0b", "tab\t", "A\u030a", "пароль", "密码", strings.Repeat("x", 300)} {
 		load(t, ForConsumer, "DATABASE_PASSWORD="+good)

@@ -8,28 +8,30 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/trailpost/trailpost/services/internal/config/values"
 )
 
-// Tracing is OpenTelemetry's exporter and sampler. The names, forms and meanings
-// of the variables are those of its specification ("OpenTelemetry Environment
-// Variable Specification", "OpenTelemetry Protocol Exporter"); other programs in
-// the same environment read them too, so a value that is none of ours is told and passed over, as the specification
-// wants it, and never keeps events out. Files that can't be read are another matter.
+// Tracing is the exporter and the sampler of OpenTelemetry. The names, forms and meanings of the
+// variables are those of its specification ("OpenTelemetry Environment Variable Specification",
+// "OpenTelemetry Protocol Exporter"). Other programs in the same environment read them, too: a
+// value that we don't know is warned of and ignored, as the specification asks, and keeps no event
+// out. A file that can't be read is a fault.
 type Tracing struct {
-	Disabled           string `env:"OTEL_SDK_DISABLED" envDefault:"false" help:"true: nothing is traced, whatever the others say."`
-	Exporter           string `env:"OTEL_TRACES_EXPORTER" envDefault:"otlp" help:"otlp, or none: nothing is traced."`
-	Endpoint           string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"Base URL of an OpenTelemetry collector, such as http://collector:4318, which gets traces over OTLP/HTTP; without it nothing is traced."`
-	Headers            Secret `env:"OTEL_EXPORTER_OTLP_HEADERS" help:"Headers of requests to the collector: name=value,name=value, values percent-encoded."`
-	Protocol           string `env:"OTEL_EXPORTER_OTLP_PROTOCOL" envDefault:"http/protobuf" help:"Protocol of the collector; http/protobuf is the one there is."`
-	Compression        string `env:"OTEL_EXPORTER_OTLP_COMPRESSION" envDefault:"none" help:"Compression of requests to the collector: none or gzip."`
-	Timeout            string `env:"OTEL_EXPORTER_OTLP_TIMEOUT" envDefault:"10000" help:"Longest time of a request to the collector, in milliseconds."`
-	Certificate        string `env:"OTEL_EXPORTER_OTLP_CERTIFICATE" help:"File of the certificate authorities that may sign the collector's certificate; without it, the system's."`
-	ClientCertificate  string `env:"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE" help:"File of the client certificate for the collector."`
-	ClientKey          string `env:"OTEL_EXPORTER_OTLP_CLIENT_KEY" help:"File of the client certificate's key."`
-	Sampler            string `env:"OTEL_TRACES_SAMPLER" envDefault:"parentbased_always_on" help:"Which traces are recorded: always_on, always_off, traceidratio, or parentbased_ and one of these, which follows the client's decision where it made one."`
-	SamplerArg         string `env:"OTEL_TRACES_SAMPLER_ARG" envDefault:"1" help:"Share of the traces that the samplers by ratio record, from 0 to 1."`
-	ServiceName        string `env:"OTEL_SERVICE_NAME" help:"Name of the service in traces; without it trailpost-producer and trailpost-consumer."`
-	ResourceAttributes string `env:"OTEL_RESOURCE_ATTRIBUTES" help:"What traces tell of the process beside that: name=value,name=value, values percent-encoded."`
+	Disabled           string        `env:"OTEL_SDK_DISABLED" envDefault:"false" help:"true: nothing is traced, whatever the others say."`
+	Exporter           string        `env:"OTEL_TRACES_EXPORTER" envDefault:"otlp" help:"otlp, or none: nothing is traced."`
+	Endpoint           string        `env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"Base URL of an OpenTelemetry collector, such as http://collector:4318, which gets traces over OTLP/HTTP; without it nothing is traced."`
+	Headers            values.Secret `env:"OTEL_EXPORTER_OTLP_HEADERS" help:"Headers of requests to the collector: name=value,name=value, values percent-encoded."`
+	Protocol           string        `env:"OTEL_EXPORTER_OTLP_PROTOCOL" envDefault:"http/protobuf" help:"Protocol of the collector; http/protobuf is the one there is."`
+	Compression        string        `env:"OTEL_EXPORTER_OTLP_COMPRESSION" envDefault:"none" help:"Compression of requests to the collector: none or gzip."`
+	Timeout            string        `env:"OTEL_EXPORTER_OTLP_TIMEOUT" envDefault:"10000" help:"Longest time of a request to the collector, in milliseconds."`
+	Certificate        string        `env:"OTEL_EXPORTER_OTLP_CERTIFICATE" help:"File of the certificate authorities that may sign the collector's certificate; without it, the system's."`
+	ClientCertificate  string        `env:"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE" help:"File of the client certificate for the collector."`
+	ClientKey          string        `env:"OTEL_EXPORTER_OTLP_CLIENT_KEY" help:"File of the client certificate's key."`
+	Sampler            string        `env:"OTEL_TRACES_SAMPLER" envDefault:"parentbased_always_on" help:"Which traces are recorded: always_on, always_off, traceidratio, or parentbased_ and one of these, which follows the client's decision where it made one."`
+	SamplerArg         string        `env:"OTEL_TRACES_SAMPLER_ARG" envDefault:"1" help:"Share of the traces that the samplers by ratio record, from 0 to 1."`
+	ServiceName        string        `env:"OTEL_SERVICE_NAME" help:"Name of the service in traces; without it trailpost-producer and trailpost-consumer."`
+	ResourceAttributes string        `env:"OTEL_RESOURCE_ATTRIBUTES" help:"What traces tell of the process beside that: name=value,name=value, values percent-encoded."`
 }
 
 var samplers = []string{
@@ -42,7 +44,7 @@ func (t Tracing) On() bool {
 	return t.Endpoint != "" && !strings.EqualFold(t.Disabled, "true") && t.Exporter != "none"
 }
 
-// Wait is Timeout.
+// Wait is Timeout as a duration.
 func (t Tracing) Wait() time.Duration {
 	ms, _ := strconv.Atoi(t.Timeout) // checked by Load
 	return time.Duration(ms) * time.Millisecond
@@ -51,19 +53,19 @@ func (t Tracing) Wait() time.Duration {
 // URL is where traces are posted: below the endpoint, "/v1/traces".
 func (t Tracing) URL() string { return strings.TrimSuffix(t.Endpoint, "/") + "/v1/traces" }
 
-// Ratio is SamplerArg.
+// Ratio is SamplerArg as a number.
 func (t Tracing) Ratio() float64 {
 	ratio, _ := strconv.ParseFloat(t.SamplerArg, 64) // checked by Load
 	return ratio
 }
 
-// HeaderMap is Headers, taken apart.
+// HeaderMap is Headers, parsed.
 func (t Tracing) HeaderMap() map[string]string {
 	headers, _ := parsePairs(t.Headers.Reveal()) // checked by Load
 	return headers
 }
 
-// Resource is ResourceAttributes, taken apart.
+// Resource is ResourceAttributes, parsed.
 func (t Tracing) Resource() map[string]string {
 	attributes, _ := parsePairs(t.ResourceAttributes) // checked by Load
 	return attributes
@@ -90,7 +92,7 @@ func (l *loader) checkTracing(t *Tracing) {
 	}
 	if _, err := parseHeaders(t.Headers.Reveal()); err != nil {
 		l.warnSecret("OTEL_EXPORTER_OTLP_HEADERS", err.Error()+"; it is not used")
-		t.Headers = Secret{}
+		t.Headers = values.Secret{}
 	}
 	l.known(&t.Protocol, "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", oneOf("http/protobuf"),
 		"must be http/protobuf: a collector takes it at port 4318, beside gRPC at 4317")
@@ -115,14 +117,14 @@ func (l *loader) checkTracing(t *Tracing) {
 // tracingSection is the section of settings that keep nobody from starting.
 const tracingSection = "Tracing"
 
-// OpenTelemetry's library reads this one by itself, too, and can't be kept from it.
+// The library of OpenTelemetry reads this one by itself, too, and can't be kept from it.
 const (
 	resourceAttributes = "OTEL_RESOURCE_ATTRIBUTES"
 	sdkReadsIt         = "what OpenTelemetry's library can read of it is used"
 )
 
-// passOver returns what is used in place of a value that is blank or holds control characters, and has that told to those who would
-// use it. The value may hold a password.
+// passOver returns the default that is used in place of a value that is blank or holds control
+// characters, and warns a binary that would use it. The value may hold a password.
 func (l *loader) passOver(f field) (standard string) {
 	standard = f.tag.Get("envDefault")
 	if l.binary&f.usedBy == 0 {
@@ -139,7 +141,7 @@ func (l *loader) passOver(f field) (standard string) {
 	return standard
 }
 
-// known has a value that is none of ours told, and its default used.
+// known warns of a value that we don't know, and puts the default in its place.
 func (l *loader) known(value *string, name, fallback string, ok func(string) bool, problem string) {
 	if !ok(*value) {
 		l.warn(name, problem+"; "+fallback+" is used")
@@ -189,13 +191,13 @@ func parseHeaders(text string) (map[string]string, error) {
 	return pairs, err
 }
 
-// notToken tells what a header's name can't hold (RFC 9110, 5.6.2).
+// notToken reports whether the name of a header can't hold r (RFC 9110, 5.6.2).
 func notToken(r rune) bool {
 	return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 }
 
-// parsePairs reads W3C Baggage's list, name=value,name=value, without its
-// properties. The error never quotes a value, which may be secret.
+// parsePairs reads the list of W3C Baggage, name=value,name=value, without its properties. The
+// error never quotes a value, which may be secret.
 func parsePairs(text string) (map[string]string, error) {
 	if text == "" {
 		return nil, nil

@@ -18,7 +18,7 @@ import (
 //
 // A broken proxy is replaced by a new one at the same address, and its connections end:
 // toxiproxy can wait for ever when a toxic is taken off a connection that ends at that
-// moment (seen with 2.5.0).
+// moment (seen with 2.5.0; that code is the same in 2.12.0).
 type proxy struct {
 	name   string
 	inner  *toxiproxy.Proxy

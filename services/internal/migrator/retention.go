@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/config/values"
 	"github.com/trailpost/trailpost/services/internal/partitions"
 	"github.com/trailpost/trailpost/services/internal/partitions/attach"
 	"github.com/trailpost/trailpost/services/internal/partitions/month"
@@ -210,7 +210,7 @@ func (a *ageFlag) String() string {
 
 // Set implements pflag.Value.
 func (a *ageFlag) Set(text string) error {
-	age, err := config.ParseDuration(text)
+	age, err := values.ParseDuration(text)
 	*a = ageFlag(age)
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/config/values"
 	"github.com/trailpost/trailpost/services/internal/schema"
 	"github.com/trailpost/trailpost/services/internal/store"
 )
@@ -30,7 +31,7 @@ func rolesConfig(cfg *config.Config) (schema.RolesConfig, error) {
 	}, nil
 }
 
-func conn(cfg *config.Config, database, user string, password config.Secret) (*pgx.ConnConfig, error) {
+func conn(cfg *config.Config, database, user string, password values.Secret) (*pgx.ConnConfig, error) {
 	db := cfg.Database
 	return store.Config{
 		Host: db.Host, Ports: db.Port.List(), Database: database, User: user, Password: password.Reveal(),

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/goccy/go-yaml"
 	"github.com/jackc/pgx/v5"
-	"sigs.k8s.io/yaml"
 
 	"github.com/trailpost/trailpost/services/internal/devservers"
 	"github.com/trailpost/trailpost/services/internal/schema"
@@ -20,14 +20,14 @@ type operatorCluster struct {
 		Bootstrap struct {
 			InitDB struct {
 				Database, Owner        string
-				PostInitApplicationSQL []string `json:"postInitApplicationSQL"`
-			} `json:"initdb"`
+				PostInitApplicationSQL []string `yaml:"postInitApplicationSQL"`
+			} `yaml:"initdb"`
 		}
 		Managed struct {
 			Roles []struct {
 				Name    string
 				Login   bool
-				InRoles []string
+				InRoles []string `yaml:"inRoles"`
 			}
 		}
 	}

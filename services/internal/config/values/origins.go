@@ -1,4 +1,4 @@
-package config
+package values
 
 import (
 	"net/netip"
@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// Origins is a list of origins (RFC 6454: scheme, host and port, if it is not the scheme's) with commas between, or *.
+// Origins is a list of origins with commas between, or *. An origin (RFC 6454) is a scheme, a host,
+// and a port if it is not the default port of the scheme.
 type Origins string
 
 // List returns them one by one.
@@ -20,42 +21,37 @@ func (o Origins) List() (list []string) {
 	return list
 }
 
-const wantOrigins = "origins such as https://app.example.org, without a path, with commas between, or *"
+// WantOrigins says what origins are, in words that fit after "must be".
+const WantOrigins = "origins such as https://app.example.org, without a path, with commas between, or *"
 
-// checkOrigins refuses an origin that no browser sends, since nothing would ever match it, and says what browsers send.
-func (l *loader) checkOrigins(origins Origins) {
-	const name = "PRODUCER_CORS_ORIGINS"
-	if l.isSet(name) && !l.blamed(name) {
-		if problem := originsProblem(origins.List()); problem != "" {
-			l.blame(name, "must be "+problem)
-		}
-	}
-}
-
-// originsProblem fits after "must be".
-func originsProblem(origins []string) string {
+// Problem says what is wrong with them, in words that fit after "must be"; "" if nothing is. An
+// origin that no browser sends is wrong, since it would never match, and the words say what
+// browsers send.
+func (o Origins) Problem() string {
+	origins := o.List()
 	if len(origins) == 0 {
-		return wantOrigins
+		return WantOrigins
 	}
 	for _, origin := range origins {
 		sent, problem := asSent(origin)
 		switch {
 		case origin == "*", strings.EqualFold(origin, sent): // letters are compared without regard to their case
 		case origin == "null": // of sandboxed frames, files and redirects: the world's
-			return wantOrigins + "; null is any page's"
+			return WantOrigins + "; null is any page's"
 		case problem != "":
-			return wantOrigins + "; " + quote(origin) + " " + problem
+			return WantOrigins + "; " + Quote(origin) + " " + problem
 		default:
-			return "origins as browsers send them: " + sent + " in place of " + quote(origin)
+			return "origins as browsers send them: " + sent + " in place of " + Quote(origin)
 		}
 	}
 	return ""
 }
 
-// defaultPorts are what browsers leave out.
+// defaultPorts are the ports that browsers leave out.
 var defaultPorts = map[string]uint64{"http": 80, "https": 443}
 
-// asSent is an origin as browsers write it (the URL standard's serialization), or why there is none.
+// asSent returns an origin as browsers write it (the serialization of the URL standard), or what is
+// wrong with it.
 func asSent(origin string) (sent, problem string) {
 	if !strings.Contains(origin, "://") {
 		origin = "https://" + origin

@@ -1,22 +1,22 @@
-package config
+package values
 
 import "log/slog"
 
 const redacted = "[redacted]"
 
-// Secret is a value that no log, message or dump shows: every common way of
-// printing it gives "[redacted]". Reveal is the only way out.
+// Secret is a value that no log, message or dump shows: every common way of printing it gives
+// "[redacted]". Reveal is the only way to read it.
 //
-// The value is behind a pointer because fmt, when a Secret sits in an
-// unexported field of someone else's struct, can't call its methods and prints
-// what it finds by reflection: an address, then.
+// The value is behind a pointer because fmt can't call the methods of a Secret in an unexported
+// field of another package's struct. It then prints what it finds by reflection, which is an
+// address.
 type Secret struct{ value *string }
 
 // NewSecret hides a value.
 func NewSecret(value string) Secret { return Secret{&value} }
 
-// Reveal returns the value, "" when none is set. Hand it to the library that
-// needs it and nowhere else.
+// Reveal returns the value, "" when none is set. Pass it to the library that needs it and nowhere
+// else.
 func (s Secret) Reveal() string {
 	if s.value == nil {
 		return ""
