@@ -230,6 +230,10 @@ dashboards: ## write the Grafana dashboards of the chart anew
 check-chart: ## the Helm chart, without a cluster
 	hack/check-chart
 
+.PHONY: chart-docs
+chart-docs: ## write the READMEs and the schemas of the Helm chart's values from values.yaml
+	hack/check-chart --write
+
 .PHONY: check-k8s
 check-k8s: ## the manifests for the operators, without a cluster
 	hack/check-k8s

@@ -82,7 +82,7 @@ spec:
   timeZone: {{ . | quote }}
   {{- end }}
   concurrencyPolicy: Forbid
-  # a cluster that was away makes up for one run
+  # after downtime of the cluster, one missed run is made up for
   startingDeadlineSeconds: 3600
   successfulJobsHistoryLimit: 1
   failedJobsHistoryLimit: 3

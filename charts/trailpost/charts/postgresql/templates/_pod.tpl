@@ -41,7 +41,7 @@ tolerations:
 {{/* The server's arguments: each setting is one, so that `helm diff`, `kubectl describe` and `ps` show them. */}}
 {{- define "postgresql.args" -}}
 - postgres
-# What the trail's promises stand on, whatever ALTER SYSTEM says.
+# The trail's guarantees depend on these, so they override ALTER SYSTEM.
 - -cfsync=on
 - -cfull_page_writes=on
 - -csynchronous_commit=on

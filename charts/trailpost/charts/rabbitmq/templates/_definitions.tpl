@@ -28,7 +28,7 @@ dead letters' is here, too.)
   "delivery-limit" 2000000000
   "consumer-timeout" $timeout
 -}}
-{{- /* Both services read their queues' policies by the management API, which takes the tag. */ -}}
+{{- /* Both services read their queues' policies by the management API, which needs the tag. */ -}}
 {{- $users := list -}}
 {{- range $name, $tags := dict "admin" (list "administrator") "producer" (list "management") "consumer" (list "management") -}}
   {{- $users = append $users (dict "name" $name "tags" $tags "password_hash" (printf "@%s-password@" $name)

@@ -75,7 +75,7 @@ the volume's content belongs to it.
 # Read beside conf.d.
 - name: RABBITMQ_CONFIG_FILE
   value: /run/rabbitmq/rabbitmq.conf
-# The Erlang VM itself gets SIGTERM, not a shell before it. The official image sets this, too.
+# The Erlang VM itself must get SIGTERM, not a shell. The official image sets this, too.
 - name: RUNNING_UNDER_SYSTEMD
   value: "true"
 {{- end -}}
