@@ -4,6 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/trailpost/trailpost/hack/bench/figures"
+	"github.com/trailpost/trailpost/hack/bench/load"
+	"github.com/trailpost/trailpost/hack/bench/procfs"
+	"github.com/trailpost/trailpost/hack/bench/service"
+	"github.com/trailpost/trailpost/hack/bench/workload"
 )
 
 const (
@@ -12,7 +18,7 @@ const (
 )
 
 // accept measures a producer, with nobody who consumes.
-func accept(ctx context.Context, b *bench, r *report) (err error) {
+func accept(ctx context.Context, b *bench, r *figures.Report) (err error) {
 	if err := b.purge(); err != nil {
 		return err
 	}
@@ -20,49 +26,49 @@ func accept(ctx context.Context, b *bench, r *report) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.stop(), b.purge()) }()
+	defer func() { err = errors.Join(err, p.Stop(), b.purge()) }()
 	if err := acceptFrom(ctx, b, r, p, "accept."); err != nil {
 		return err
 	}
 	// Open loop, at half of what it can: latency at a rate that clients set.
-	rate := r.figures["accept.single_256.rate"].median() / 2
-	latencies, err := openLoop(ctx, p.addr, 256, rate, b.duration, request("/log", mediaArray, requestEvent(1, "", payload)), nil)
+	rate := r.Median("accept.single_256.rate") / 2
+	latencies, err := load.OpenLoop(ctx, p.Addr, 256, rate, b.duration, load.Request("/log", workload.MediaArray, workload.Request(1, "", workload.Payload)), nil)
 	if err != nil {
 		return err
 	}
-	r.addLatencies("accept.open_half", latencies)
+	r.AddLatencies("accept.open_half", latencies)
 	return nil
 }
 
 // acceptFrom measures one event a request and batches, closed loop.
-func acceptFrom(ctx context.Context, b *bench, r *report, p *service, prefix string) error {
+func acceptFrom(ctx context.Context, b *bench, r *figures.Report, p *service.Service, prefix string) error {
 	for _, connections := range []int{64, 256} {
 		name := fmt.Sprintf("%ssingle_%d", prefix, connections)
 		if err := b.postSingles(ctx, r, p, name, connections); err != nil {
 			return err
 		}
-		peak, err := peakMemory(p.cmd.Process.Pid)
+		peak, err := procfs.PeakMemory(p.PID())
 		if err != nil {
 			return err
 		}
-		r.add(name+".peak_mib", peak) // since the producer's start
+		r.Add(name+".peak_mib", peak) // since the producer's start
 		if err := b.purge(); err != nil {
 			return err
 		}
 	}
-	for _, kind := range []struct{ name, media string }{{"batch_json", mediaArray}, {"batch_ndjson", mediaLines}} {
+	for _, kind := range []struct{ name, media string }{{"batch_json", workload.MediaArray}, {"batch_ndjson", workload.MediaLines}} {
 		name := prefix + kind.name
 		used, err := b.measureUse(p)
 		if err != nil {
 			return err
 		}
-		requests, latencies, err := closedLoop(ctx, p.addr, batchConnections, b.duration, request("/log/batch", kind.media, batchOf(kind.media, batchSize, payload)))
+		requests, latencies, err := load.ClosedLoop(ctx, p.Addr, batchConnections, b.duration, load.Request("/log/batch", kind.media, workload.Batch(kind.media, batchSize, workload.Payload)))
 		if err != nil {
 			return err
 		}
-		r.add(name+".rate", requests*batchSize)
-		r.addLatencies(name, latencies)
-		if err := used.end(r, name, requests*batchSize*(b.duration+warmUp).Seconds()); err != nil {
+		r.Add(name+".rate", requests*batchSize)
+		r.AddLatencies(name, latencies)
+		if err := used.end(r, name, requests*batchSize*(b.duration+load.WarmUp).Seconds()); err != nil {
 			return err
 		}
 		if err := b.purge(); err != nil {
@@ -73,43 +79,43 @@ func acceptFrom(ctx context.Context, b *bench, r *report, p *service, prefix str
 }
 
 // bigBatch measures the memory that batches of nearly 16 MiB take.
-func bigBatch(ctx context.Context, b *bench, r *report) (err error) {
+func bigBatch(ctx context.Context, b *bench, r *figures.Report) (err error) {
 	p, err := b.producer(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.stop(), b.purge()) }()
+	defer func() { err = errors.Join(err, p.Stop(), b.purge()) }()
 	const events = 9_000
-	body := batchOf(mediaLines, events, largePayload(16<<20/events-200))
-	c, err := dial(p.addr)
+	body := workload.Batch(workload.MediaLines, events, workload.LargePayload(16<<20/events-200))
+	c, err := load.Dial(p.Addr)
 	if err != nil {
 		return err
 	}
-	defer c.close()
+	defer c.Close()
 	for range 3 {
-		if _, err := c.post(request("/log/batch", mediaLines, body)); err != nil {
+		if _, err := c.Post(load.Request("/log/batch", workload.MediaLines, body)); err != nil {
 			return err
 		}
 	}
-	peak, err := peakMemory(p.cmd.Process.Pid)
+	peak, err := procfs.PeakMemory(p.PID())
 	if err != nil {
 		return err
 	}
-	r.add("memory.big_batch_mib", peak)
+	r.Add("memory.big_batch_mib", peak)
 	return nil
 }
 
 // postSingles measures a service that gets one event a request, closed loop.
-func (b *bench) postSingles(ctx context.Context, r *report, s *service, name string, connections int) error {
+func (b *bench) postSingles(ctx context.Context, r *figures.Report, s *service.Service, name string, connections int) error {
 	used, err := b.measureUse(s)
 	if err != nil {
 		return err
 	}
-	rate, latencies, err := closedLoop(ctx, s.addr, connections, b.duration, request("/log", mediaArray, requestEvent(1, "", payload)))
+	rate, latencies, err := load.ClosedLoop(ctx, s.Addr, connections, b.duration, load.Request("/log", workload.MediaArray, workload.Request(1, "", workload.Payload)))
 	if err != nil {
 		return err
 	}
-	r.add(name+".rate", rate)
-	r.addLatencies(name, latencies)
-	return used.end(r, name, rate*(b.duration+warmUp).Seconds())
+	r.Add(name+".rate", rate)
+	r.AddLatencies(name, latencies)
+	return used.end(r, name, rate*(b.duration+load.WarmUp).Seconds())
 }

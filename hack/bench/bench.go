@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -79,7 +78,7 @@ func (b *bench) declare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.stop()
+	return p.Stop()
 }
 
 func (b *bench) close() {
@@ -133,21 +132,4 @@ func (b *bench) expectRows(ctx context.Context, want int) error {
 		return fmt.Errorf("%d rows in the trail, want %d", rows, want)
 	}
 	return nil
-}
-
-// until waits for a condition, for at most two minutes.
-func until(ctx context.Context, what string, every time.Duration, condition func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
-	for {
-		done, err := condition()
-		if err != nil || done {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waiting until %s: %w", what, ctx.Err())
-		case <-time.After(every):
-		}
-	}
 }

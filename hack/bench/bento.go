@@ -9,6 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/trailpost/trailpost/hack/bench/figures"
+	"github.com/trailpost/trailpost/hack/bench/service"
+	"github.com/trailpost/trailpost/hack/bench/workload"
 )
 
 // Bento is the peer: a stream processor that can be set up to do both jobs, HTTP to confirmed messages and messages to
@@ -47,7 +51,7 @@ output:
 const metricBento = "output_sent"
 
 // bento measures it with the requests, and the queue of single events, that Trailpost gets.
-func bento(ctx context.Context, b *bench, r *report) (err error) {
+func bento(ctx context.Context, b *bench, r *figures.Report) (err error) {
 	if err := b.clean(ctx); err != nil {
 		return err
 	}
@@ -60,20 +64,20 @@ func bento(ctx context.Context, b *bench, r *report) (err error) {
 			err = b.postSingles(ctx, r, s, fmt.Sprintf("bento.single_%d", connections), connections)
 		}
 	}
-	if err := errors.Join(err, s.stop(), b.purge()); err != nil {
+	if err := errors.Join(err, s.Stop(), b.purge()); err != nil {
 		return err
 	}
 
 	events := b.events / 3
 	events -= events % batchSize
-	if err := b.fill(ctx, events, payload, "RABBITMQ_EVENTS_PER_MESSAGE=1"); err != nil {
+	if err := b.fill(ctx, events, workload.Payload, "RABBITMQ_EVENTS_PER_MESSAGE=1"); err != nil {
 		return err
 	}
 	dsn := url.URL{
 		Scheme: "postgres", User: url.UserPassword("bench_writer", benchPassword), Path: databaseName, RawQuery: "sslmode=disable",
 		Host: net.JoinHostPort(b.database.Host, strconv.Itoa(int(b.database.Port))),
 	}
-	start := func() (*service, error) {
+	start := func() (*service.Service, error) {
 		return b.startBento(ctx, func(addr string) string { return fmt.Sprintf(bentoStore, addr, b.brokerURL, queueName, dsn.String()) })
 	}
 	if err := b.drainWith(ctx, r, "bento.store", start, 1, events, metricBento); err != nil {
@@ -83,8 +87,8 @@ func bento(ctx context.Context, b *bench, r *report) (err error) {
 }
 
 // startBento runs it with a configuration, and waits until it has connected.
-func (b *bench) startBento(ctx context.Context, configure func(addr string) string) (*service, error) {
-	port, err := freePort()
+func (b *bench) startBento(ctx context.Context, configure func(addr string) string) (*service.Service, error) {
+	port, err := service.FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -96,5 +100,5 @@ func (b *bench) startBento(ctx context.Context, configure func(addr string) stri
 	if err != nil {
 		return nil, err
 	}
-	return b.run(ctx, program{binary: binary, args: []string{"-c", config}, port: port, ready: "/ready"}, nil)
+	return b.run(ctx, service.Program{Binary: binary, Args: []string{"-c", config}, Port: port, Ready: "/ready"}, nil)
 }

@@ -10,29 +10,32 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/trailpost/trailpost/hack/bench/figures"
+	"github.com/trailpost/trailpost/hack/bench/load"
+	"github.com/trailpost/trailpost/hack/bench/workload"
 )
 
 // besideBatches measures single requests at a third of their most while another client posts batches of 10,000
 // without a pause.
-func besideBatches(ctx context.Context, b *bench, r *report) (err error) {
+func besideBatches(ctx context.Context, b *bench, r *figures.Report) (err error) {
 	p, err := b.producer(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.stop(), b.purge()) }()
-	single := request("/log", mediaArray, requestEvent(1, "", payload))
-	most, _, err := closedLoop(ctx, p.addr, 64, b.duration, single)
+	defer func() { err = errors.Join(err, p.Stop(), b.purge()) }()
+	single := load.Request("/log", workload.MediaArray, workload.Request(1, "", workload.Payload))
+	most, _, err := load.ClosedLoop(ctx, p.Addr, 64, b.duration, single)
 	if err != nil {
 		return err
 	}
 	other, cancel := context.WithCancel(ctx)
 	batches := make(chan error, 1)
 	go func() {
-		_, _, err := closedLoop(other, p.addr, 1, time.Hour, request("/log/batch", mediaLines, batchOf(mediaLines, 10*batchSize, payload)))
+		_, _, err := load.ClosedLoop(other, p.Addr, 1, time.Hour, load.Request("/log/batch", workload.MediaLines, workload.Batch(workload.MediaLines, 10*batchSize, workload.Payload)))
 		batches <- err
 	}()
 	// 256 connections: with 64, those that wait while the broker confirms nothing hold up others that are due.
-	latencies, err := openLoop(ctx, p.addr, 256, most/3, 2*b.duration, single, nil)
+	latencies, err := load.OpenLoop(ctx, p.Addr, 256, most/3, 2*b.duration, single, nil)
 	cancel()
 	if failed := <-batches; !errors.Is(failed, context.Canceled) {
 		err = errors.Join(err, failed)
@@ -40,7 +43,7 @@ func besideBatches(ctx context.Context, b *bench, r *report) (err error) {
 	if err != nil {
 		return err
 	}
-	r.addLatencies("accept.beside_batches", latencies)
+	r.AddLatencies("accept.beside_batches", latencies)
 	return nil
 }
 
@@ -55,12 +58,12 @@ const (
 // besideLimit is what besideBatches can reach at most: how late the broker's confirms of small messages are while
 // another connection publishes large ones. It has nothing of Trailpost in it. busy is how many processes do nothing
 // but use a core meanwhile.
-func besideLimit(name string, busy int) func(context.Context, *bench, *report) error {
-	return func(ctx context.Context, b *bench, r *report) error {
+func besideLimit(name string, busy int) func(context.Context, *bench, *figures.Report) error {
+	return func(ctx context.Context, b *bench, r *figures.Report) error {
 		if err := b.purge(); err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(ctx, warmUp+2*b.duration)
+		ctx, cancel := context.WithTimeout(ctx, load.WarmUp+2*b.duration)
 		defer cancel()
 		var spinning sync.WaitGroup
 		defer spinning.Wait()
@@ -72,9 +75,9 @@ func besideLimit(name string, busy int) func(context.Context, *bench, *report) e
 			}
 			spinning.Go(func() { _ = spin.Wait() }) // it is killed when ctx ends
 		}
-		from := time.Now().Add(warmUp)
-		large, small := persistent(batchOf(mediaLines, besideEvents, payload)), persistent(queuedEvent())
-		var latencies durations
+		from := time.Now().Add(load.WarmUp)
+		large, small := persistent(workload.Batch(workload.MediaLines, besideEvents, workload.Payload)), persistent(workload.Queued())
+		var latencies figures.Durations
 		roles := make(chan func(*amqp.Channel) error, 2)
 		roles <- func(ch *amqp.Channel) error {
 			return publishPaced(ctx, ch, large, besideWindow, time.Second/besideRate, func(time.Time, time.Duration) {})
@@ -89,13 +92,13 @@ func besideLimit(name string, busy int) func(context.Context, *bench, *report) e
 		if err := b.onConnections(cap(roles), func(ch *amqp.Channel) error { return (<-roles)(ch) }); err != nil {
 			return err
 		}
-		r.addLatencies(name, latencies)
+		r.AddLatencies(name, latencies)
 		return b.purge()
 	}
 }
 
 func persistent(body []byte) amqp.Publishing {
-	return amqp.Publishing{DeliveryMode: amqp.Persistent, ContentType: mediaLines, Body: body}
+	return amqp.Publishing{DeliveryMode: amqp.Persistent, ContentType: workload.MediaLines, Body: body}
 }
 
 // publishPaced publishes a message until ctx ends, with the numbers from 0 as its ids, with at most window of them without

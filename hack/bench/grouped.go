@@ -6,6 +6,7 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/trailpost/trailpost/hack/bench/workload"
 )
 
 // The producer's pacing: broker/lanes.go.
@@ -57,7 +58,7 @@ func (g *groupCommit) run() error {
 		}
 		failed <- errors.New("not confirmed")
 	}()
-	line := append(queuedEvent(), '\n')
+	line := append(workload.Queued(), '\n')
 	var left time.Time
 	for {
 		var group []chan struct{}
@@ -75,7 +76,7 @@ func (g *groupCommit) run() error {
 		}
 		left = time.Now()
 		outstanding <- group
-		message := amqp.Publishing{DeliveryMode: amqp.Persistent, ContentType: mediaLines, Body: bytes.Repeat(line, len(group))}
+		message := amqp.Publishing{DeliveryMode: amqp.Persistent, ContentType: workload.MediaLines, Body: bytes.Repeat(line, len(group))}
 		if err := g.ch.Publish("", queueName, false, false, message); err != nil {
 			return err
 		}

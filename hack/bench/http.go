@@ -9,6 +9,10 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/trailpost/trailpost/hack/bench/figures"
+	"github.com/trailpost/trailpost/hack/bench/service"
+	"github.com/trailpost/trailpost/hack/bench/workload"
 )
 
 // bareVariable makes this program a bare HTTP server at an address and, if a URL follows, of a broker.
@@ -38,7 +42,7 @@ func serveBare(where string) error {
 			return
 		}
 		accept()
-		w.Header().Set("Content-Type", mediaArray)
+		w.Header().Set("Content-Type", workload.MediaArray)
 		w.WriteHeader(http.StatusAccepted)
 		_, _ = w.Write(answer)
 	})
@@ -48,27 +52,27 @@ func serveBare(where string) error {
 }
 
 // httpLimit is a bare HTTP server with the same requests and answers.
-func httpLimit(ctx context.Context, b *bench, r *report) error {
+func httpLimit(ctx context.Context, b *bench, r *figures.Report) error {
 	return b.bareHTTP(ctx, r, "limits.http", "")
 }
 
 // groupedLimit is the same one with a bare group commit behind it: what single events can reach at most, through
 // net/http and one channel, if nothing is parsed, checked, identified, limited or measured.
-func groupedLimit(ctx context.Context, b *bench, r *report) error {
+func groupedLimit(ctx context.Context, b *bench, r *figures.Report) error {
 	return errors.Join(b.bareHTTP(ctx, r, "limits.grouped", b.brokerURL), b.purge())
 }
 
 // bareHTTP measures the bare server; brokerURL may be "".
-func (b *bench) bareHTTP(ctx context.Context, r *report, prefix, brokerURL string) (err error) {
+func (b *bench) bareHTTP(ctx context.Context, r *figures.Report, prefix, brokerURL string) (err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	port, err := freePort()
+	port, err := service.FreePort()
 	if err != nil {
 		return err
 	}
-	s, err := b.run(ctx, program{binary: self, port: port, ready: "/readyz"}, []string{strings.TrimSpace(bareVariable + "=127.0.0.1:" + port + " " + brokerURL)})
+	s, err := b.run(ctx, service.Program{Binary: self, Port: port, Ready: "/readyz"}, []string{strings.TrimSpace(bareVariable + "=127.0.0.1:" + port + " " + brokerURL)})
 	if err != nil {
 		return err
 	}

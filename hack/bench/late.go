@@ -10,13 +10,14 @@ import (
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
+	"github.com/trailpost/trailpost/hack/bench/figures"
 )
 
 // lateBy is how much later confirms come, in milliseconds, as they do from a cluster whose nodes are apart.
 const lateBy = 10
 
 // lateConfirms measures accepting from a broker whose answers are late, and what is accepted by a bare server.
-func lateConfirms(ctx context.Context, b *bench, r *report) error {
+func lateConfirms(ctx context.Context, b *bench, r *figures.Report) error {
 	zerolog.SetGlobalLevel(zerolog.Disabled) // toxiproxy's
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	proxy := toxiproxy.NewProxy(server, "late", "127.0.0.1:0", net.JoinHostPort(b.broker.Host, strconv.Itoa(b.broker.Port)))
@@ -45,11 +46,11 @@ func lateConfirms(ctx context.Context, b *bench, r *report) error {
 	return b.acceptLate(ctx, r, port)
 }
 
-func (b *bench) acceptLate(ctx context.Context, r *report, port string) (err error) {
+func (b *bench) acceptLate(ctx context.Context, r *figures.Report, port string) (err error) {
 	p, err := b.producer(ctx, "RABBITMQ_PORT="+port)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.stop(), b.purge()) }()
+	defer func() { err = errors.Join(err, p.Stop(), b.purge()) }()
 	return acceptFrom(ctx, b, r, p, "late.")
 }

@@ -15,31 +15,31 @@ import (
 )
 
 // latency measures the time from a 202 to the visible row, at 70 % of the rate that producer and consumer together keep up with on this machine.
-func latency(ctx context.Context, b *bench, r *report) error {
-	return b.withBoth(ctx, func(p, c *service) error { return b.latencyOf(ctx, p, c, r) })
+func latency(ctx context.Context, b *bench, r *figures.Report) error {
+	return b.withBoth(ctx, func(p, c *service.Service) error { return b.latencyOf(ctx, p, c, r) })
 }
 
-func (b *bench) latencyOf(ctx context.Context, p, c *service, r *report) error {
-	single := request("/log", mediaArray, requestEvent(1, "", payload))
+func (b *bench) latencyOf(ctx context.Context, p, c *service.Service, r *figures.Report) error {
+	single := load.Request("/log", workload.MediaArray, workload.Request(1, "", workload.Payload))
 
-	before, err := c.metric(metricStored)
+	before, err := c.Metric(metricStored)
 	if err != nil {
 		return err
 	}
 	start := time.Now()
-	accepted, _, err := closedLoop(ctx, p.addr, 64, b.duration, single)
+	accepted, _, err := load.ClosedLoop(ctx, p.Addr, 64, b.duration, single)
 	if err != nil {
 		return err
 	}
-	after, err := c.metric(metricStored)
+	after, err := c.Metric(metricStored)
 	if err != nil {
 		return err
 	}
 	most := min(accepted, (after-before)/time.Since(start).Seconds())
-	r.add("latency.most.rate", most)
-	err = until(ctx, "the queue is empty", 50*time.Millisecond, func() (bool, error) {
+	r.Add("latency.most.rate", most)
+	err = service.Until(ctx, "the queue is empty", 50*time.Millisecond, func() (bool, error) {
 		q, err := b.ch.QueueDeclarePassive(queueName, true, false, false, false, nil)
-		n, failed := c.metric(metricStored)
+		n, failed := c.Metric(metricStored)
 		idle := q.Messages == 0 && n == after
 		after = n
 		return idle, errors.Join(err, failed)
@@ -49,14 +49,14 @@ func (b *bench) latencyOf(ctx context.Context, p, c *service, r *report) error {
 	}
 
 	visible, err := b.watchRows(ctx, func(sample func(int, time.Time, []byte)) error {
-		latencies, err := openLoop(ctx, p.addr, 64, 0.7*most, 3*b.duration, single, sample)
-		r.addLatencies("latency.accept", latencies)
+		latencies, err := load.OpenLoop(ctx, p.Addr, 64, 0.7*most, 3*b.duration, single, sample)
+		r.AddLatencies("latency.accept", latencies)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	r.addLatencies("latency", visible)
+	r.AddLatencies("latency", visible)
 	return nil
 }
 
@@ -68,7 +68,7 @@ const (
 )
 
 // watchRows looks for rows while load runs, and returns how long after its 202 each of a sample was seen.
-func (b *bench) watchRows(ctx context.Context, load func(sample func(n int, at time.Time, body []byte)) error) (durations, error) {
+func (b *bench) watchRows(ctx context.Context, load func(sample func(n int, at time.Time, body []byte)) error) (figures.Durations, error) {
 	conn, err := pgx.ConnectConfig(ctx, b.database)
 	if err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func (b *bench) watchRows(ctx context.Context, load func(sample func(n int, at t
 	var mu sync.Mutex
 	answered := map[pgtype.UUID]time.Time{} // whose rows were not seen
 	var malformed error
-	var seen durations
+	var seen figures.Durations
 	look := func() (all bool, err error) {
 		mu.Lock()
 		ids := slices.Collect(maps.Keys(answered))
@@ -127,5 +127,61 @@ func (b *bench) watchRows(ctx context.Context, load func(sample func(n int, at t
 	if err := errors.Join(err, malformed, failed); err != nil {
 		return nil, err
 	}
-	return seen, until(ctx, "the last events' rows are there", lookEvery, look)
+	return seen, service.Until(ctx, "the last events' rows are there", lookEvery, look)
+}
+
+// pipelineEvents is how many events a message has where the latency's load, some 3,700 a second, is published at the
+// producer's pace.
+const pipelineEvents = 4
+
+// latencyLimit is what latency can reach at most: the time from a message's confirm to its rows' commit, with a bare
+// publisher, and with bare workers that store what comes. It has nothing of Trailpost in it.
+func latencyLimit(ctx context.Context, b *bench, r *figures.Report) error {
+	if err := b.clean(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, load.WarmUp+3*b.duration)
+	defer cancel()
+	from := time.Now().Add(load.WarmUp)
+	message := persistent(workload.Batch(workload.MediaLines, pipelineEvents, workload.Payload))
+	message.Headers = amqp.Table{"events": int32(pipelineEvents)}
+
+	var confirms []time.Time // by the message's number
+	var mu sync.Mutex
+	commits := map[int]time.Time{}
+	worker := func(ch *amqp.Channel) error {
+		return b.storeBare(ctx, ch, pipelineLinger, func(messages []amqp.Delivery) {
+			now := time.Now()
+			mu.Lock()
+			defer mu.Unlock()
+			for i := range messages {
+				if n, err := strconv.Atoi(messages[i].MessageId); err == nil {
+					commits[n] = now
+				}
+			}
+		})
+	}
+	roles := make(chan func(*amqp.Channel) error, 3)
+	roles <- worker
+	roles <- worker
+	roles <- func(ch *amqp.Channel) error {
+		return publishPaced(ctx, ch, message, publishWindow, groupPace, func(sent time.Time, took time.Duration) {
+			confirms = append(confirms, sent.Add(took))
+		})
+	}
+	err := b.onConnections(cap(roles), func(ch *amqp.Channel) error { return (<-roles)(ch) })
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	var latencies figures.Durations
+	for n, confirmed := range confirms {
+		if committed, ok := commits[n]; ok && confirmed.After(from) {
+			latencies = append(latencies, max(0, committed.Sub(confirmed)))
+		}
+	}
+	if len(latencies) == 0 {
+		return errors.New("nothing was stored")
+	}
+	r.AddLatencies("limits.latency", latencies)
+	return b.purge()
 }

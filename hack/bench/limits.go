@@ -12,6 +12,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/trailpost/trailpost/hack/bench/figures"
+	"github.com/trailpost/trailpost/hack/bench/load"
+	"github.com/trailpost/trailpost/hack/bench/service"
+	"github.com/trailpost/trailpost/hack/bench/workload"
 )
 
 // The limits are what the servers take from a client that does nothing else, of events like those of the
@@ -24,7 +28,7 @@ const (
 )
 
 // brokerLimits are both of the broker's: what is consumed was published before.
-func brokerLimits(ctx context.Context, b *bench, r *report) error {
+func brokerLimits(ctx context.Context, b *bench, r *figures.Report) error {
 	if err := publishLimit(ctx, b, r); err != nil {
 		return err
 	}
@@ -32,19 +36,19 @@ func brokerLimits(ctx context.Context, b *bench, r *report) error {
 }
 
 // publishLimit is a bare loop of confirmed, persistent publishes. The messages stay for consumeLimit.
-func publishLimit(ctx context.Context, b *bench, r *report) error {
+func publishLimit(ctx context.Context, b *bench, r *figures.Report) error {
 	if err := b.purge(); err != nil {
 		return err
 	}
 	start := time.Now()
-	from, to := start.Add(warmUp), start.Add(warmUp+b.duration)
+	from, to := start.Add(load.WarmUp), start.Add(load.WarmUp+b.duration)
 	var confirmed atomic.Int64
 	err := b.onConnections(limitConnections, func(ch *amqp.Channel) error {
 		if err := ch.Confirm(false); err != nil {
 			return err
 		}
 		confirms := ch.NotifyPublish(make(chan amqp.Confirmation, publishWindow))
-		body, outstanding := queuedEvent(), 0
+		body, outstanding := workload.Queued(), 0
 		confirm := func() error {
 			c, open := <-confirms
 			if !open || !c.Ack {
@@ -57,7 +61,7 @@ func publishLimit(ctx context.Context, b *bench, r *report) error {
 			return nil
 		}
 		for time.Now().Before(to) {
-			message := amqp.Publishing{DeliveryMode: amqp.Persistent, ContentType: mediaArray, Body: body}
+			message := amqp.Publishing{DeliveryMode: amqp.Persistent, ContentType: workload.MediaArray, Body: body}
 			if err := ch.PublishWithContext(ctx, "", queueName, false, false, message); err != nil {
 				return err
 			}
@@ -74,15 +78,15 @@ func publishLimit(ctx context.Context, b *bench, r *report) error {
 		}
 		return nil
 	})
-	r.add("limits.publish", float64(confirmed.Load())/b.duration.Seconds())
+	r.Add("limits.publish", float64(confirmed.Load())/b.duration.Seconds())
 	return err
 }
 
 // consumeLimit takes the messages that publishLimit left, and acks a thousand at a time.
-func consumeLimit(ctx context.Context, b *bench, r *report) error {
+func consumeLimit(ctx context.Context, b *bench, r *figures.Report) error {
 	var left int
 	// The broker's count of a quorum queue lags behind.
-	err := until(ctx, "the queue is counted", 100*time.Millisecond, func() (bool, error) {
+	err := service.Until(ctx, "the queue is counted", 100*time.Millisecond, func() (bool, error) {
 		q, err := b.ch.QueueDeclarePassive(queueName, true, false, false, false, nil)
 		settled := q.Messages > 0 && q.Messages == left
 		left = q.Messages
@@ -123,7 +127,7 @@ func consumeLimit(ctx context.Context, b *bench, r *report) error {
 			}
 		}
 	})
-	r.add("limits.consume", float64(taken.Load())/time.Since(start).Seconds())
+	r.Add("limits.consume", float64(taken.Load())/time.Since(start).Seconds())
 	return err
 }
 
@@ -152,7 +156,7 @@ func (b *bench) onConnections(n int, do func(*amqp.Channel) error) error {
 
 // copyLimit is bare COPY, a thousand rows a transaction, into a table that is partitioned and indexed as the trail,
 // without sessions.
-func copyLimit(ctx context.Context, b *bench, r *report) error {
+func copyLimit(ctx context.Context, b *bench, r *figures.Report) error {
 	err := b.exec(ctx,
 		"DROP TABLE IF EXISTS bench_events",
 		"CREATE TABLE bench_events (LIKE log_events INCLUDING ALL) PARTITION BY RANGE (event_id)",
@@ -161,7 +165,7 @@ func copyLimit(ctx context.Context, b *bench, r *report) error {
 		return err
 	}
 	start := time.Now()
-	from, to := start.Add(warmUp), start.Add(warmUp+b.duration)
+	from, to := start.Add(load.WarmUp), start.Add(load.WarmUp+b.duration)
 	var copied atomic.Int64
 	errs := make([]error, limitConnections)
 	var running sync.WaitGroup
@@ -175,7 +179,7 @@ func copyLimit(ctx context.Context, b *bench, r *report) error {
 		})
 	}
 	running.Wait()
-	r.add("limits.copy", float64(copied.Load())/b.duration.Seconds())
+	r.Add("limits.copy", float64(copied.Load())/b.duration.Seconds())
 	return errors.Join(errors.Join(errs...), b.exec(ctx, "DROP TABLE bench_events"))
 }
 
@@ -186,7 +190,7 @@ func (b *bench) copyUntil(ctx context.Context, table string, to time.Time, copie
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	ids := newIDs()
+	ids := workload.NewIDs(time.Now().Add(-time.Minute))
 	for time.Now().Before(to) {
 		if err := copyRows(ctx, conn, table, ids, copyBatch); err != nil {
 			return err
@@ -197,7 +201,7 @@ func (b *bench) copyUntil(ctx context.Context, table string, to time.Time, copie
 }
 
 // copyRows copies a batch of events in COPY's binary format (PostgreSQL's documentation of COPY).
-func copyRows(ctx context.Context, conn *pgx.Conn, table string, ids *ids, rows int) error {
+func copyRows(ctx context.Context, conn *pgx.Conn, table string, ids *workload.IDs, rows int) error {
 	now := time.Now().UnixMicro() - time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
 	data := append([]byte("PGCOPY\n\xff\r\n\x00"), make([]byte, 8)...)
 	field := func(value []byte) {
@@ -206,14 +210,14 @@ func copyRows(ctx context.Context, conn *pgx.Conn, table string, ids *ids, rows 
 	}
 	number := func(n int64) { field(binary.BigEndian.AppendUint64(nil, uint64(n))) } //nolint:gosec // two's complement
 	for i := range rows {
-		id := ids.next()
+		id := ids.Next()
 		data = binary.BigEndian.AppendUint16(data, 6)
 		field(id[:])
 		number(int64(1 + i%sessions))
 		field([]byte("llm_query"))
 		number(now)
 		number(now)
-		field([]byte("\x01" + payload))
+		field([]byte("\x01" + workload.Payload))
 	}
 	data = append(data, 0xff, 0xff)
 	sql := fmt.Sprintf(`COPY %s (event_id, session_id, event_type, "timestamp", received_at, payload) FROM STDIN WITH (FORMAT binary)`, table)

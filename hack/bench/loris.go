@@ -11,6 +11,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/trailpost/trailpost/hack/bench/figures"
+	"github.com/trailpost/trailpost/hack/bench/load"
+	"github.com/trailpost/trailpost/hack/bench/service"
+	"github.com/trailpost/trailpost/hack/bench/workload"
 )
 
 // lorisVariable makes this program a slow-loris client of an address.
@@ -33,23 +38,23 @@ var lorisStarts = []string{
 
 // slowLoris measures what single requests, at a third of their most, notice of 2,000 connections that were opened at once
 // and dribble: without them, beside them, and without them again, each as long.
-func slowLoris(ctx context.Context, b *bench, r *report) (err error) {
+func slowLoris(ctx context.Context, b *bench, r *figures.Report) (err error) {
 	p, err := b.producer(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.stop(), b.purge()) }()
-	single := request("/log", mediaArray, requestEvent(1, "", payload))
-	most, _, err := closedLoop(ctx, p.addr, 64, b.duration, single)
+	defer func() { err = errors.Join(err, p.Stop(), b.purge()) }()
+	single := load.Request("/log", workload.MediaArray, workload.Request(1, "", workload.Payload))
+	most, _, err := load.ClosedLoop(ctx, p.Addr, 64, b.duration, single)
 	if err != nil {
 		return err
 	}
-	others := func() (durations, error) { return openLoop(ctx, p.addr, 64, most/3, 2*b.duration, single, nil) }
+	others := func() (figures.Durations, error) { return load.OpenLoop(ctx, p.Addr, 64, most/3, 2*b.duration, single, nil) }
 	before, err := others()
 	if err != nil {
 		return err
 	}
-	beside, err := b.besideLoris(ctx, p.addr, others)
+	beside, err := b.besideLoris(ctx, p.Addr, others)
 	if err != nil {
 		return err
 	}
@@ -57,22 +62,22 @@ func slowLoris(ctx context.Context, b *bench, r *report) (err error) {
 	if err != nil {
 		return err
 	}
-	r.addLatencies("slow_loris.without", append(before, after...))
-	r.addLatencies("slow_loris.beside", beside)
+	r.AddLatencies("slow_loris.without", append(before, after...))
+	r.AddLatencies("slow_loris.beside", beside)
 	return nil
 }
 
 // besideLoris measures while the slow connections are open.
-func (b *bench) besideLoris(ctx context.Context, addr string, measure func() (durations, error)) (latencies durations, err error) {
+func (b *bench) besideLoris(ctx context.Context, addr string, measure func() (figures.Durations, error)) (latencies figures.Durations, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := service.FreePort()
 	if err != nil {
 		return nil, err
 	}
-	loris, err := b.run(ctx, program{binary: self, port: port, ready: "/readyz"}, []string{lorisVariable + "=127.0.0.1:" + port + " " + addr})
+	loris, err := b.run(ctx, service.Program{Binary: self, Port: port, Ready: "/readyz"}, []string{lorisVariable + "=127.0.0.1:" + port + " " + addr})
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +88,7 @@ func (b *bench) besideLoris(ctx context.Context, addr string, measure func() (du
 	if latencies, err = measure(); err != nil {
 		return nil, err
 	}
-	open, err := loris.metric("open")
+	open, err := loris.Metric("open")
 	if err == nil && open < lorisMost {
 		err = fmt.Errorf("%.0f slow connections were open, want %d", open, lorisMost)
 	}

@@ -22,6 +22,9 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+
+	"github.com/trailpost/trailpost/hack/bench/figures"
+	"github.com/trailpost/trailpost/hack/bench/workload"
 )
 
 type options struct {
@@ -77,8 +80,8 @@ func run(o options) (err error) {
 		return err
 	}
 	defer b.close()
-	r := newReport()
-	fmt.Printf("%s, %d cores, %s, %s; %d rounds\n", time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), b.versions, eventSizes(), o.rounds)
+	r := figures.NewReport()
+	fmt.Printf("%s, %d cores, %s, %s; %d rounds\n", time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), b.versions, workload.Sizes(), o.rounds)
 	start := time.Now()
 	for round := range o.rounds {
 		for _, m := range measurements(o) {
@@ -87,13 +90,13 @@ func run(o options) (err error) {
 			}
 			fmt.Fprintf(os.Stderr, "%4.0f s  round %d  %s\n", time.Since(start).Seconds(), round+1, m.name)
 			if err := m.run(ctx, b, r); err != nil {
-				r.print(os.Stdout) // what was measured till then
+				r.Print(os.Stdout) // what was measured till then
 				return fmt.Errorf("%s: %w", m.name, err)
 			}
 		}
 	}
-	r.print(os.Stdout)
-	text, err := json.MarshalIndent(r.tree(), "", "  ")
+	r.Print(os.Stdout)
+	text, err := json.MarshalIndent(r.Tree(), "", "  ")
 	if err != nil {
 		return err
 	}
@@ -103,7 +106,7 @@ func run(o options) (err error) {
 // measurement adds its figures to the report.
 type measurement struct {
 	name string
-	run  func(context.Context, *bench, *report) error
+	run  func(context.Context, *bench, *figures.Report) error
 	once bool // in the first round only
 	full bool // in the long run only
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/trailpost/trailpost/hack/bench/figures"
+	"github.com/trailpost/trailpost/hack/bench/workload"
 )
 
 // The consumer's defaults: README, "Configuration".
@@ -21,12 +23,12 @@ const (
 
 // pipelineLimit is what workers that only consume groups, COPY as many rows and ack them store of a full queue: nothing is
 // parsed or checked, an event's row is made up, and there are no sessions. A consumer has two workers.
-func pipelineLimit(workers int) func(context.Context, *bench, *report) error {
-	return func(ctx context.Context, b *bench, r *report) error {
+func pipelineLimit(workers int) func(context.Context, *bench, *figures.Report) error {
+	return func(ctx context.Context, b *bench, r *figures.Report) error {
 		if err := b.clean(ctx); err != nil {
 			return err
 		}
-		if err := b.fill(ctx, b.events, payload); err != nil {
+		if err := b.fill(ctx, b.events, workload.Payload); err != nil {
 			return err
 		}
 		var stored atomic.Int64
@@ -60,7 +62,7 @@ func pipelineLimit(workers int) func(context.Context, *bench, *report) error {
 		if err != nil {
 			return err
 		}
-		r.add(fmt.Sprintf("limits.pipeline_%d", workers), float64(to.n-from.n)/to.at.Sub(from.at).Seconds())
+		r.Add(fmt.Sprintf("limits.pipeline_%d", workers), float64(to.n-from.n)/to.at.Sub(from.at).Seconds())
 		return b.expectRows(context.WithoutCancel(ctx), b.events)
 	}
 }
@@ -85,7 +87,7 @@ func (b *bench) storeBare(ctx context.Context, ch *amqp.Channel, linger time.Dur
 	if err != nil {
 		return err
 	}
-	ids := newIDs()
+	ids := workload.NewIDs(time.Now().Add(-time.Minute))
 	for {
 		batch, err := collect(ctx, deliveries, linger)
 		if err != nil {

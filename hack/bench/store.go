@@ -8,6 +8,11 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/trailpost/trailpost/hack/bench/figures"
+	"github.com/trailpost/trailpost/hack/bench/load"
+	"github.com/trailpost/trailpost/hack/bench/procfs"
+	"github.com/trailpost/trailpost/hack/bench/service"
+	"github.com/trailpost/trailpost/hack/bench/workload"
 )
 
 // fill puts events on the queue, with a producer of some settings.
@@ -16,15 +21,15 @@ func (b *bench) fill(ctx context.Context, events int, payload string, settings .
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.stop()) }()
-	c, err := dial(p.addr)
+	defer func() { err = errors.Join(err, p.Stop()) }()
+	c, err := load.Dial(p.Addr)
 	if err != nil {
 		return err
 	}
-	defer c.close()
-	batch := request("/log/batch", mediaLines, batchOf(mediaLines, batchSize, payload))
+	defer c.Close()
+	batch := load.Request("/log/batch", workload.MediaLines, workload.Batch(workload.MediaLines, batchSize, payload))
 	for range events / batchSize {
-		if _, err := c.post(batch); err != nil {
+		if _, err := c.Post(batch); err != nil {
 			return err
 		}
 	}
@@ -32,18 +37,18 @@ func (b *bench) fill(ctx context.Context, events int, payload string, settings .
 }
 
 // drain measures consumers.
-func (b *bench) drain(ctx context.Context, r *report, name string, consumers, events int, metrics ...string) error {
-	start := func() (*service, error) { return b.consumer(ctx) }
+func (b *bench) drain(ctx context.Context, r *figures.Report, name string, consumers, events int, metrics ...string) error {
+	start := func() (*service.Service, error) { return b.consumer(ctx) }
 	return b.drainWith(ctx, r, name, start, consumers, events, metrics...)
 }
 
 // drainWith starts what consumes and measures how fast a full queue gets empty: events a second while the second to the
 // ninth tenth of them are settled, so that neither the start nor the last batches count.
-func (b *bench) drainWith(ctx context.Context, r *report, name string, start func() (*service, error), consumers, events int, metrics ...string) (err error) {
-	var all []*service
+func (b *bench) drainWith(ctx context.Context, r *figures.Report, name string, start func() (*service.Service, error), consumers, events int, metrics ...string) (err error) {
+	var all []*service.Service
 	defer func() {
 		for _, c := range all {
-			err = errors.Join(err, c.stop())
+			err = errors.Join(err, c.Stop())
 		}
 	}()
 	for range consumers {
@@ -56,7 +61,7 @@ func (b *bench) drainWith(ctx context.Context, r *report, name string, start fun
 	settled := func() (sum float64, err error) {
 		for _, c := range all {
 			for _, m := range metrics {
-				n, err := c.metric(m)
+				n, err := c.Metric(m)
 				if err != nil {
 					return 0, err
 				}
@@ -73,7 +78,7 @@ func (b *bench) drainWith(ctx context.Context, r *report, name string, start fun
 	if err != nil {
 		return err
 	}
-	err = until(ctx, "everything is stored", 50*time.Millisecond, func() (bool, error) {
+	err = service.Until(ctx, "everything is stored", 50*time.Millisecond, func() (bool, error) {
 		n, err := settled()
 		now := time.Now()
 		if first.at.IsZero() && n >= 0.1*float64(events) {
@@ -93,13 +98,13 @@ func (b *bench) drainWith(ctx context.Context, r *report, name string, start fun
 	if last.n <= first.n {
 		return fmt.Errorf("%d events are too few to measure: %.0f and %.0f were seen settled", events, first.n, last.n)
 	}
-	r.add(name+".rate", (last.n-first.n)/last.at.Sub(first.at).Seconds())
+	r.Add(name+".rate", (last.n-first.n)/last.at.Sub(first.at).Seconds())
 	if consumers == 1 {
-		peak, err := peakMemory(all[0].cmd.Process.Pid)
+		peak, err := procfs.PeakMemory(all[0].PID())
 		if err != nil {
 			return err
 		}
-		r.add(name+".peak_mib", peak)
+		r.Add(name+".peak_mib", peak)
 	}
 	return nil
 }
@@ -110,19 +115,19 @@ const (
 	metricDuplicate = "trailpost_events_duplicate_total"
 )
 
-func storeGroups(consumers int) func(context.Context, *bench, *report) error {
-	return func(ctx context.Context, b *bench, r *report) error {
-		return b.storeFull(ctx, r, fmt.Sprintf("store.consumers_%d", consumers), consumers, b.events, payload)
+func storeGroups(consumers int) func(context.Context, *bench, *figures.Report) error {
+	return func(ctx context.Context, b *bench, r *figures.Report) error {
+		return b.storeFull(ctx, r, fmt.Sprintf("store.consumers_%d", consumers), consumers, b.events, workload.Payload)
 	}
 }
 
 // storeSingles is a queue of one event a message.
-func storeSingles(ctx context.Context, b *bench, r *report) error {
-	return b.storeFull(ctx, r, "store.singles", 1, b.events/3, payload, "RABBITMQ_EVENTS_PER_MESSAGE=1")
+func storeSingles(ctx context.Context, b *bench, r *figures.Report) error {
+	return b.storeFull(ctx, r, "store.singles", 1, b.events/3, workload.Payload, "RABBITMQ_EVENTS_PER_MESSAGE=1")
 }
 
 // storeFull fills the queue and has consumers store it into an empty trail.
-func (b *bench) storeFull(ctx context.Context, r *report, name string, consumers, events int, payload string, settings ...string) error {
+func (b *bench) storeFull(ctx context.Context, r *figures.Report, name string, consumers, events int, payload string, settings ...string) error {
 	events -= events % batchSize // fill puts whole batches
 	if err := b.clean(ctx); err != nil {
 		return err
@@ -137,8 +142,8 @@ func (b *bench) storeFull(ctx context.Context, r *report, name string, consumers
 }
 
 // storeRepeats is a queue in which one event of a thousand was there before, some batches ago.
-func storeRepeats(name string, ago int) func(context.Context, *bench, *report) error {
-	return func(ctx context.Context, b *bench, r *report) error {
+func storeRepeats(name string, ago int) func(context.Context, *bench, *figures.Report) error {
+	return func(ctx context.Context, b *bench, r *figures.Report) error {
 		if err := b.clean(ctx); err != nil {
 			return err
 		}
@@ -160,25 +165,25 @@ func (b *bench) fillWithRepeats(ctx context.Context, ago int) (repeats int, err 
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, p.stop()) }()
-	c, err := dial(p.addr)
+	defer func() { err = errors.Join(err, p.Stop()) }()
+	c, err := load.Dial(p.Addr)
 	if err != nil {
 		return 0, err
 	}
-	defer c.close()
-	ids := newIDs()
+	defer c.Close()
+	ids := workload.NewIDs(time.Now().Add(-time.Minute))
 	middles := make([][]byte, b.events/batchSize)
 	for n := range middles {
 		events := make([][]byte, batchSize)
 		for i := range events {
-			events[i] = requestEvent(i, ids.next().String(), payload)
+			events[i] = workload.Request(i, ids.Next().String(), workload.Payload)
 		}
 		middles[n] = events[batchSize/2]
 		if n >= ago {
 			events[0] = middles[n-ago]
 			repeats++
 		}
-		if _, err := c.post(request("/log/batch", mediaLines, batchBody(mediaLines, events))); err != nil {
+		if _, err := c.Post(load.Request("/log/batch", workload.MediaLines, workload.Join(workload.MediaLines, events))); err != nil {
 			return 0, err
 		}
 	}
@@ -187,11 +192,11 @@ func (b *bench) fillWithRepeats(ctx context.Context, ago int) (repeats int, err 
 
 // storeAgain is a queue that was delivered once and lost, and whose events are all in the trail: the worst that a
 // consumer which died after its commits can leave.
-func storeAgain(ctx context.Context, b *bench, r *report) error {
+func storeAgain(ctx context.Context, b *bench, r *figures.Report) error {
 	if err := b.clean(ctx); err != nil {
 		return err
 	}
-	if err := b.fill(ctx, b.events, payload); err != nil {
+	if err := b.fill(ctx, b.events, workload.Payload); err != nil {
 		return err
 	}
 	messages, err := b.takeAndLose(ctx, b.events)

@@ -1,4 +1,6 @@
-package main
+// Package figures holds what a benchmark measured: a value for each round, and the tables of medians,
+// spreads and ratios that they make.
+package figures
 
 import (
 	"fmt"
@@ -9,43 +11,47 @@ import (
 	"text/tabwriter"
 )
 
-// report is every figure by its name, such as accept.single_64.rate.
-type report struct {
-	figures map[string]samples
+// Report is every figure by its name, such as accept.single_64.rate.
+type Report struct {
+	figures map[string]Samples
 	order   []string
 }
 
-func newReport() *report { return &report{figures: make(map[string]samples)} }
+// NewReport returns a report without figures.
+func NewReport() *Report { return &Report{figures: make(map[string]Samples)} }
 
-func (r *report) add(name string, value float64) {
+// Add notes a value of a figure, one a round.
+func (r *Report) Add(name string, value float64) {
 	if _, there := r.figures[name]; !there {
 		r.order = append(r.order, name)
 	}
 	r.figures[name] = append(r.figures[name], value)
 }
 
-func (r *report) addLatencies(name string, d durations) {
-	r.add(name+".p50_ms", d.at(50))
-	r.add(name+".p99_ms", d.at(99))
-	r.add(name+".p99.9_ms", d.at(99.9))
+// AddLatencies notes percentiles of latencies, in milliseconds, under a name.
+func (r *Report) AddLatencies(name string, d Durations) {
+	r.Add(name+".p50_ms", d.At(50))
+	r.Add(name+".p99_ms", d.At(99))
+	r.Add(name+".p99.9_ms", d.At(99.9))
 }
 
-func (r *report) median(name string) float64 { return r.figures[name].median() }
+// Median returns the median of a figure; 0 if it was not measured.
+func (r *Report) Median(name string) float64 { return r.figures[name].Median() }
 
 // ratio compares a figure with what it can be at most.
 type ratio struct {
 	of    string // a rate
-	limit func(*report) float64
+	limit func(*Report) float64
 	name  string
 }
 
-func to(name string) func(*report) float64 {
-	return func(r *report) float64 { return r.median(name) }
+func to(name string) func(*Report) float64 {
+	return func(r *Report) float64 { return r.Median(name) }
 }
 
 // together is what consuming and copying allow one after the other on the same cores.
-func together(r *report) float64 {
-	return 1 / (1/r.median("limits.consume") + 1/r.median("limits.copy"))
+func together(r *Report) float64 {
+	return 1 / (1/r.Median("limits.consume") + 1/r.Median("limits.copy"))
 }
 
 var ratios = []ratio{
@@ -70,8 +76,8 @@ var ratios = []ratio{
 	{"queue.long.single_64.rate", to("accept.single_64.rate"), "an empty queue"},
 }
 
-// print writes the tables.
-func (r *report) print(w io.Writer) {
+// Print writes the tables.
+func (r *Report) Print(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "\nevents a second\tmedian\tspread\tof\t\tp50 ms\tp99 ms\tp99.9 ms\t")
 	for _, name := range r.order {
@@ -79,7 +85,7 @@ func (r *report) print(w io.Writer) {
 		if isLimit := strings.HasPrefix(name, "limits.") && strings.Count(name, ".") == 1; !isRate && !isLimit {
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%.0f\t±%.0f %%\t%s\t%s\t%s\t%s\t%s\t\n", base, r.median(name), 50*r.figures[name].spread(),
+		fmt.Fprintf(t, "%s\t%.0f\t±%.0f %%\t%s\t%s\t%s\t%s\t%s\t\n", base, r.Median(name), 50*r.figures[name].Spread(),
 			r.ratioOf(name), r.limitOf(name), r.cell(base+".p50_ms", "%.1f"), r.cell(base+".p99_ms", "%.1f"), r.cell(base+".p99.9_ms", "%.1f"))
 	}
 	fmt.Fprintln(t, "\nlatency\t\t\t\t\tp50 ms\tp99 ms\tp99.9 ms\t")
@@ -106,23 +112,23 @@ func (r *report) print(w io.Writer) {
 	}
 }
 
-func (r *report) cell(name, format string) string {
+func (r *Report) cell(name, format string) string {
 	if len(r.figures[name]) == 0 {
 		return ""
 	}
-	return fmt.Sprintf(format, r.median(name))
+	return fmt.Sprintf(format, r.Median(name))
 }
 
-func (r *report) ratioOf(name string) string {
+func (r *Report) ratioOf(name string) string {
 	for _, ratio := range ratios {
 		if limit := ratio.limit(r); ratio.of == name && limit > 0 && !math.IsNaN(limit) && !math.IsInf(limit, 0) {
-			return fmt.Sprintf("%.2f", r.median(name)/limit)
+			return fmt.Sprintf("%.2f", r.Median(name)/limit)
 		}
 	}
 	return ""
 }
 
-func (r *report) limitOf(name string) string {
+func (r *Report) limitOf(name string) string {
 	i := slices.IndexFunc(ratios, func(ratio ratio) bool { return ratio.of == name })
 	if i < 0 || r.ratioOf(name) == "" {
 		return ""
@@ -130,8 +136,8 @@ func (r *report) limitOf(name string) string {
 	return ratios[i].name
 }
 
-// tree is the medians as nested objects: limits.publish is tree["limits"]["publish"].
-func (r *report) tree() map[string]any {
+// Tree is the medians as nested objects: limits.publish is tree["limits"]["publish"].
+func (r *Report) Tree() map[string]any {
 	root := make(map[string]any)
 	for _, name := range r.order {
 		node := root
@@ -144,11 +150,11 @@ func (r *report) tree() map[string]any {
 			}
 			node = next
 		}
-		node[parts[len(parts)-1]] = r.median(name)
+		node[parts[len(parts)-1]] = r.Median(name)
 	}
 	root["memory"] = map[string]any{
-		"producer_mib": r.median("accept.single_256.peak_mib"), "consumer_mib": r.median("store.consumers_1.peak_mib"),
-		"big_batch_mib": r.median("memory.big_batch_mib"),
+		"producer_mib": r.Median("accept.single_256.peak_mib"), "consumer_mib": r.Median("store.consumers_1.peak_mib"),
+		"big_batch_mib": r.Median("memory.big_batch_mib"),
 	}
 	return root
 }
