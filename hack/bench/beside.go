@@ -10,6 +10,7 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
 	"github.com/trailpost/trailpost/hack/bench/figures"
 	"github.com/trailpost/trailpost/hack/bench/load"
 	"github.com/trailpost/trailpost/hack/bench/workload"

@@ -81,4 +81,3 @@ func (u *use) now() (cpu map[string]float64, mallocs float64, err error) {
 	}
 	return cpu, mallocs, nil
 }
-

@@ -6,12 +6,20 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/trailpost/trailpost/hack/bench/bare"
+	"github.com/trailpost/trailpost/hack/bench/figures"
+	"github.com/trailpost/trailpost/hack/bench/load"
+	"github.com/trailpost/trailpost/hack/bench/service"
+	"github.com/trailpost/trailpost/hack/bench/workload"
 )
 
 // latency measures the time from a 202 to the visible row, at 70 % of the rate that producer and consumer together keep up with on this machine.
@@ -165,7 +173,7 @@ func latencyLimit(ctx context.Context, b *bench, r *figures.Report) error {
 	roles <- worker
 	roles <- worker
 	roles <- func(ch *amqp.Channel) error {
-		return publishPaced(ctx, ch, message, publishWindow, groupPace, func(sent time.Time, took time.Duration) {
+		return publishPaced(ctx, ch, message, publishWindow, bare.Pace, func(sent time.Time, took time.Duration) {
 			confirms = append(confirms, sent.Add(took))
 		})
 	}

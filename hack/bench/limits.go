@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
+
 	"github.com/trailpost/trailpost/hack/bench/figures"
 	"github.com/trailpost/trailpost/hack/bench/load"
 	"github.com/trailpost/trailpost/hack/bench/service"
@@ -213,7 +214,7 @@ func copyRows(ctx context.Context, conn *pgx.Conn, table string, ids *workload.I
 		id := ids.Next()
 		data = binary.BigEndian.AppendUint16(data, 6)
 		field(id[:])
-		number(int64(1 + i%sessions))
+		number(int64(1 + i%workload.Sessions))
 		field([]byte("llm_query"))
 		number(now)
 		number(now)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
 	"github.com/trailpost/trailpost/hack/bench/figures"
 	"github.com/trailpost/trailpost/hack/bench/load"
 	"github.com/trailpost/trailpost/hack/bench/service"

@@ -23,7 +23,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/trailpost/trailpost/hack/bench/bare"
 	"github.com/trailpost/trailpost/hack/bench/figures"
+	"github.com/trailpost/trailpost/hack/bench/loris"
 	"github.com/trailpost/trailpost/hack/bench/workload"
 )
 
@@ -41,12 +43,12 @@ type options struct {
 }
 
 func main() {
-	if addr := os.Getenv(bareVariable); addr != "" {
-		fmt.Fprintln(os.Stderr, "bench:", serveBare(addr))
+	if addr := os.Getenv(bare.Variable); addr != "" {
+		fmt.Fprintln(os.Stderr, "bench:", bare.Serve(addr))
 		os.Exit(1)
 	}
-	if where := os.Getenv(lorisVariable); where != "" {
-		fmt.Fprintln(os.Stderr, "bench:", serveLoris(where))
+	if where := os.Getenv(loris.Variable); where != "" {
+		fmt.Fprintln(os.Stderr, "bench:", loris.Serve(where))
 		os.Exit(1)
 	}
 	var o options

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
+
 	"github.com/trailpost/trailpost/hack/bench/figures"
 	"github.com/trailpost/trailpost/hack/bench/workload"
 )

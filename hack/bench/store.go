@@ -8,6 +8,7 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
 	"github.com/trailpost/trailpost/hack/bench/figures"
 	"github.com/trailpost/trailpost/hack/bench/load"
 	"github.com/trailpost/trailpost/hack/bench/procfs"

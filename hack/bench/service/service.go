@@ -106,6 +106,13 @@ func (s *Service) Stop() error {
 	}
 }
 
+// Kill ends the program at once.
+func (s *Service) Kill() error {
+	err := s.cmd.Process.Kill()
+	<-s.exited //nolint:errcheck // the error is the one from our own kill
+	return err
+}
+
 func (s *Service) tail() string {
 	text, _ := os.ReadFile(s.log)
 	return string(text[max(0, len(text)-2000):])

@@ -1,4 +1,4 @@
-package main
+package bare
 
 import (
 	"bytes"
@@ -6,14 +6,17 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
 	"github.com/trailpost/trailpost/hack/bench/workload"
 )
 
-// The producer's pacing: broker/lanes.go.
+// The producer's pacing: broker/publish/scheduler.go.
 const (
-	groupPace   = time.Millisecond // between messages, unless none is outstanding
-	groupEvents = 64               // of a message
-	groupWindow = 256              // messages without a confirm
+	// Pace is the time between messages, unless none is outstanding.
+	Pace = time.Millisecond
+
+	groupEvents = 64  // of a message
+	groupWindow = 256 // messages without a confirm
 )
 
 // groupCommit publishes events that others wait for as the producer does, those of one pace in one message, and does
@@ -69,7 +72,7 @@ func (g *groupCommit) run() error {
 			return err
 		}
 		if len(outstanding) > 0 {
-			time.Sleep(time.Until(left.Add(groupPace)))
+			time.Sleep(time.Until(left.Add(Pace)))
 		}
 		for len(group) < groupEvents && len(g.waiting) > 0 {
 			group = append(group, <-g.waiting)
@@ -77,7 +80,7 @@ func (g *groupCommit) run() error {
 		left = time.Now()
 		outstanding <- group
 		message := amqp.Publishing{DeliveryMode: amqp.Persistent, ContentType: workload.MediaLines, Body: bytes.Repeat(line, len(group))}
-		if err := g.ch.Publish("", queueName, false, false, message); err != nil {
+		if err := g.ch.Publish("", queue, false, false, message); err != nil {
 			return err
 		}
 	}
