@@ -57,8 +57,12 @@ func replace(expr, selector string) string {
 	return strings.NewReplacer("{}", "{"+selector+"}", "{,", "{"+selector+",", "[]", "[$__rate_interval]").Replace(expr)
 }
 
-var source = common.DataSourceRef{Type: cog.ToPtr("prometheus"), Uid: cog.ToPtr("${datasource}")}
+var source = common.DataSourceRef{Type: new("prometheus"), Uid: new("${datasource}")}
 
+// build returns the classic form of a dashboard, which every Grafana reads; that of package
+// dashboardv2 is for Grafana 12 and later.
+//
+//nolint:staticcheck // deprecated in favour of the latter
 func (b board) build() (dashboard.Dashboard, error) {
 	d := dashboard.NewDashboardBuilder(b.title).
 		Uid(b.uid).
@@ -114,7 +118,7 @@ func (v variable) build() cog.Builder[dashboard.VariableModel] {
 		Sort(dashboard.VariableSortAlphabeticalAsc)
 	if v.all {
 		q.Multi(true).IncludeAll(true).Current(dashboard.VariableOption{
-			Selected: cog.ToPtr(true),
+			Selected: new(true),
 			Text:     dashboard.StringOrArrayOfString{ArrayOfString: []string{"All"}},
 			Value:    dashboard.StringOrArrayOfString{ArrayOfString: []string{"$__all"}},
 		})

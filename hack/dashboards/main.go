@@ -48,7 +48,7 @@ func run(dir string, check bool) error {
 			continue
 		}
 		if is, err := os.ReadFile(file); err != nil || !bytes.Equal(is, text) {
-			faults = append(faults, fmt.Errorf("%s is not current: go -C hack/dashboards run .", file))
+			faults = append(faults, fmt.Errorf("%s is not current: run make dashboards", file))
 		}
 	}
 	there, err := filepath.Glob(filepath.Join(dir, "*.json"))

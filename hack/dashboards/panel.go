@@ -116,8 +116,8 @@ func (p panel) graph(id uint32) cog.Builder[dashboard.Panel] {
 }
 
 func (q query) build(i int) *prometheus.DataqueryBuilder {
-	return prometheus.NewDataqueryBuilder().RefId(string(rune('A' + i))).
-		Expr(q.expr).LegendFormat(q.legend).Range().Datasource(source)
+	return prometheus.NewDataqueryBuilder().RefId(string(rune('A' + i))). //nolint:gosec // a panel has a few queries
+										Expr(q.expr).LegendFormat(q.legend).Range().Datasource(source)
 }
 
 // thresholds are green up to the first limit, unless a limit from 0 on says otherwise.
@@ -128,7 +128,7 @@ func (p panel) thresholds() cog.Builder[dashboard.ThresholdsConfig] {
 			steps[0].Color = l.color
 			continue
 		}
-		steps = append(steps, dashboard.Threshold{Value: cog.ToPtr(l.from), Color: l.color})
+		steps = append(steps, dashboard.Threshold{Value: new(l.from), Color: l.color})
 	}
 	return dashboard.NewThresholdsConfigBuilder().Mode(dashboard.ThresholdsModeAbsolute).Steps(steps)
 }

@@ -149,8 +149,8 @@ func (l *loader) known(value *string, name, fallback string, ok func(string) boo
 	}
 }
 
-func oneOf(values ...string) func(string) bool {
-	return func(s string) bool { return slices.Contains(values, s) }
+func oneOf(words ...string) func(string) bool {
+	return func(s string) bool { return slices.Contains(words, s) }
 }
 
 func isBool(s string) bool { return strings.EqualFold(s, "true") || strings.EqualFold(s, "false") }
