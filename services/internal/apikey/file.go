@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// Interval is how often [File.Run] reads the file: a key that is taken out of it is refused this much
-// later, or a little more.
+// Interval is how often [File.Run] reads the file: a key that is taken out of it is refused this
+// much later, or a little more.
 const Interval = 2 * time.Second
 
 // maxFile is the most bytes that a file may have: some ten thousand keys.
@@ -51,10 +51,10 @@ func Open(path string, log *slog.Logger, metrics *Metrics) (*File, error) {
 // Name returns the name of a key, by the file as it was last read.
 func (f *File) Name(key string) (name string, ok bool) { return f.keys.Load().Name(key) }
 
-// Run reads the file again and again until ctx ends. It compares contents, and not times: Kubernetes
-// swaps a symbolic link above the file, and a file may change twice within a clock's tick. While the
-// file can't be read or is wrong, the keys from before hold: an operator's slip must not turn every
-// client away.
+// Run reads the file again and again until ctx ends. It compares contents, and not times:
+// Kubernetes swaps a symbolic link above the file, and a file may change twice within a clock's
+// tick. While the file can't be read or is wrong, the keys from before hold: an operator's slip
+// must not turn every client away.
 func (f *File) Run(ctx context.Context) {
 	tick := time.NewTicker(f.interval)
 	defer tick.Stop()

@@ -22,8 +22,8 @@ type entry struct {
 
 // Name returns the name of a key.
 //
-// It takes no longer for a key that is nearly right: the hash is looked up, of which nobody can choose
-// a part, and the comparison that decides takes constant time.
+// It takes no longer for a key that is nearly right: the hash is looked up, of which nobody can
+// choose a part, and the comparison that decides takes constant time.
 func (k *Keys) Name(key string) (name string, ok bool) {
 	sum := digestOf(key)
 	e, found := k.entries[sum]
@@ -46,11 +46,12 @@ func (k *Keys) Names() []string {
 	return slices.Compact(names)
 }
 
-// Parse reads a file of keys, one a line: a name, blanks and sha256:<64 hexadecimal digits>. Lines that
-// are empty or begin with # are skipped. The error has the number of a line and never shows it, since
-// it may hold a key by mistake.
+// Parse reads a file of keys, one a line: a name, blanks and sha256:<64 hexadecimal digits>. Lines
+// that are empty or begin with # are skipped. The error has the number of a line and never shows
+// it, since it may hold a key by mistake.
 //
-// An empty file is an error: somebody is about to write it. To let nobody in, leave a comment in it.
+// An empty file is an error: somebody is about to write it. To let nobody in, leave a comment in
+// it.
 func Parse(text []byte) (*Keys, error) {
 	text = bytes.TrimPrefix(text, []byte("\ufeff")) // with which some editors begin a file
 	if len(bytes.TrimSpace(text)) == 0 {

@@ -15,8 +15,8 @@ import (
 // space is what JSON allows between its tokens (RFC 8259, 2).
 const space = " \t\r\n"
 
-// ParseArray reads a JSON array of events as [Parser.Parse] reads one. A bad event refuses them all,
-// and the error has the index of every bad one.
+// ParseArray reads a JSON array of events as [Parser.Parse] reads one. A bad event refuses them
+// all, and the error has the index of every bad one.
 func (p *Parser) ParseArray(body []byte, origin Origin) (es []Event, ignored []string, err error) {
 	if !utf8.Valid(body) {
 		return nil, nil, invalidBody("must be UTF-8")

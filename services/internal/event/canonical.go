@@ -11,10 +11,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// appendCanonical appends a form of a JSON value that two values share exactly if PostgreSQL's jsonb
-// calls them equal: members are sorted, strings are unescaped, and numbers are decimals, which no
-// float has rounded (jsonb: 1 = 1.0 = 1e0, and -0 = 0). Each part begins with its kind and its length,
-// so that no two different values share a form.
+// appendCanonical appends a form of a JSON value that two values share exactly if PostgreSQL's
+// jsonb calls them equal: members are sorted, strings are unescaped, and numbers are decimals,
+// which no float has rounded (jsonb: 1 = 1.0 = 1e0, and -0 = 0). Each part begins with its kind and
+// its length, so that no two different values share a form.
 func appendCanonical(dst []byte, value jsontext.Value) ([]byte, error) {
 	dec := jsontext.NewDecoder(bytes.NewReader(value))
 	dst, err := canonicalNext(dst, dec)
@@ -91,8 +91,8 @@ func canonicalArray(dst []byte, dec *jsontext.Decoder) ([]byte, error) {
 	return append(appendCount(append(dst, 'a'), n), elements...), err
 }
 
-// canonicalNumber appends a valid JSON number as its sign, its digits from the first to the last that
-// is not 0, and the exponent of the last one: -1.50e3 is -15e2, and zero is 0e0.
+// canonicalNumber appends a valid JSON number as its sign, its digits from the first to the last
+// that is not 0, and the exponent of the last one: -1.50e3 is -15e2, and zero is 0e0.
 func canonicalNumber(dst, literal []byte) []byte {
 	unsigned, negative := bytes.CutPrefix(literal, []byte("-"))
 	last, exponent, _ := decimal(unsigned) // checkNumber has bounded it

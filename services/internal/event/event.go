@@ -30,13 +30,13 @@ type Event struct {
 	Payload     []byte    // one JSON object without line breaks
 	TraceParent string    // W3C traceparent of the request, or ""
 
-	// ReceivedFrom is the name of the API key that the client showed, "" where the producer asks for
-	// none. The producer sets it ([Origin]); no client can.
+	// ReceivedFrom is the name of the API key that the client showed, "" where the producer asks
+	// for none. The producer sets it ([Origin]); no client can.
 	ReceivedFrom string
 
-	// PlainID is the id that the event would have without an identity key, where its own was derived
-	// under one; else uuid.Nil. The trail may have the event under it, from the time before there was
-	// a key. It does not travel.
+	// PlainID is the id that the event would have without an identity key, where its own was
+	// derived under one; else uuid.Nil. The trail may have the event under it, from the time before
+	// there was a key. It does not travel.
 	PlainID uuid.UUID
 
 	// Raw is the line that [Key.ParseWire] read, where it had no id and one was derived from those

@@ -11,9 +11,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// Key is the installation's identity key, under which ids are derived for events that have none. The
-// zero Key is no key: ids are then plain SHA-256, and whoever sees one can check a guess of what it
-// was derived from, even after that is erased.
+// Key is the installation's identity key, under which ids are derived for events that have none.
+// The zero Key is no key: ids are then plain SHA-256, and whoever sees one can check a guess of
+// what it was derived from, even after that is erased.
 type Key struct{ raw []byte }
 
 // NewKey returns a Key of random bytes; without any, the zero Key.
@@ -37,8 +37,8 @@ const (
 	forRenewed = "trailpost: event_id in place of a former one, v1"
 )
 
-// sum returns the HMAC-SHA-256 under the key, or without a key the SHA-256, of the use and the parts,
-// each with its length before it.
+// sum returns the HMAC-SHA-256 under the key, or without a key the SHA-256, of the use and the
+// parts, each with its length before it.
 func (k Key) sum(use string, parts ...[]byte) (sum [sha256.Size]byte) {
 	var h hash.Hash
 	if k.IsSet() {
@@ -60,9 +60,10 @@ func (k Key) sum(use string, parts ...[]byte) (sum [sha256.Size]byte) {
 	return sum
 }
 
-// derivedIDs returns the ids of an event on the queue that has none: the same for the same bytes, so
-// that a redelivery is the same event. The Python service wrote such events. plain is the id without
-// a key, under which the event may have been stored before there was one; uuid.Nil where id is that.
+// derivedIDs returns the ids of an event on the queue that has none: the same for the same bytes,
+// so that a redelivery is the same event. The Python service wrote such events. plain is the id
+// without a key, under which the event may have been stored before there was one; uuid.Nil where id
+// is that.
 func (k Key) derivedIDs(at time.Time, body []byte) (id, plain uuid.UUID) {
 	plain = v7(at, sha256.Sum256(body))
 	if !k.IsSet() {
@@ -71,8 +72,8 @@ func (k Key) derivedIDs(at time.Time, body []byte) (id, plain uuid.UUID) {
 	return v7(at, k.sum(forMessage, body)), plain
 }
 
-// v7 returns the UUIDv7 (RFC 9562, 5.7) of a time, which the callers have bounded, and of the first 74
-// bits of a sum that the layout leaves.
+// v7 returns the UUIDv7 (RFC 9562, 5.7) of a time, which the callers have bounded, and of the first
+// 74 bits of a sum that the layout leaves.
 func v7(at time.Time, sum [sha256.Size]byte) (id uuid.UUID) {
 	var ms [8]byte
 	binary.BigEndian.PutUint64(ms[:], uint64(at.UnixMilli()))

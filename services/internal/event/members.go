@@ -30,7 +30,8 @@ type decoder struct {
 // decoders are used again: an event is small, and a decoder has to grow first.
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
-// readMembers reads text, which must be one object. The error is an *InvalidError or a *SyntaxError.
+// readMembers reads text, which must be one object. The error is an *InvalidError or a
+// *SyntaxError.
 func readMembers(text []byte) (m members, err error) {
 	if !utf8.Valid(text) {
 		return m, invalidBody("must be UTF-8")

@@ -8,7 +8,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Renewed is an event under an id that was made for it, in place of one under which it can't be stored.
+// Renewed is an event under an id that was made for it, in place of one under which it can't be
+// stored.
 type Renewed struct {
 	Event
 	FormerID string // as it came; "" where there was none, or none that is a UUID
@@ -16,14 +17,14 @@ type Renewed struct {
 
 var errNoTime = errors.New("no id can be made: neither its own nor its producer_timestamp is of a time between 2020 and an hour after it died")
 
-// Renew reads a line of the queue as [ParseWire] does, whatever its event_id is, and gives it another
-// one. That is derived, never random, so that a line that is renewed twice is one event: HMAC-SHA-256
-// under the key of the former id and the parts that tell two events with one id apart (session_id,
-// event_type, username, timestamp, payload; what producers add is not compared, so it is not among
-// them). Its time is the former id's or, where that can't be an id's, the producer_timestamp. Whether
-// it can be is judged by died, when the event was found to be one that can't be stored, and not by
-// now, so that a later try has the same result. The error is a *WireError or one that says why no id
-// can be made.
+// Renew reads a line of the queue as [ParseWire] does, whatever its event_id is, and gives it
+// another one. That is derived, never random, so that a line that is renewed twice is one event:
+// HMAC-SHA-256 under the key of the former id and the parts that tell two events with one id apart
+// (session_id, event_type, username, timestamp, payload; what producers add is not compared, so it
+// is not among them). Its time is the former id's or, where that can't be an id's, the
+// producer_timestamp. Whether it can be is judged by died, when the event was found to be one that
+// can't be stored, and not by now, so that a later try has the same result. The error is a
+// *WireError or one that says why no id can be made.
 func (k Key) Renew(line []byte, died, now time.Time) (Renewed, error) {
 	m, err := wireMembers(ownBreaks(line))
 	if err != nil {

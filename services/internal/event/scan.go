@@ -25,8 +25,8 @@ const (
 	maxExponent = 1_000
 )
 
-// scan checks one valid JSON value against jsonb's rules, and turns the line breaks between its tokens
-// into spaces, in place: each line of a message is an event.
+// scan checks one valid JSON value against jsonb's rules, and turns the line breaks between its
+// tokens into spaces, in place: each line of a message is an event.
 func scan(value []byte) error {
 	depth := 0
 	for i := 0; i < len(value); {
@@ -141,8 +141,8 @@ func checkNumber(literal []byte) error {
 	return nil
 }
 
-// tooDeep reports whether text that the decoder gave up on is nested too deeply for it, which is a limit
-// and not a fault of syntax.
+// tooDeep reports whether text that the decoder gave up on is nested too deeply for it, which is a
+// limit and not a fault of syntax.
 func tooDeep(text []byte) bool {
 	depth := 0
 	for i := 0; i < len(text); i++ {

@@ -13,8 +13,8 @@ var (
 )
 
 // AppendTime appends t, which must be UTC and of the years 1 to 9999, as RFC 3339 with microseconds
-// and the given zone: Z, or what Python's datetime.isoformat writes for it. It is written by hand since
-// every event has three times, and AppendFormat has a fast path for RFC 3339 alone.
+// and the given zone: Z, or what Python's datetime.isoformat writes for it. It is written by hand
+// since every event has three times, and AppendFormat has a fast path for RFC 3339 alone.
 func AppendTime(dst []byte, t time.Time, zone string) []byte {
 	dst = t.AppendFormat(dst, time.RFC3339)
 	dst = append(dst[:len(dst)-1], '.')
@@ -28,8 +28,8 @@ func AppendTime(dst []byte, t time.Time, zone string) []byte {
 // pythonUTC is the zone that datetime.fromisoformat of every version of Python reads back.
 const pythonUTC = "+00:00"
 
-// The forms of ISO 8601 that are accepted. Go reads a fraction of a second after any of them, with a
-// point or a comma.
+// The forms of ISO 8601 that are accepted. Go reads a fraction of a second after any of them, with
+// a point or a comma.
 var timeForms = []string{
 	"2006-01-02T15:04:05Z07:00",
 	"2006-01-02T15:04:05",
@@ -39,8 +39,8 @@ var timeForms = []string{
 	"2006-01-02T15:04",
 }
 
-// parseTimestamp reads an ISO 8601 time. One without a zone is UTC. It is cut to whole microseconds,
-// since PostgreSQL holds no more.
+// parseTimestamp reads an ISO 8601 time. One without a zone is UTC. It is cut to whole
+// microseconds, since PostgreSQL holds no more.
 func parseTimestamp(text []byte) (t time.Time, err error) {
 	if len(text) > 64 || len(text) < len("2006-01-02T15:04") || !isZone(text) {
 		return time.Time{}, errTimestamp
@@ -80,8 +80,8 @@ func parseTimeForms(s string) (time.Time, error) {
 	return parseForm(s)
 }
 
-// isZone reports whether a zone, if the text has one, is less than a day from UTC, and has less than 60
-// minutes: package time reads +24:00 and +05:60, too.
+// isZone reports whether a zone, if the text has one, is less than a day from UTC, and has less
+// than 60 minutes: package time reads +24:00 and +05:60, too.
 func isZone(text []byte) bool {
 	at := bytes.LastIndexAny(text, "+-")
 	if at < len("2006-01-02T15:04") {

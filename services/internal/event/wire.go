@@ -12,14 +12,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// Bounds of an id on the queue, which the consumer does not trust. The future starts an hour ahead, so
-// that no difference of clocks dead-letters an event.
+// Bounds of an id on the queue, which the consumer does not trust. The future starts an hour ahead,
+// so that no difference of clocks dead-letters an event.
 var firstIDTime = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 
 const wireAhead = time.Hour
 
-// AppendWire appends the queue's JSON of e to dst: the five members of the Python service first, then
-// those that came later. It is one line, without its end.
+// AppendWire appends the queue's JSON of e to dst: the five members of the Python service first,
+// then those that came later. It is one line, without its end.
 func AppendWire(dst []byte, e *Event) []byte {
 	dst = append(dst, `{"session_id":`...)
 	dst = strconv.AppendInt(dst, e.SessionID, 10)
@@ -59,9 +59,9 @@ func appendQuote(dst []byte, s string) []byte {
 // ParseWire is [Key.ParseWire] without a key.
 func ParseWire(line []byte, now time.Time) (Event, error) { return Key{}.ParseWire(line, now) }
 
-// ParseWire reads an event from the queue, written by [AppendWire] or by the Python service. The latter
-// has no event_id and gets one that is derived from its producer_timestamp and its bytes. now bounds
-// the id. The error is a *WireError. The event may alias line, which stays as it is.
+// ParseWire reads an event from the queue, written by [AppendWire] or by the Python service. The
+// latter has no event_id and gets one that is derived from its producer_timestamp and its bytes.
+// now bounds the id. The error is a *WireError. The event may alias line, which stays as it is.
 func (k Key) ParseWire(line []byte, now time.Time) (Event, error) {
 	m, err := wireMembers(ownBreaks(line))
 	if err != nil {
@@ -93,8 +93,8 @@ func (k Key) ParseWire(line []byte, now time.Time) (Event, error) {
 	return e, nil
 }
 
-// ownBreaks returns line, or a copy of it if it has line breaks: reading turns those of a payload into
-// spaces, and an id may be derived from the line's bytes. The producer's lines have none.
+// ownBreaks returns line, or a copy of it if it has line breaks: reading turns those of a payload
+// into spaces, and an id may be derived from the line's bytes. The producer's lines have none.
 func ownBreaks(line []byte) []byte {
 	if bytes.IndexByte(line, '\n') < 0 && bytes.IndexByte(line, '\r') < 0 {
 		return line
@@ -159,8 +159,8 @@ func (f *faults) sender(m *members, e *Event) {
 	e.ReceivedFrom = string(s)
 }
 
-// wireID returns the event's id, given or derived, and beside an id that was derived under a key the
-// plain one.
+// wireID returns the event's id, given or derived, and beside an id that was derived under a key
+// the plain one.
 func (k Key) wireID(f *faults, m *members, e *Event, line []byte, now time.Time) (id, plain uuid.UUID, err error) {
 	if m.eventID != nil {
 		s, ok := new(faults).text("event_id", m.eventID)

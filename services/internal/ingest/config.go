@@ -16,8 +16,8 @@ import (
 // Config is what the handlers and their server need.
 type Config struct {
 	Publisher Publisher
-	// Refuse returns why no event may be accepted, though the publisher could publish it: the broker
-	// would lose what it confirms. It answers from memory. nil: nothing is against it.
+	// Refuse returns why no event may be accepted, though the publisher could publish it: the
+	// broker would lose what it confirms. It answers from memory. nil: nothing is against it.
 	Refuse   func() error
 	Parser   *event.Parser
 	Log      *slog.Logger
@@ -32,8 +32,8 @@ type Config struct {
 	RateLimit, RateBurst int
 	// TrustedProxies are the networks of proxies whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
-	// Origins are the web origins whose scripts may send events and read answers; none: browsers let
-	// no script do so.
+	// Origins are the web origins whose scripts may send events and read answers; none: browsers
+	// let no script do so.
 	Origins []string
 
 	// MemoryBudget is the most bytes of request bodies in memory; 0 means DefaultMemoryBudget.
@@ -60,8 +60,8 @@ const (
 	DefaultRequestTimeout = 15 * time.Second
 	DefaultReadTimeout    = 10 * time.Second
 	// DefaultIdleTimeout is longer than load balancers keep connections (nginx and ALB 60 s,
-	// Google's 600 s, which can't be changed). The client must be the first of the two to end one, or
-	// it may send a request that nobody reads.
+	// Google's 600 s, which can't be changed). The client must be the first of the two to end one,
+	// or it may send a request that nobody reads.
 	DefaultIdleTimeout = 650 * time.Second
 )
 

@@ -19,9 +19,9 @@ func senderOf(c *gin.Context) admission.Client {
 	return sender
 }
 
-// guarded lets a client in that has a key, where keys are asked for, and that has not sent too much.
-// That is decided before any of the body is read. A request without a right key is charged to its
-// address, so that nobody can try keys without limit.
+// guarded lets a client in that has a key, where keys are asked for, and that has not sent too
+// much. That is decided before any of the body is read. A request without a right key is charged to
+// its address, so that nobody can try keys without limit.
 func (h *handler) guarded(handle func(*gin.Context) error) func(*gin.Context) error {
 	if h.keys == nil && h.rates == nil {
 		return handle
@@ -65,8 +65,9 @@ func rateLimited(wait time.Duration) *problem {
 const unreadGrace = time.Second
 
 // leave is for an answer to a request whose body, if it has one, is not read to its end: the
-// connection lingers, unless it goes on. The client that this counts for is found as for rate limits.
-// HTTP/2 needs none of it: a stream is reset with NO_ERROR after its answer (RFC 9113, 8.1).
+// connection lingers, unless it goes on. The client that this counts for is found as for rate
+// limits. HTTP/2 needs none of it: a stream is reset with NO_ERROR after its answer (RFC 9113,
+// 8.1).
 func (h *handler) leave(c *gin.Context) {
 	r := c.Request
 	if r.Body == http.NoBody || r.ProtoMajor != 1 {

@@ -54,8 +54,8 @@ func codeClass(status int) string {
 	return "5xx"
 }
 
-// recover turns a panic into a 500 or, if the answer has begun, cuts the connection, so that half an
-// answer is not taken for a whole one.
+// recover turns a panic into a 500 or, if the answer has begun, cuts the connection, so that half
+// an answer is not taken for a whole one.
 func (h *handler) recover(c *gin.Context) {
 	defer func() {
 		cause := recover()

@@ -18,8 +18,8 @@ import (
 
 const problemType = "application/problem+json"
 
-// kind is a kind of problem. Its name is a metric's label and, in a URN, the problem's type, so that a
-// client can branch on it.
+// kind is a kind of problem. Its name is a metric's label and, in a URN, the problem's type, so
+// that a client can branch on it.
 type kind struct {
 	name   string
 	status int
@@ -81,8 +81,8 @@ func (p *problem) Error() string {
 
 func (p *problem) Unwrap() error { return p.cause }
 
-// asProblem finds the problem in an error. An unexpected error is a 500 whose detail is kept from the
-// client.
+// asProblem finds the problem in an error. An unexpected error is a 500 whose detail is kept from
+// the client.
 func asProblem(err error) *problem {
 	var p *problem
 	var invalid *event.InvalidError
@@ -172,8 +172,8 @@ func (p *problem) write(c *gin.Context) (instance string) {
 // maxRetryAfter is in seconds.
 const maxRetryAfter = 5
 
-// setRetryAfter asks for a retry in one to five seconds: jittered, so that clients that were refused
-// together don't come back together.
+// setRetryAfter asks for a retry in one to five seconds: jittered, so that clients that were
+// refused together don't come back together.
 func setRetryAfter(header http.Header) {
 	header.Set("Retry-After", strconv.Itoa(1+rand.IntN(maxRetryAfter)))
 }

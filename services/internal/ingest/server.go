@@ -31,8 +31,8 @@ func NewServer(cfg Config) (*Server, error) {
 	server := &http.Server{
 		ReadHeaderTimeout: min(5*time.Second, cfg.ReadTimeout), // and up to transport.MaxJitter more, as all read deadlines
 		ReadTimeout:       cfg.ReadTimeout,                     // the handlers extend it for large bodies
-		// From the headers to the answer's last byte: the slowest body, the broker, and a slow reader
-		// of the answer.
+		// From the headers to the answer's last byte: the slowest body, the broker, and a slow
+		// reader of the answer.
 		WriteTimeout: cfg.ReadTimeout + (event.MaxBatchBytes/bodyRate)*time.Second +
 			cfg.RequestTimeout + 15*time.Second + transport.MaxJitter,
 		IdleTimeout:    cfg.IdleTimeout,
@@ -72,8 +72,9 @@ func (s *Server) Serve() error {
 }
 
 // Shutdown stops listening and waits for the requests in flight until ctx ends; it then cuts them
-// off and returns ctx's error. The publisher must stay open until Shutdown has returned: requests in
-// flight wait for their confirms. Clients that were refused and still send have lingerAtEnd more.
+// off and returns ctx's error. The publisher must stay open until Shutdown has returned: requests
+// in flight wait for their confirms. Clients that were refused and still send have lingerAtEnd
+// more.
 func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.listener.Close() // http.Server knows it only after Serve
 	defer s.listener.End(ctx, lingerAtEnd)

@@ -87,8 +87,8 @@ func (h *handler) getLive(c *gin.Context) {
 }
 
 // getReady says "ready" while events are refused for a reason that all replicas share: a policy, a
-// full queue, an alarm of RabbitMQ. A Service without endpoints would tell clients less than the 503
-// that names the reason.
+// full queue, an alarm of RabbitMQ. A Service without endpoints would tell clients less than the
+// 503 that names the reason.
 func (h *handler) getReady(c *gin.Context) {
 	if err := h.ready(c); err != nil && !errors.Is(err, broker.ErrBlocked) {
 		writeValue(c, http.StatusServiceUnavailable, telemetry.Probe{Status: "not ready", Reason: "the message broker can't take events"})
@@ -97,8 +97,8 @@ func (h *handler) getReady(c *gin.Context) {
 	writeValue(c, http.StatusOK, telemetry.Probe{Status: "ready"})
 }
 
-// ready asks the publisher. Its reason goes to the log alone: it names addresses, and the port is open
-// to every client.
+// ready asks the publisher. Its reason goes to the log alone: it names addresses, and the port is
+// open to every client.
 func (h *handler) ready(c *gin.Context) error {
 	err := h.publisher.Ready()
 	if err != nil {

@@ -84,8 +84,8 @@ func (c *Conn) unread() bool {
 	return err == nil && n > 0
 }
 
-// Client returns the name by which an address counts: an IPv6 address counts by its /64, the least that
-// a network gives to a customer (RFC 6177), which has more addresses than anyone can count.
+// Client returns the name by which an address counts: an IPv6 address counts by its /64, the least
+// that a network gives to a customer (RFC 6177), which has more addresses than anyone can count.
 func Client(address netip.Addr) string {
 	address = address.Unmap().WithZone("")
 	if address.Is6() {

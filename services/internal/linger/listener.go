@@ -11,7 +11,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limits bound what is spent on clients that were refused. Beyond them connections are closed at once.
+// Limits bound what is spent on clients that were refused. Beyond them connections are closed at
+// once.
 type Limits struct {
 	Bytes int64         // that are discarded on one connection
 	Time  time.Duration // that one connection takes
@@ -55,8 +56,8 @@ type Listener struct {
 	clients map[string]int
 }
 
-// Listen makes the connections of a TCP listener linger. onEnd gets the outcome of each that had to, and
-// may be nil.
+// Listen makes the connections of a TCP listener linger. onEnd gets the outcome of each that had
+// to, and may be nil.
 func Listen(listener net.Listener, limits Limits, onEnd func(Outcome)) *Listener {
 	l := &Listener{
 		Listener: listener, limits: limits, onEnd: onEnd,
@@ -76,8 +77,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// End waits until no connection lingers, for at most the given time and until ctx ends; it then closes
-// those that are left. None lingers afterwards.
+// End waits until no connection lingers, for at most the given time and until ctx ends; it then
+// closes those that are left. None lingers afterwards.
 func (l *Listener) End(ctx context.Context, most time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
@@ -103,8 +104,8 @@ func (l *Listener) Lingering() int {
 	return len(l.open)
 }
 
-// take discards what comes on a connection, and then closes it, in the background. It reports whether
-// it does so: the limits may be reached.
+// take discards what comes on a connection, and then closes it, in the background. It reports
+// whether it does so: the limits may be reached.
 func (l *Listener) take(c *Conn, client string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 
 // ClientAddress returns the address that a request came from. X-Forwarded-For is believed from a
 // trusted proxy alone, and of it the last address that is not a trusted proxy's: what stands before
-// that is the client's own claim. Without trusted proxies the header does nothing, so that nobody can
-// pretend to be another.
+// that is the client's own claim. Without trusted proxies the header does nothing, so that nobody
+// can pretend to be another.
 func ClientAddress(r *http.Request, trusted []netip.Prefix) string {
 	remote, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {

@@ -17,8 +17,8 @@ type Client struct {
 	Address string
 }
 
-// Identify finds the name of the key that a request shows. Whether there was no key, a malformed, an
-// unknown or a revoked one: the answer is the same.
+// Identify finds the name of the key that a request shows. Whether there was no key, a malformed,
+// an unknown or a revoked one: the answer is the same.
 func Identify(keys Keys, header http.Header) (name string, ok bool) {
 	values := header.Values("Authorization")
 	if len(values) != 1 {

@@ -15,8 +15,8 @@ const maxBuckets = 10_000
 // Rates limits how many events a second each client sends, by token buckets. nil limits nobody.
 //
 // An event costs one token. The first event's is taken before the body is read. The number of the
-// others is known only afterwards, and theirs are taken even if the bucket does not hold so many: it
-// is then in debt, and the client's next request waits until the debt is paid. So a batch may be
+// others is known only afterwards, and theirs are taken even if the bucket does not hold so many:
+// it is then in debt, and the client's next request waits until the debt is paid. So a batch may be
 // larger than the burst, and the mean rate still holds.
 type Rates struct {
 	now             func() time.Time

@@ -7,9 +7,9 @@ import (
 )
 
 // preferred returns which of the offered types a client prefers by its header Accept, whose weights
-// gin's NegotiateFormat does not know (RFC 9110, 12.5.1): the one of the greatest weight; of the same
-// weight the one that is named more exactly, then the one that is named first, and without any the
-// first that is offered.
+// gin's NegotiateFormat does not know (RFC 9110, 12.5.1): the one of the greatest weight; of the
+// same weight the one that is named more exactly, then the one that is named first, and without any
+// the first that is offered.
 func preferred(accept string, offered ...string) string {
 	best, chosen := acceptance{}, offered[0]
 	for _, offer := range offered {
@@ -37,7 +37,8 @@ func (a acceptance) over(b acceptance) bool {
 	return a.position < b.position
 }
 
-// accepts goes by the range that names the type most exactly. Ranges that can't be parsed are skipped.
+// accepts goes by the range that names the type most exactly. Ranges that can't be parsed are
+// skipped.
 func accepts(accept, offer string) (a acceptance) {
 	kind, _, _ := strings.Cut(offer, "/")
 	exactness := map[string]int{offer: 3, kind + "/*": 2, "*/*": 1}

@@ -9,8 +9,8 @@ import (
 // maxShown is how many characters of a client's text are shown in the log or in an answer.
 const maxShown = 100
 
-// Printable makes a client's text fit for a log line: it is shortened, and what would not be visible
-// is escaped.
+// Printable makes a client's text fit for a log line: it is shortened, and what would not be
+// visible is escaped.
 func Printable(s string) string {
 	s = Shorten(s)
 	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {

@@ -6,8 +6,8 @@ import (
 	"github.com/rs/cors"
 )
 
-// AllowOrigins lets browsers' scripts of these origins in (the CORS protocol of the Fetch standard):
-// they may read any answer, refusals too. Without origins there are no such headers.
+// AllowOrigins lets browsers' scripts of these origins in (the CORS protocol of the Fetch
+// standard): they may read any answer, refusals too. Without origins there are no such headers.
 func AllowOrigins(handler http.Handler, origins []string) http.Handler {
 	if len(origins) == 0 {
 		return handler

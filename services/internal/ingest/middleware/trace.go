@@ -65,8 +65,8 @@ func knownMethod(method string) string {
 	return otherMethod
 }
 
-// text returns a client's text, shortened, in valid UTF-8: OTLP knows no other, and one bad attribute
-// would cost all spans that are sent with it.
+// text returns a client's text, shortened, in valid UTF-8: OTLP knows no other, and one bad
+// attribute would cost all spans that are sent with it.
 func text(s string) string { return strings.ToValidUTF8(clientlog.Shorten(s), "\uFFFD") }
 
 func scheme(r *http.Request) string {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Certificate is a key pair in files, which is read again when they change: certificates are renewed
-// while servers run.
+// Certificate is a key pair in files, which is read again when they change: certificates are
+// renewed while servers run.
 type Certificate struct {
 	certFile, keyFile string
 
@@ -30,8 +30,8 @@ func LoadCertificate(certFile, keyFile string) (*Certificate, error) {
 	return c, nil
 }
 
-// Get is for a tls.Config's GetCertificate. While new files can't be used (one of the two may be new
-// already), the previous pair is.
+// Get is for a tls.Config's GetCertificate. While new files can't be used (one of the two may be
+// new already), the previous pair is.
 func (c *Certificate) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

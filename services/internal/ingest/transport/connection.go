@@ -22,8 +22,8 @@ func ConnOf(r *http.Request) *linger.Conn {
 	return conn
 }
 
-// KeepIdle is for an http.Server's ConnState: a connection is idle between requests once the body of
-// the last one was read to its end.
+// KeepIdle is for an http.Server's ConnState: a connection is idle between requests once the body
+// of the last one was read to its end.
 func KeepIdle(conn net.Conn, state http.ConnState) {
 	if c := lingering(conn); c != nil && state == http.StateIdle {
 		c.Keep()

@@ -33,8 +33,8 @@ func (c jitterConn) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(jitter(t, time.Until(t)))
 }
 
-// jitter extends a deadline by up to half of the time that is left, and by at most MaxJitter. A zero
-// or past deadline is returned unchanged.
+// jitter extends a deadline by up to half of the time that is left, and by at most MaxJitter. A
+// zero or past deadline is returned unchanged.
 func jitter(deadline time.Time, left time.Duration) time.Time {
 	room := min(left/2, MaxJitter)
 	if room <= 0 {
