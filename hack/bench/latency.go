@@ -75,8 +75,8 @@ const (
 	lookEvery   = time.Millisecond
 )
 
-// watchRows looks for rows while load runs, and returns how long after its 202 each of a sample was seen.
-func (b *bench) watchRows(ctx context.Context, load func(sample func(n int, at time.Time, body []byte)) error) (figures.Durations, error) {
+// watchRows looks for rows while post runs, and returns how long after its 202 each of a sample was seen.
+func (b *bench) watchRows(ctx context.Context, post func(sample func(n int, at time.Time, body []byte)) error) (figures.Durations, error) {
 	conn, err := pgx.ConnectConfig(ctx, b.database)
 	if err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func (b *bench) watchRows(ctx context.Context, load func(sample func(n int, at t
 			time.Sleep(lookEvery)
 		}
 	})
-	err = load(func(n int, at time.Time, body []byte) {
+	err = post(func(n int, at time.Time, body []byte) {
 		if n%sampleEvery != 0 {
 			return
 		}

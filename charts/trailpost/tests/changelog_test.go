@@ -32,7 +32,7 @@ func TestChangesAreTheChangelogs(t *testing.T) {
 		t.Fatalf("the newest version in CHANGELOG.md is not %s: %.20s", meta.Version, sections[1])
 	}
 	kind := ""
-	for _, m := range regexp.MustCompile(`(?m)^### (.+)$|^- (.+(?:\n  .+)*)$`).FindAllStringSubmatch(sections[1], -1) {
+	for _, m := range regexp.MustCompile(`(?m)^### (.+)$|^- (.+(?:\n {2}.+)*)$`).FindAllStringSubmatch(sections[1], -1) {
 		if m[1] != "" {
 			kind = strings.ToLower(m[1])
 			continue

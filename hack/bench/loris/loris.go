@@ -67,7 +67,7 @@ type slowConnection struct {
 
 // hold opens the connection and waits until the producer ends it.
 func (s *slowConnection) hold(producer, start string) {
-	conn, err := net.Dial("tcp", producer) //nolint:gosec // the bench itself says where, in its own environment
+	conn, err := net.Dial("tcp", producer)
 	if err != nil {
 		time.Sleep(pause)
 		return

@@ -69,6 +69,7 @@ func (s *Pipeline) WaitLetters(n int) []deadletter.Entry {
 	return all
 }
 
+// Replay replays dead letters, and returns what was done with each of their events.
 func (s *Pipeline) Replay(opts deadletter.ReplayOptions) []deadletter.Replayed {
 	s.T.Helper()
 	var all []deadletter.Replayed
