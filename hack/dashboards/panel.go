@@ -116,8 +116,9 @@ func (p panel) graph(id uint32) cog.Builder[dashboard.Panel] {
 }
 
 func (q query) build(i int) *prometheus.DataqueryBuilder {
-	return prometheus.NewDataqueryBuilder().RefId(string(rune('A' + i))). //nolint:gosec // a panel has a few queries
-										Expr(q.expr).LegendFormat(q.legend).Range().Datasource(source)
+	id := string(rune('A' + i)) //nolint:gosec // a panel has a few queries
+	return prometheus.NewDataqueryBuilder().RefId(id).
+		Expr(q.expr).LegendFormat(q.legend).Range().Datasource(source)
 }
 
 // thresholds are green up to the first limit, unless a limit from 0 on says otherwise.

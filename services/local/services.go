@@ -34,11 +34,11 @@ func runServices(ctx context.Context, cfg *config.Config, logs io.Writer, ready 
 	if err != nil {
 		return err
 	}
-	return together(ctx, ready, p, c)
+	return runAll(ctx, ready, p, c)
 }
 
-// together runs services; the first that ends takes the others with it.
-func together(ctx context.Context, ready func() error, services ...service) error {
+// runAll runs services; the first that ends takes the others with it.
+func runAll(ctx context.Context, ready func() error, services ...service) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan error, len(services))

@@ -25,13 +25,13 @@ func TestJudge(t *testing.T) {
 		{"all is well", func(e []Event) ([]Event, []Letter) { return e[:3], nil }, Verdict{Stored: 3}},
 		{"what was not accepted may be stored", func(e []Event) ([]Event, []Letter) { return e, nil }, Verdict{Stored: 4}},
 		{"dead letters count, however often", func(e []Event) ([]Event, []Letter) {
-			return e[:2], []Letter{{e[2], "poison"}, {e[2], "poison"}}
+			return e[:2], []Letter{{e[2], "rejected"}, {e[2], "rejected"}}
 		}, Verdict{Stored: 2, DeadLettered: 1}},
 		{"lost", func(e []Event) ([]Event, []Letter) { return e[1:3], nil }, Verdict{Stored: 2, Lost: 1}},
 		{"twice, under another id", func(e []Event) ([]Event, []Letter) {
 			return append(e[:3], clone(e[0], func(e *Event) { e.ID = uuid.Must(uuid.NewV7()) })), nil
 		}, Verdict{Stored: 3, Twice: 1, Altered: 1}},
-		{"a row and a dead letter", func(e []Event) ([]Event, []Letter) { return e[:3], []Letter{{e[0], "poison"}} }, Verdict{Stored: 3, Twice: 1}},
+		{"a row and a dead letter", func(e []Event) ([]Event, []Letter) { return e[:3], []Letter{{e[0], "rejected"}} }, Verdict{Stored: 3, Twice: 1}},
 		{"the broker's limit after the commit", func(e []Event) ([]Event, []Letter) { return e[:3], []Letter{{e[0], byLimit}} }, Verdict{Stored: 3}},
 		{"never sent", func(e []Event) ([]Event, []Letter) { return append(e[:3], event("another run", 0)), nil }, Verdict{Stored: 3, Foreign: 1}},
 		{"a number that was never sent", func(e []Event) ([]Event, []Letter) {
@@ -47,7 +47,7 @@ func TestJudge(t *testing.T) {
 			}, nil
 		}, Verdict{Stored: 4, Altered: 4}},
 		{"an altered dead letter", func(e []Event) ([]Event, []Letter) {
-			return e[:2], []Letter{{clone(e[2], func(e *Event) { e.Username += "x" }), "poison"}}
+			return e[:2], []Letter{{clone(e[2], func(e *Event) { e.Username += "x" }), "rejected"}}
 		}, Verdict{Stored: 2, DeadLettered: 1, Altered: 1}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -36,9 +36,9 @@ func (c jitterConn) SetReadDeadline(t time.Time) error {
 // jitter extends a deadline by up to half of the time that is left, and by at most MaxJitter. A
 // zero or past deadline is returned unchanged.
 func jitter(deadline time.Time, left time.Duration) time.Time {
-	room := min(left/2, MaxJitter)
-	if room <= 0 {
+	most := min(left/2, MaxJitter)
+	if most <= 0 {
 		return deadline
 	}
-	return deadline.Add(rand.N(room))
+	return deadline.Add(rand.N(most))
 }

@@ -18,11 +18,11 @@ import (
 	"github.com/trailpost/trailpost/test/ledger"
 )
 
-// poison is what no consumer can store: by reason, and each for another cause.
-func poison(stored uuid.UUID) map[string][]amqp.Publishing {
+// unstorable is what no consumer can store: by reason, and each for another cause.
+func unstorable(stored uuid.UUID) map[string][]amqp.Publishing {
 	now := time.Now().UTC().Format("2006-01-02T15:04:05.000000")
 	line := func(change map[string]any) []byte {
-		e := map[string]any{"event_id": uuid.Must(uuid.NewV7()), "session_id": 1, "event_type": "poison", "payload": map[string]any{}, "timestamp": now, "producer_timestamp": now}
+		e := map[string]any{"event_id": uuid.Must(uuid.NewV7()), "session_id": 1, "event_type": "rejected", "payload": map[string]any{}, "timestamp": now, "producer_timestamp": now}
 		maps.Copy(e, change)
 		b, err := json.Marshal(e)
 		if err != nil {
@@ -62,7 +62,7 @@ func poison(stored uuid.UUID) map[string][]amqp.Publishing {
 
 // Two dozen messages that can't be stored, among ten thousand that can: each is a dead
 // letter with its reason, and the others do not wait for them.
-func TestPoisonAmongTenThousand(t *testing.T) {
+func TestRejectedAmongTenThousand(t *testing.T) {
 	const good = 9_976
 	w := newWorld(t, self(t))
 	// A check that the door does not know, as a database that somebody else has changed.
@@ -86,7 +86,7 @@ func TestPoisonAmongTenThousand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	messages := poison(rows[0].ID)
+	messages := unstorable(rows[0].ID)
 	done := make(chan error, 1)
 	want := make(map[string]int)
 	for reason, all := range messages {
@@ -99,7 +99,7 @@ func TestPoisonAmongTenThousand(t *testing.T) {
 	}
 
 	got := make(map[string]int)
-	w.await("every poison is a dead letter", func() bool {
+	w.await("every one that can not be stored is a dead letter", func() bool {
 		letters, err := w.letters(t.Context())
 		clear(got)
 		for _, l := range letters {
@@ -118,7 +118,7 @@ func TestPoisonAmongTenThousand(t *testing.T) {
 	if len(all) != good {
 		t.Errorf("%d rows, want %d", len(all), good)
 	}
-	t.Logf("%d events took %s without poison, %s with it", good, rates[0].Round(time.Millisecond), rates[1].Round(time.Millisecond))
+	t.Logf("%d events took %s without such messages, %s with them", good, rates[0].Round(time.Millisecond), rates[1].Round(time.Millisecond))
 }
 
 // publishAll puts messages on the queue past the producer.
