@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -35,6 +36,12 @@ func (c *Connection) OpenChannel() (*Channel, error) {
 // Why returns what the broker said when it closed the channel or the connection; nil if it said
 // nothing.
 func (c *Channel) Why() error {
+	why, _ := c.look()
+	return why
+}
+
+// look returns what the broker has said, and whether it will say nothing more.
+func (c *Channel) look() (why error, over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, notice := range c.notices {
@@ -43,18 +50,29 @@ func (c *Channel) Why() error {
 			if ok && err != nil && c.reason == nil {
 				c.reason = err
 			}
+			over = over || !ok
 		default:
 		}
 	}
-	return c.reason
+	return c.reason, over
 }
 
-// Explain puts the broker's words in the place of an error of the client's that hides them.
+// Explain puts the broker's words in the place of an error of the client's that hides them. It
+// waits for them for a moment: the client refuses to publish on a closed channel before it says why
+// it is closed (amqp091-go 1.16, Channel.shutdown).
 func (c *Channel) Explain(err error) error {
-	if why := c.Why(); why != nil && errors.Is(err, amqp.ErrClosed) {
-		return why
+	if !errors.Is(err, amqp.ErrClosed) {
+		return err
 	}
-	return err
+	for start := time.Now(); ; time.Sleep(time.Millisecond) {
+		why, over := c.look()
+		if why != nil {
+			return why
+		}
+		if over || time.Since(start) > time.Second {
+			return err
+		}
+	}
 }
 
 // LostError returns an ErrSessionLost with the broker's words, if it said any.
