@@ -104,7 +104,7 @@ var pagePolicies = regexp.MustCompile("(?s)<!-- run by: TestPolicies -->\n```bas
 // testPage: with the policies of docs/operating.md those of others do no harm.
 func (m managed) testPage(t *testing.T) {
 	s := m.stack(t)
-	text, err := os.ReadFile("../../../docs/operating.md")
+	text, err := os.ReadFile("../../../../docs/operating.md")
 	if err != nil {
 		t.Fatal(err)
 	}
