@@ -59,10 +59,9 @@ func postTo(tb testing.TB) (post func()) {
 	}
 }
 
-// What a request costs beside net/http's own part and the publisher's. (Three are the context with the
-// deadline of the publisher, which had a timer of its own for it.)
+// What a request costs beside net/http's own part and the publisher's.
 func TestAllocations(t *testing.T) {
-	const most = 13
+	const most = 10
 	if n := testbed.Allocations(postTo(t)); n > most {
 		t.Errorf("%d allocations a request, want at most %d", n, most)
 	}

@@ -1,7 +1,9 @@
 package ingest
 
 import (
+	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -9,6 +11,17 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/event"
 )
+
+// acceptedBuffers are for the answers of single events, which nearly all requests have.
+var acceptedBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// writeAccepted sends the 202 of one event.
+func writeAccepted(c *gin.Context, e *event.Event, ignored []string) {
+	buffer, _ := acceptedBuffers.Get().(*[]byte)
+	*buffer = appendAccepted((*buffer)[:0], e, ignored)
+	writeJSON(c, http.StatusAccepted, *buffer)
+	acceptedBuffers.Put(buffer)
+}
 
 // appendAccepted appends the 202 of one event. It is written by hand, since nearly every request is
 // answered so.

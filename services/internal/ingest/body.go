@@ -56,27 +56,27 @@ type body struct {
 	charged int64
 }
 
-// close gives the charge back. The body may be nil.
+// close gives the charge back. The body may be empty.
 func (b *body) close() {
-	if b != nil {
+	if b.budget != nil {
 		b.budget.Release(b.charged)
 	}
 }
 
 // readBody reads all of a request's body, or returns a *problem and has charged nothing.
-func (h *handler) readBody(c *gin.Context, rules *bodyRules) (*body, error) {
+func (h *handler) readBody(c *gin.Context, rules *bodyRules) (b body, err error) {
 	r := c.Request
 	mediaType, err := rules.mediaTypes.of(r.Header)
 	if err != nil {
-		return nil, err
+		return b, err
 	}
 	if r.ContentLength > rules.limit {
-		return nil, tooLarge(rules.limit)
+		return b, tooLarge(rules.limit)
 	}
-	b := &body{media: mediaType, budget: h.budget}
+	b = body{media: mediaType, budget: h.budget}
 	if err := b.read(r, rules, http.NewResponseController(c.Writer), h.readTimeout); err != nil {
 		b.close()
-		return nil, err
+		return body{}, err
 	}
 	return b, nil
 }

@@ -39,7 +39,7 @@ func (h *handler) postLog(c *gin.Context) error {
 	shortenAll(ignored)
 	h.noteAccepted(ctx, &e)
 	h.noteIgnored(ctx, ignored)
-	writeJSON(c, http.StatusAccepted, appendAccepted(nil, &e, ignored))
+	writeAccepted(c, &e, ignored)
 	return nil
 }
 
