@@ -36,12 +36,12 @@ func (c *Connection) OpenChannel() (*Channel, error) {
 // Why returns what the broker said when it closed the channel or the connection; nil if it said
 // nothing.
 func (c *Channel) Why() error {
-	why, _ := c.look()
+	_, why := c.look()
 	return why
 }
 
 // look returns what the broker has said, and whether it will say nothing more.
-func (c *Channel) look() (why error, over bool) {
+func (c *Channel) look() (over bool, why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, notice := range c.notices {
@@ -54,7 +54,7 @@ func (c *Channel) look() (why error, over bool) {
 		default:
 		}
 	}
-	return c.reason, over
+	return over, c.reason
 }
 
 // Explain puts the broker's words in the place of an error of the client's that hides them. It
@@ -65,7 +65,7 @@ func (c *Channel) Explain(err error) error {
 		return err
 	}
 	for start := time.Now(); ; time.Sleep(time.Millisecond) {
-		why, over := c.look()
+		over, why := c.look()
 		if why != nil {
 			return why
 		}
