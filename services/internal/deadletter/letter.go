@@ -2,11 +2,11 @@ package deadletter
 
 import (
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/event"
 )
 
 // Headers of a dead letter. The body is the event as it was received.
@@ -60,7 +60,7 @@ func (l *Letter) Message(now time.Time) broker.Message {
 	stamp := now.UTC().Format(timeLayout)
 	headers := map[string]any{
 		HeaderReason: l.Reason,
-		HeaderDetail: truncate(l.Detail, maxDetail),
+		HeaderDetail: event.Truncate(l.Detail, maxDetail),
 		HeaderFirst:  stamp,
 		HeaderLast:   stamp,
 	}
@@ -105,15 +105,4 @@ var carriedHeaders = map[string]func(any) bool{
 func IsReplay(d *broker.Delivery) bool {
 	n, ok := d.Headers[HeaderReplays].(int64)
 	return ok && n > 0
-}
-
-// truncate shortens s to at most n bytes, between two characters.
-func truncate(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
 }

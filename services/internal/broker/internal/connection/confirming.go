@@ -3,11 +3,11 @@ package connection
 import (
 	"fmt"
 	"time"
-	"unicode/utf8"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/event"
 )
 
 // appID is the app_id of all messages of ours.
@@ -53,14 +53,5 @@ func (c *Confirming) Publish(queue, number string, m broker.Message, now time.Ti
 	})
 }
 
-// shortString cuts s to what AMQP can carry, at a character's edge. The body has it whole.
-func shortString(s string) string {
-	if len(s) <= maxShortString {
-		return s
-	}
-	n := maxShortString
-	for !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
-}
+// shortString cuts s to what AMQP can carry. The body has it whole.
+func shortString(s string) string { return event.Truncate(s, maxShortString) }
