@@ -12,6 +12,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/trailpost/trailpost/services/internal/retry"
 )
 
 // Interval is how often [File.Run] reads the file: a key that is taken out of it is refused this
@@ -31,8 +33,8 @@ type File struct {
 	keys atomic.Pointer[Keys] // the last that could be read
 
 	// Used only by Run.
-	text []byte // what keys were read from
-	said string // the last error, so that it is logged once
+	text   []byte // what keys were read from
+	reason retry.Reason
 }
 
 // Open reads the file, so that a bad one stops the start.
@@ -73,14 +75,12 @@ func (f *File) refresh() {
 	text, keys, err := f.read()
 	if err != nil {
 		f.metrics.failing.Set(1)
-		if err.Error() != f.said {
-			f.said = err.Error()
+		if f.reason.Changed(err) {
 			f.log.Error("API keys can't be read; those from before hold", "file", f.path, "error", err)
 		}
 		return
 	}
-	changed, recovered := keys != nil, f.said != ""
-	f.said = ""
+	changed, recovered := keys != nil, f.reason.Clear()
 	f.metrics.failing.Set(0)
 	if changed {
 		before := f.keys.Load()

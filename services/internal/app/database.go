@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/durable"
+	"github.com/trailpost/trailpost/services/internal/retry"
 	"github.com/trailpost/trailpost/services/internal/store"
 )
 
@@ -20,8 +21,8 @@ const (
 
 // prepare waits for the database and checks that the consumer may run on it.
 func (c *Consumer) prepare(ctx context.Context) error {
-	wait := firstRetry
-	var last string
+	wait := retry.Backoff{First: firstRetry, Most: max(c.cfg.Consumer.RetryDelay, firstRetry)}
+	var reason retry.Reason
 	for {
 		err := store.Check(ctx, c.database, c.cfg.Consumer.AllowOwnerRole)
 		c.dbMetrics.used(err)
@@ -36,12 +37,10 @@ func (c *Consumer) prepare(ctx context.Context) error {
 			return nil
 		}
 		c.blocked(err)
-		if err.Error() != last {
-			last = err.Error()
+		if reason.Changed(err) {
 			c.log.Error("the database can't be used yet; trying again until it can", "error", err, "sqlstate", store.SQLState(err))
 		}
-		pause(ctx, wait)
-		wait = min(2*wait, max(c.cfg.Consumer.RetryDelay, firstRetry))
+		_ = retry.Sleep(ctx, wait.Next())
 	}
 }
 
@@ -54,8 +53,7 @@ func unusable(err error) bool {
 func (c *Consumer) keepPartitions(ctx context.Context, next time.Duration) {
 	for {
 		c.analyzeTrail(ctx)
-		pause(ctx, next/2+rand.N(next/2))
-		if ctx.Err() != nil {
+		if retry.Sleep(ctx, next/2+rand.N(next/2)) != nil {
 			return
 		}
 		next = c.lookAfterPartitions(ctx)
@@ -95,14 +93,4 @@ func (c *Consumer) lookAfterPartitions(ctx context.Context) time.Duration {
 		c.log.Warn("the default partition is not empty", "rows", rows)
 	}
 	return partitionInterval
-}
-
-// pause waits, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/retry"
 	"github.com/trailpost/trailpost/services/internal/store"
 )
 
@@ -69,7 +70,7 @@ func (m *databaseMetrics) used(err error) {
 func (c *Consumer) watchDatabase(ctx context.Context) {
 	for ctx.Err() == nil {
 		c.readDatabaseStats(ctx)
-		pause(ctx, databaseStatsInterval)
+		_ = retry.Sleep(ctx, databaseStatsInterval)
 	}
 }
 

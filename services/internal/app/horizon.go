@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/trailpost/trailpost/services/internal/retry"
 	"github.com/trailpost/trailpost/services/internal/store"
 )
 
@@ -17,7 +18,7 @@ const (
 func (c *Consumer) keepHorizon(ctx context.Context) {
 	for ctx.Err() == nil {
 		c.noteHorizon(ctx)
-		pause(ctx, horizonInterval*9/10+rand.N(horizonInterval/10))
+		_ = retry.Sleep(ctx, horizonInterval*9/10+rand.N(horizonInterval/10))
 	}
 }
 

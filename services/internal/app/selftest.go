@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/retry"
 	"github.com/trailpost/trailpost/services/internal/retryafter"
 	"github.com/trailpost/trailpost/services/internal/store"
 )
@@ -42,7 +43,7 @@ func SelfTest(ctx context.Context, cfg *config.Config, producer, key string) (uu
 		if ctx.Err() != nil {
 			return id, fmt.Errorf("event %s was accepted and is no row yet: %w", id, ctx.Err())
 		}
-		pause(ctx, 100*time.Millisecond)
+		_ = retry.Sleep(ctx, 100*time.Millisecond)
 	}
 }
 
@@ -79,8 +80,7 @@ func postSelfTest(ctx context.Context, producer, key string, id uuid.UUID) error
 			}
 			wait = min(max(wait, retryafter.Wait(answer.Header, time.Now())), maxSelfTestWait)
 		}
-		pause(ctx, wait)
-		if ctx.Err() != nil {
+		if retry.Sleep(ctx, wait) != nil {
 			return fmt.Errorf("post an event: %w", err)
 		}
 	}

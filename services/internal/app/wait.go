@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/config"
+	"github.com/trailpost/trailpost/services/internal/retry"
 	"github.com/trailpost/trailpost/services/internal/store"
 )
 
@@ -16,7 +17,7 @@ import (
 func WaitForSchema(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	const interval = time.Second
 	database := Database(cfg)
-	var last string
+	var reason retry.Reason
 	for {
 		err := store.Check(ctx, database, cfg.Consumer.AllowOwnerRole)
 		if err == nil || errors.Is(err, store.ErrOwnerRole) || unusable(err) {
@@ -25,10 +26,9 @@ func WaitForSchema(ctx context.Context, cfg *config.Config, log *slog.Logger) er
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err.Error() != last {
-			last = err.Error()
+		if reason.Changed(err) {
 			log.Info("waiting for the database and its schema", "reason", err)
 		}
-		pause(ctx, interval)
+		_ = retry.Sleep(ctx, interval)
 	}
 }

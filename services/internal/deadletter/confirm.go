@@ -6,11 +6,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/broker/admin"
+	"github.com/trailpost/trailpost/services/internal/retry"
 )
 
 // ErrUnproven says that letters were replayed and that it could not be proven that they have left
@@ -73,11 +73,8 @@ func confirm(ctx context.Context, cfg broker.Config, acked map[fingerprint]int, 
 			}
 			return fmt.Errorf("%w (%w)", ErrUnproven, err)
 		}
-		d := pause/2 + rand.N(pause)
-		select {
-		case <-ctx.Done():
-		case <-time.After(d):
-		}
+		d := retry.Around(pause)
+		_ = retry.Sleep(ctx, d) // the next look finds that ctx has ended
 		waited += d
 		pause = min(2*pause, 2*time.Second)
 	}

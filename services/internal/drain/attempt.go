@@ -95,7 +95,7 @@ func (a *attempt) storeBisecting(ctx context.Context, events []event.Event, rede
 // storeRetrying stores events, and retries until they are stored, one is rejected, the session is
 // lost or ctx ends.
 func (a *attempt) storeRetrying(ctx context.Context, events []event.Event, redelivered bool) ([]store.Outcome, error) {
-	retry := a.newRetry(opStore)
+	retry := a.newRetries(opStore)
 	for {
 		start := time.Now()
 		outcomes, err := a.storeOnce(ctx, events, redelivered)

@@ -50,7 +50,7 @@ func (a *attempt) deadLetter(ctx context.Context, letters []deadletter.Letter) e
 	for i := range letters {
 		messages[i] = letters[i].Message(a.opts.Now())
 	}
-	retry := a.newRetry(opDeadLetter)
+	retry := a.newRetries(opDeadLetter)
 	for {
 		err := a.opts.HoldLetters()
 		if err == nil {

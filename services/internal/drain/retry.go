@@ -3,19 +3,19 @@ package drain
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
+	"github.com/trailpost/trailpost/services/internal/retry"
 	"github.com/trailpost/trailpost/services/internal/store"
 )
 
-// retry counts the failures of one operation, waits between its attempts, and logs when something
+// retries counts the failures of one operation, waits between its attempts, and logs when something
 // changes.
-type retry struct {
+type retries struct {
 	opts      *Options
 	session   sessionState
 	status    *status
@@ -23,16 +23,20 @@ type retry struct {
 
 	failures  int
 	since     time.Time // of the first failure
-	lastError string
+	reason    retry.Reason
+	backoff   retry.Backoff
 	escalated bool // the trouble was logged as an error
 }
 
-func (a *attempt) newRetry(operation string) retry {
-	return retry{opts: a.opts, session: a.session, status: a.status, operation: operation}
+func (a *attempt) newRetries(operation string) retries {
+	return retries{
+		opts: a.opts, session: a.session, status: a.status, operation: operation,
+		backoff: retry.Backoff{First: 100 * time.Millisecond, Most: a.opts.RetryDelay},
+	}
 }
 
 // wait notes a failure and waits for the next attempt. It returns an error when there will be none.
-func (r *retry) wait(ctx context.Context, err error, class store.Class) error {
+func (r *retries) wait(ctx context.Context, err error, class store.Class) error {
 	if r.session.Lost() || ctx.Err() != nil {
 		return errGaveUp(ctx, r.session)
 	}
@@ -47,36 +51,28 @@ func (r *retry) wait(ctx context.Context, err error, class store.Class) error {
 	if late || class == store.Transient && !store.Contended(err) {
 		r.status.trouble(err)
 	}
+	changed := r.reason.Changed(err)
 	switch {
 	case late && class == store.Trouble && !r.escalated:
 		r.escalated = true
 		r.opts.Logger.ErrorContext(ctx, "can't "+r.operation+": somebody has to look; trying again until it works", "error", err,
 			"sqlstate", store.SQLState(err), "tries", r.failures)
-	case err.Error() != r.lastError:
+	case changed:
 		r.opts.Logger.WarnContext(ctx, "can't "+r.operation+"; trying again", "error", err, "sqlstate", store.SQLState(err))
 	}
-	r.lastError = err.Error()
 	return r.pause(ctx)
 }
 
-// pause waits with doubling and equal jitter. It returns an error if the session is lost or ctx
-// ends meanwhile.
-func (r *retry) pause(ctx context.Context) error {
-	ceiling := min(50*time.Millisecond<<min(r.failures, 10), r.opts.RetryDelay)
-	timer := time.NewTimer(ceiling/2 + rand.N(ceiling/2+1))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	if r.session.Lost() || ctx.Err() != nil {
+// pause waits. It returns an error if the session is lost or ctx ends meanwhile.
+func (r *retries) pause(ctx context.Context) error {
+	if err := retry.Sleep(ctx, r.backoff.Next()); err != nil || r.session.Lost() {
 		return errGaveUp(ctx, r.session)
 	}
 	return nil
 }
 
 // succeeded notes that the operation works, and says so if it had failed.
-func (r *retry) succeeded() {
+func (r *retries) succeeded() {
 	if r.failures == 0 {
 		return
 	}

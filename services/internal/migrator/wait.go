@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/trailpost/trailpost/services/internal/retry"
 	"github.com/trailpost/trailpost/services/internal/store"
 )
 
@@ -65,27 +65,24 @@ const (
 // waited for as long as the flag says. It speaks when the reason changes.
 func (w *waitFlag) retry(ctx context.Context, log *slog.Logger, f func() error) error {
 	var (
-		start  = time.Now()
-		pause  = firstPause
-		reason string
+		start   = time.Now()
+		backoff = retry.Backoff{First: firstPause, Most: lastPause}
+		reason  retry.Reason
 	)
 	for {
 		err := store.Explain(f())
 		if err == nil || !w.set || ctx.Err() != nil || store.Classify(err) != store.Transient {
 			return err
 		}
+		pause := backoff.Next()
 		if w.limit > 0 && time.Since(start)+pause > w.limit {
 			return fmt.Errorf("waited %v for the database: %w", w.limit, err)
 		}
-		if reason != err.Error() {
-			reason = err.Error()
+		if reason.Changed(err) {
 			log.WarnContext(ctx, "waiting for the database", "error", err)
 		}
-		select {
-		case <-ctx.Done():
+		if retry.Sleep(ctx, pause) != nil {
 			return context.Cause(ctx)
-		case <-time.After(pause/2 + rand.N(pause)): // spread, for those that were started together
 		}
-		pause = min(2*pause, lastPause)
 	}
 }

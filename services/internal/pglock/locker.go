@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/trailpost/trailpost/services/internal/pgident"
+	"github.com/trailpost/trailpost/services/internal/retry"
 )
 
 // The pause between two attempts grows from the one to the other. Inserts have waited up to 200 ms
@@ -76,7 +76,7 @@ func (l *Locker) Retry(ctx context.Context, tables []string, f func() error) err
 			return fmt.Errorf("gave up after %d attempts in %v%s: %w",
 				attempt, time.Since(start).Round(time.Millisecond), held, err)
 		}
-		if err := pause(ctx, wait/2+rand.N(wait)); err != nil {
+		if err := retry.Sleep(ctx, retry.Around(wait)); err != nil {
 			return err
 		}
 		wait = min(2*wait, lastPause)
@@ -98,22 +98,10 @@ func (l *Locker) Exclusive(ctx context.Context, tx pgx.Tx, table string) error {
 		if time.Since(start) > l.Patience {
 			return fmt.Errorf("gave up after %v%s", l.Patience, held)
 		}
-		if err := pause(ctx, min(time.Second, l.Patience/4)); err != nil {
+		if err := retry.Sleep(ctx, min(time.Second, l.Patience/4)); err != nil {
 			return err
 		}
 	}
 	_, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '1s'; LOCK TABLE ONLY "+pgident.Public(table)+" IN ACCESS EXCLUSIVE MODE")
 	return err
-}
-
-// pause waits, unless ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/trailpost/trailpost/services/internal/retry"
 )
 
 // errOldSnapshot says that a transaction sees the trail as it was before something was prepared for
@@ -21,7 +23,7 @@ func (l *Locker) WaitForOlderSnapshots(ctx context.Context) error {
 		if time.Since(start) > time.Second {
 			return fmt.Errorf("%w%s", errOldSnapshot, old)
 		}
-		if err := pause(ctx, 10*time.Millisecond); err != nil {
+		if err := retry.Sleep(ctx, 10*time.Millisecond); err != nil {
 			return err
 		}
 		var now holders

@@ -11,6 +11,7 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/durable"
 	"github.com/trailpost/trailpost/services/internal/pgident"
+	"github.com/trailpost/trailpost/services/internal/retry"
 )
 
 // TableLock is a lock on a table that lasts longer than the transactions of a session: a
@@ -53,7 +54,7 @@ func (l *TableLock) TryFor(ctx context.Context, limit time.Duration) error {
 		if err == nil || !errors.Is(err, ErrBusy) || time.Since(start) > limit {
 			return err
 		}
-		if err := pause(ctx, 200*time.Millisecond); err != nil {
+		if err := retry.Sleep(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/trailpost/trailpost/services/internal/retry"
 )
 
 // Interval is the time between two readings of the policies, and the longest pause before the first
@@ -67,9 +69,7 @@ func (w *Watcher) Run(ctx context.Context) {
 		if pause = min(2*pause, Interval); known {
 			pause = Interval
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if retry.Sleep(ctx, pause) != nil {
 			return
 		}
 	}

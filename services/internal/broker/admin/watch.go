@@ -7,9 +7,9 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
-	"github.com/trailpost/trailpost/services/internal/broker/internal/backoff"
 	"github.com/trailpost/trailpost/services/internal/broker/internal/connection"
 	"github.com/trailpost/trailpost/services/internal/broker/internal/queues"
+	"github.com/trailpost/trailpost/services/internal/retry"
 )
 
 // Watch keeps the depth metrics of the queue and its dead-letter queue until ctx ends, on a
@@ -29,7 +29,7 @@ func Watch(ctx context.Context, cfg broker.Config, every time.Duration, metrics 
 				w.conn = nil
 			}
 		}
-		if backoff.Sleep(ctx, every) != nil {
+		if retry.Sleep(ctx, every) != nil {
 			return
 		}
 	}

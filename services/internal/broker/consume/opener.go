@@ -7,10 +7,10 @@ import (
 	"sync/atomic"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
-	"github.com/trailpost/trailpost/services/internal/broker/internal/backoff"
 	"github.com/trailpost/trailpost/services/internal/broker/internal/connection"
 	"github.com/trailpost/trailpost/services/internal/broker/internal/netconn"
 	"github.com/trailpost/trailpost/services/internal/broker/internal/queues"
+	"github.com/trailpost/trailpost/services/internal/retry"
 )
 
 // windowSize is how many bytes of messages may lie between the socket and a worker.
@@ -37,8 +37,8 @@ func NewSessionOpener(cfg broker.Config, batch int, metrics *broker.Metrics) *Se
 // ErrTopology is returned at once unless a session was open before: then it is a setting to
 // correct, not a fault to wait out. changed is called with every new reason for which it can't.
 func (o *SessionOpener) Open(ctx context.Context, changed func(error)) (*Session, error) {
-	var wait backoff.Backoff
-	var last string
+	wait := connection.Backoff()
+	var reason retry.Reason
 	for {
 		s, err := o.open(ctx)
 		if err == nil {
@@ -52,11 +52,10 @@ func (o *SessionOpener) Open(ctx context.Context, changed func(error)) (*Session
 		if errors.Is(err, broker.ErrTopology) && !o.opened.Load() {
 			return nil, err
 		}
-		if err.Error() != last {
-			last = err.Error()
+		if reason.Changed(err) {
 			changed(err)
 		}
-		if err := backoff.Sleep(ctx, wait.Next()); err != nil {
+		if err := retry.Sleep(ctx, wait.Next()); err != nil {
 			return nil, err
 		}
 	}

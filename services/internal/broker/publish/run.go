@@ -5,20 +5,23 @@ import (
 	"errors"
 
 	"github.com/trailpost/trailpost/services/internal/broker"
-	"github.com/trailpost/trailpost/services/internal/broker/internal/backoff"
+	"github.com/trailpost/trailpost/services/internal/broker/internal/connection"
+	"github.com/trailpost/trailpost/services/internal/retry"
 )
 
 // Run keeps the publisher connected until ctx ends. It returns early, with an ErrTopology, only if
 // the first connection finds that the queue can't be used as configured: that is a setting to
 // correct, not a fault to wait out.
 func (p *Publisher) Run(ctx context.Context) error {
-	var wait backoff.Backoff
+	wait := connection.Backoff()
+	var reason retry.Reason
 	connected := false
 	for ctx.Err() == nil {
 		s, err := p.open(ctx)
 		if err == nil {
 			connected = true
 			wait.Reset()
+			reason.Clear()
 			p.cfg.Logger.Info("connected to rabbitmq", "queue", p.cfg.Queue, "queue_type", string(p.cfg.QueueType))
 			p.attach(s)
 			err = s.serve(ctx)
@@ -29,10 +32,11 @@ func (p *Publisher) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
-		if p.detach(err) {
+		p.detach(err)
+		if reason.Changed(err) {
 			p.cfg.Logger.Error("no connection to rabbitmq; trying again until there is one", "error", err)
 		}
-		_ = backoff.Sleep(ctx, wait.Next())
+		_ = retry.Sleep(ctx, wait.Next())
 	}
 	p.detach(errors.New("shutting down"))
 	return nil
@@ -59,17 +63,14 @@ func (p *Publisher) attach(s *session) {
 	p.refusals.newSession()
 }
 
-// detach answers all: what was published is an unknown outcome, the rest was not published. It
-// reports whether the reason is a new one.
-func (p *Publisher) detach(reason error) (changed bool) {
+// detach answers all: what was published is an unknown outcome, the rest was not published.
+func (p *Publisher) detach(reason error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	changed = p.reason == nil || p.reason.Error() != reason.Error()
 	p.session, p.reason = nil, reason
 	for _, g := range p.scheduler.connectionLost(reason) {
 		p.failLocked(g, "connection_lost", reason)
 	}
 	p.metrics.InFlight(0)
 	p.closeIfDrainedLocked()
-	return changed
 }
