@@ -32,7 +32,7 @@ func runServices(ctx context.Context, cfg *config.Config, logs io.Writer, ready 
 	}
 	c, err := app.NewConsumer(cfg, logger("consumer"))
 	if err != nil {
-		return err
+		return errors.Join(err, p.Close())
 	}
 	return runAll(ctx, ready, p, c)
 }

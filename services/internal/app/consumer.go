@@ -16,6 +16,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/drain"
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/lifecycle"
 	"github.com/trailpost/trailpost/services/internal/policy"
 	"github.com/trailpost/trailpost/services/internal/store"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
@@ -39,6 +40,8 @@ type Consumer struct {
 	probes        *telemetry.ProbeServer
 	tracing       *tracing.Tracing // nil: off
 	policies      *policy.Watcher  // nil: nobody looks
+	stops         lifecycle.Stops
+	background    *lifecycle.Background // until all workers have ended
 
 	// Joints of tests, set before Run; nil and 0 in the product.
 	AfterCommit  func()                        // called between each batch's commit and its ack: the process is ended there
@@ -46,7 +49,7 @@ type Consumer struct {
 	StoreTimeout time.Duration                 // see [drain.Options]
 }
 
-// NewConsumer listens for probes; nothing is answered or stored before Run.
+// NewConsumer listens for probes; nothing is answered or stored before Run. Close it, run or not.
 func NewConsumer(cfg *config.Config, log *slog.Logger) (*Consumer, error) {
 	brokerConfig, err := Broker(cfg, "trailpost-consumer", log)
 	if err != nil {
@@ -63,7 +66,10 @@ func NewConsumer(cfg *config.Config, log *slog.Logger) (*Consumer, error) {
 		brokerMetrics: broker.NewMetrics(registry, broker.Consuming),
 		health:        drain.NewHealth(),
 		dbMetrics:     newDatabaseMetrics(registry),
+		background:    lifecycle.NewBackground(),
 	}
+	c.stops.OnStop("traces", func(ctx context.Context) error { traces.Shutdown(ctx); return nil })
+	c.stops.OnStop("what runs", c.background.Stop)
 	c.policies = Policies(cfg, log)
 	c.policies.Register(registry)
 	c.drainMetrics = drain.NewMetrics(registry, c.health)
@@ -74,11 +80,18 @@ func NewConsumer(cfg *config.Config, log *slog.Logger) (*Consumer, error) {
 	c.blocked(errors.New("starting"))
 	c.probes, err = telemetry.NewProbeServer(cfg.Consumer.Addr(), c.Ready, registry, log)
 	if err != nil {
-		traces.Shutdown(context.Background())
-		return nil, err
+		return nil, errors.Join(err, c.Close())
 	}
+	c.stops.OnStop("probes", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		return c.probes.Shutdown(ctx)
+	})
 	return c, nil
 }
+
+// Close ends what NewConsumer began; Run has done it when it returns.
+func (c *Consumer) Close() error { return c.stops.Stop(context.Background()) }
 
 // Addr is where probes and metrics are.
 func (c *Consumer) Addr() net.Addr { return c.probes.Addr() }
@@ -97,11 +110,9 @@ func (c *Consumer) Ready() error {
 // retrying can't mend: a schema that is too old, a role that may change the
 // trail, a queue that can't be used as configured.
 func (c *Consumer) Run(ctx context.Context) error {
-	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	var running sync.WaitGroup
 	failed := make(chan error, 2)
-	running.Go(func() { failed <- c.probes.Serve() })
-	running.Go(func() { failed <- telemetry.ServeProfiles(life, c.cfg.Service.ProfilesAddr, c.log) })
+	c.background.Go(func(context.Context) { failed <- c.probes.Serve() })
+	c.background.Go(func(ctx context.Context) { failed <- telemetry.ServeProfiles(ctx, c.cfg.Service.ProfilesAddr, c.log) })
 	c.log.Info("consumer answers probes", "address", c.Addr().String(), "version", telemetry.ReadBuild().Version)
 
 	take, stopTaking := context.WithCancel(ctx)
@@ -109,7 +120,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	patience, lose := afterwards(ctx, context.WithoutCancel(ctx), c.cfg.Consumer.ShutdownTimeout)
 	defer lose()
 	drained := make(chan error, 1)
-	running.Go(func() { drained <- c.drain(take, life) })
+	c.background.Go(func(life context.Context) { drained <- c.drain(take, life) })
 	var err error
 	select {
 	case err = <-drained:
@@ -117,13 +128,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		stopTaking()
 		err = errors.Join(err, <-drained)
 	}
-	end()
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	err = errors.Join(err, c.probes.Shutdown(stop))
-	running.Wait()
-	c.tracing.Shutdown(patience)
-	if err != nil {
+	if err = errors.Join(err, c.stops.Stop(patience)); err != nil {
 		return fmt.Errorf("consumer: %w", err)
 	}
 	c.log.Info("consumer has stopped")

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -22,6 +21,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/config"
 	"github.com/trailpost/trailpost/services/internal/event"
 	"github.com/trailpost/trailpost/services/internal/ingest"
+	"github.com/trailpost/trailpost/services/internal/lifecycle"
 	"github.com/trailpost/trailpost/services/internal/policy"
 	"github.com/trailpost/trailpost/services/internal/telemetry"
 	"github.com/trailpost/trailpost/services/internal/tracing"
@@ -39,6 +39,9 @@ type Producer struct {
 	probes    *telemetry.ProbeServer // nil: they are the server's
 	tracing   *tracing.Tracing       // nil: off
 	policies  *policy.Watcher        // nil: nobody looks
+
+	stops      lifecycle.Stops
+	background *lifecycle.Background // until the last confirm
 }
 
 // Option changes what New wires.
@@ -49,7 +52,7 @@ func AroundPublisher(around func(ingest.Publisher) ingest.Publisher) Option {
 	return func(c *ingest.Config) { c.Publisher = around(c.Publisher) }
 }
 
-// New listens; nothing is answered before Run.
+// New listens; nothing is answered before Run. Close it, run or not.
 func New(cfg *config.Config, log *slog.Logger, options ...Option) (*Producer, error) {
 	brokerConfig, err := app.Broker(cfg, "trailpost-producer", log)
 	if err != nil {
@@ -63,7 +66,10 @@ func New(cfg *config.Config, log *slog.Logger, options ...Option) (*Producer, er
 	app.IdentityKey(cfg, log) // it mints its ids at random
 	brokerConfig.Tracer = traces.Tracer()
 	registry := telemetry.NewRegistry()
-	p := &Producer{cfg: cfg, tracing: traces, broker: brokerConfig, log: log, metrics: broker.NewMetrics(registry, broker.Publishing)}
+	p := &Producer{cfg: cfg, tracing: traces, broker: brokerConfig, log: log, metrics: broker.NewMetrics(registry, broker.Publishing),
+		background: lifecycle.NewBackground()}
+	p.stops.OnStop("traces", func(ctx context.Context) error { traces.Shutdown(ctx); return nil })
+	p.stops.OnStop("what runs", p.background.Stop)
 	p.publisher = publish.NewPublisher(brokerConfig, p.metrics)
 	p.publisher.Register(registry)
 	p.policies = app.Policies(cfg, log)
@@ -71,11 +77,13 @@ func New(cfg *config.Config, log *slog.Logger, options ...Option) (*Producer, er
 	registry.MustRegister(telemetry.NewCertificateCollector(append(app.BrokerCertificates(cfg),
 		telemetry.Certificate{Name: "server", File: cfg.Producer.TLSCertFile})...))
 	if err := p.listen(registry, options); err != nil {
-		traces.Shutdown(context.Background())
-		return nil, err
+		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
 }
+
+// Close ends what New began; Run has done it when it returns.
+func (p *Producer) Close() error { return p.stops.Stop(context.Background()) }
 
 // listen makes the servers. Whoever asks for metrics elsewhere does not find them
 // where events are taken.
@@ -116,12 +124,14 @@ func (p *Producer) listen(registry *prometheus.Registry, options []Option) (err 
 		if p.probes, err = telemetry.NewProbeServer(cfg.MetricsAddr(), p.Ready, registry, p.log); err != nil {
 			return err
 		}
+		p.stops.OnStop("probes", p.probes.Shutdown) // after the server, so that they tell of the end
 	}
-	p.server, err = ingest.NewServer(serve)
-	if err != nil && p.probes != nil {
-		err = errors.Join(err, p.probes.Shutdown(context.Background()))
+	p.stops.OnStop("publisher", p.publisher.Close) // after the server, whose last requests wait for confirms
+	if p.server, err = ingest.NewServer(serve); err != nil {
+		return err
 	}
-	return err
+	p.stops.OnStop("server", p.server.Shutdown)
+	return nil
 }
 
 // Addr is where the producer listens.
@@ -138,20 +148,20 @@ func (p *Producer) Ready() error {
 // Run serves until ctx ends; then it finishes the requests in hand and their
 // confirms. Its error is one that retrying can't mend.
 func (p *Producer) Run(ctx context.Context) error {
-	// The publisher outlives ctx: the last requests wait for its confirms.
-	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	var running sync.WaitGroup
+	// What runs outlives ctx: the last requests wait for the publisher's confirms.
 	failed := make(chan error, 4)
-	running.Go(func() { failed <- p.publisher.Run(life) })
-	running.Go(func() { failed <- p.server.Serve() })
-	running.Go(func() { failed <- telemetry.ServeProfiles(life, p.cfg.Service.ProfilesAddr, p.log) })
-	running.Go(func() { p.policies.Run(life) })
-	running.Go(func() { admin.Watch(life, p.broker, app.DepthInterval, p.metrics) })
+	p.background.Go(func(life context.Context) { failed <- p.publisher.Run(life) })
+	p.background.Go(func(context.Context) { failed <- p.server.Serve() })
+	p.background.Go(func(life context.Context) {
+		failed <- telemetry.ServeProfiles(life, p.cfg.Service.ProfilesAddr, p.log)
+	})
+	p.background.Go(p.policies.Run)
+	p.background.Go(func(life context.Context) { admin.Watch(life, p.broker, app.DepthInterval, p.metrics) })
 	if p.keys != nil {
-		running.Go(func() { p.keys.Run(life) })
+		p.background.Go(p.keys.Run)
 	}
 	if p.probes != nil {
-		running.Go(func() { failed <- p.probes.Serve() })
+		p.background.Go(func(context.Context) { failed <- p.probes.Serve() })
 	}
 	p.log.Info("producer listens", "address", p.Addr().String(), "version", telemetry.ReadBuild().Version)
 
@@ -163,14 +173,7 @@ func (p *Producer) Run(ctx context.Context) error {
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Producer.ShutdownTimeout)
 	defer cancel()
-	err = errors.Join(err, p.server.Shutdown(stop), p.publisher.Close(stop))
-	if p.probes != nil { // last, so that they tell of the end
-		err = errors.Join(err, p.probes.Shutdown(stop))
-	}
-	end()
-	running.Wait()
-	p.tracing.Shutdown(stop)
-	if err != nil {
+	if err = errors.Join(err, p.stops.Stop(stop)); err != nil {
 		return fmt.Errorf("producer: %w", err)
 	}
 	p.log.Info("producer has stopped")
