@@ -80,7 +80,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.listener.End(ctx, lingerAtEnd)
 	if err := s.http.Shutdown(ctx); err != nil {
 		s.http.Close()
-		return fmt.Errorf("stop serving events: %w", err)
+		return err
 	}
 	return nil
 }

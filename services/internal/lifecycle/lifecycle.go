@@ -61,18 +61,10 @@ func NewBackground() *Background {
 // Go runs f, whose context ends when b is stopped.
 func (b *Background) Go(f func(context.Context)) { b.running.Go(func() { f(b.ctx) }) }
 
-// Stop ends the context of all functions, and waits until they have returned, or ctx ends.
-func (b *Background) Stop(ctx context.Context) error {
+// Stop ends the context of all functions and waits until they have returned, even after its own has
+// ended: they have nothing more to wait for. It returns nil; it is what [Stops.OnStop] takes.
+func (b *Background) Stop(context.Context) error {
 	b.end()
-	done := make(chan struct{})
-	go func() {
-		b.running.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	b.running.Wait()
+	return nil
 }

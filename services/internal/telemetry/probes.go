@@ -84,7 +84,7 @@ func (s *ProbeServer) Shutdown(ctx context.Context) error {
 	defer s.listener.End(ctx, 0)
 	if err := s.http.Shutdown(ctx); err != nil {
 		s.http.Close()
-		return fmt.Errorf("stop probes: %w", err)
+		return err
 	}
 	return nil
 }
