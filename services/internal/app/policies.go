@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -27,21 +26,17 @@ func policies(cfg *config.Config) policy.Config {
 		Queue: r.QueueName, Dead: broker.DeadQueue(r.QueueName), AllowLossy: r.AllowLossy,
 	}
 	if r.ManagementTLS() {
-		p.TLS = func() (*tls.Config, error) { return managementTLS(r) }
+		p.TLS = brokerTLS(r, managementName(r))
 	}
 	return p
 }
 
-// managementTLS is the broker's, with the name of RABBITMQ_SERVER_NAME where it is the same host.
-func managementTLS(r config.RabbitMQ) (*tls.Config, error) {
-	settings, err := brokerTLS(r)
-	if err != nil {
-		return nil, err
-	}
+// managementName is RABBITMQ_SERVER_NAME where the management API is at the broker's host.
+func managementName(r config.RabbitMQ) string {
 	if u, err := url.Parse(r.ManagementURL); err != nil || !strings.EqualFold(u.Hostname(), r.Host) {
-		settings.ServerName = ""
+		return ""
 	}
-	return settings, nil
+	return r.ServerName
 }
 
 // LetterUse is what a subcommand does with the dead-letter queue.

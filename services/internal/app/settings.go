@@ -2,8 +2,6 @@ package app
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"fmt"
 	"log/slog"
 	"os"
 	"time"
@@ -29,7 +27,7 @@ func Broker(cfg *config.Config, name string, log *slog.Logger) (broker.Config, e
 		Name: connectionName(name), Logger: log,
 	}
 	if r.TLS {
-		b.TLS = func() (*tls.Config, error) { return brokerTLS(r) }
+		b.TLS = brokerTLS(r, r.ServerName)
 		if _, err := b.TLS(); err != nil { // files that can't be used even now stop the start
 			return b, err
 		}
@@ -37,40 +35,13 @@ func Broker(cfg *config.Config, name string, log *slog.Logger) (broker.Config, e
 	return b, nil
 }
 
-// brokerTLS reads the files, which are renewed while a process runs.
-func brokerTLS(r config.RabbitMQ) (*tls.Config, error) {
-	settings := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: r.ServerName}
-	if r.CACertFile != "" {
-		pool, err := authorities(r.CACertFile)
-		if err != nil {
-			return nil, fmt.Errorf("RABBITMQ_CACERTFILE: %w", err)
-		}
-		settings.RootCAs = pool
-	}
-	if r.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(r.CertFile, r.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("RABBITMQ_CERTFILE, RABBITMQ_KEYFILE: %w", err)
-		}
-		// Not Certificates, of which crypto/tls sends none where the broker names other authorities:
-		// the broker's refusal says more than its silence.
-		settings.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
-	}
-	return settings, nil
-}
-
-// certificateLoader is what crypto/tls asks for a client's certificate.
-type certificateLoader = func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
-
-// clientCertificate is read for every connection: certificates are renewed while
-// a process runs. The error says that it can't be used even now.
-func clientCertificate(certFile, keyFile string) (certificateLoader, error) {
-	load := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		pair, err := tls.LoadX509KeyPair(certFile, keyFile)
-		return &pair, err
-	}
-	_, err := load(nil)
-	return load, err
+// brokerTLS reads the files anew for each connection: they are renewed while a process runs.
+func brokerTLS(r config.RabbitMQ, serverName string) func() (*tls.Config, error) {
+	return clientTLS{
+		authorities: r.CACertFile, authoritiesSetting: "RABBITMQ_CACERTFILE",
+		certificate: r.CertFile, key: r.KeyFile, pairSetting: "RABBITMQ_CERTFILE, RABBITMQ_KEYFILE",
+		serverName: serverName,
+	}.loader()
 }
 
 // BrokerCertificates are the files whose end is watched.
@@ -82,19 +53,6 @@ func BrokerCertificates(cfg *config.Config) []telemetry.Certificate {
 		{Name: "broker_ca", File: cfg.RabbitMQ.CACertFile, Authority: true},
 		{Name: "broker_client", File: cfg.RabbitMQ.CertFile},
 	}
-}
-
-// authorities reads the certificates that may sign a server's.
-func authorities(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file) //nolint:gosec // the operator names it
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate", file)
-	}
-	return pool, nil
 }
 
 // connectionName tells replicas apart: a pod's host name is the pod's.

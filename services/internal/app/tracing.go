@@ -2,7 +2,6 @@ package app
 
 import (
 	"crypto/tls"
-	"fmt"
 	"log/slog"
 
 	"github.com/trailpost/trailpost/services/internal/config"
@@ -33,21 +32,11 @@ func Tracing(cfg *config.Config, service string, log *slog.Logger) (*tracing.Tra
 	return tracing.Start(settings, log)
 }
 
+// collectorTLS reads the authorities once, and the certificate again when it is renewed.
 func collectorTLS(t config.Tracing) (*tls.Config, error) {
-	settings := &tls.Config{MinVersion: tls.VersionTLS12}
-	if t.Certificate != "" {
-		pool, err := authorities(t.Certificate)
-		if err != nil {
-			return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_CERTIFICATE: %w", err)
-		}
-		settings.RootCAs = pool
-	}
-	if t.ClientCertificate != "" {
-		load, err := clientCertificate(t.ClientCertificate, t.ClientKey)
-		if err != nil {
-			return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE, OTEL_EXPORTER_OTLP_CLIENT_KEY: %w", err)
-		}
-		settings.GetClientCertificate = load
-	}
-	return settings, nil
+	return clientTLS{
+		authorities: t.Certificate, authoritiesSetting: "OTEL_EXPORTER_OTLP_CERTIFICATE",
+		certificate: t.ClientCertificate, key: t.ClientKey,
+		pairSetting: "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE, OTEL_EXPORTER_OTLP_CLIENT_KEY",
+	}.loader()()
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/event"
 	"github.com/trailpost/trailpost/services/internal/ingest/transport"
 	"github.com/trailpost/trailpost/services/internal/linger"
+	"github.com/trailpost/trailpost/services/internal/tlsfiles"
 )
 
 // lingerAtEnd is how long refused clients may still send when all others are done.
@@ -42,11 +43,11 @@ func NewServer(cfg Config) (*Server, error) {
 		ErrorLog:       slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug), // clients' faults
 	}
 	if cfg.CertFile != "" {
-		certificate, err := transport.LoadCertificate(cfg.CertFile, cfg.KeyFile)
-		if err != nil {
+		pair := tlsfiles.NewPair(cfg.CertFile, cfg.KeyFile)
+		if _, err := pair.Get(); err != nil {
 			return nil, fmt.Errorf("load the server's certificate: %w", err)
 		}
-		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.Get}
+		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair.Server}
 	}
 	listener, err := net.Listen("tcp", cfg.Addr)
 	if err != nil {

@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/trailpost/trailpost/services/internal/durable"
+	"github.com/trailpost/trailpost/services/internal/tlsfiles"
 )
 
 // Class is what has to be done about an error.
@@ -63,9 +62,8 @@ func Classify(err error) Class {
 		return classifyState(pg)
 	}
 	switch {
-	case isTLSAlert(err), is[*pgconn.ParseConfigError](err), // a setting, or a file that it names
-		is[*tls.CertificateVerificationError](err), is[tls.RecordHeaderError](err),
-		is[x509.UnknownAuthorityError](err), is[x509.HostnameError](err), is[x509.CertificateInvalidError](err):
+	case is[*pgconn.ParseConfigError](err), // a setting, or a file that it names
+		tlsfiles.CauseOf(err) != tlsfiles.Unknown:
 		return Trouble // though they wrap, or come wrapped in, errors that look transient: no retry renews a certificate
 	case errors.Is(err, errVanished), errors.Is(err, durable.ErrUnconfirmed),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
@@ -131,19 +129,20 @@ func classifyCheck(pg *pgconn.PgError) Class {
 // where the error is about TLS or a read-only server. The settings have the names of their
 // environment variables, which is how people know them.
 func Explain(err error) error {
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case is[x509.UnknownAuthorityError](err):
+	}
+	switch cause := tlsfiles.CauseOf(err); {
+	case cause == tlsfiles.UntrustedAuthority:
 		return fmt.Errorf("%w: no authority in DATABASE_SSLROOTCERT (without it, of the system's) has signed the server's certificate", err)
-	case is[x509.HostnameError](err):
+	case cause == tlsfiles.WrongName:
 		return fmt.Errorf("%w: DATABASE_SSLMODE=verify-full wants DATABASE_HOST to be a name in the server's certificate", err)
-	case is[x509.CertificateInvalidError](err):
+	case cause == tlsfiles.InvalidCertificate:
 		return fmt.Errorf("%w: the server's certificate, or one in DATABASE_SSLROOTCERT, must be renewed", err)
-	case requiresTLS(err) && (is[tls.RecordHeaderError](err) ||
+	case requiresTLS(err) && (cause == tlsfiles.NotTLS ||
 		strings.Contains(err.Error(), "server refused TLS connection")): // pgx has no type for it
 		return fmt.Errorf("%w: the server does not speak TLS, and DATABASE_SSLMODE insists on it", err)
-	case isTLSAlert(err) && (requiresTLS(err) || SQLState(err) == "" || SQLState(err) == "28000"): // 28000: without TLS the server wants nobody
+	case cause == tlsfiles.Refused && (requiresTLS(err) || SQLState(err) == "" || SQLState(err) == "28000"): // 28000: without TLS the server wants nobody
 		return fmt.Errorf("%w: does the server want another client certificate than DATABASE_SSLCERT?", err)
 	case SQLState(err) == "25006": // read_only_sql_transaction
 		return fmt.Errorf("%w: DATABASE_HOST must lead to the primary, or name all servers, with commas between", err)
@@ -151,12 +150,6 @@ func Explain(err error) error {
 		return fmt.Errorf("%w: does the server's pg_hba.conf ask for TLS (DATABASE_SSLMODE) or for a client certificate (DATABASE_SSLCERT, DATABASE_SSLKEY)?", err)
 	}
 	return err
-}
-
-// isTLSAlert reports whether an error is the TLS alert with which the other side refused us.
-func isTLSAlert(err error) bool {
-	op, ok := errors.AsType[*net.OpError](err)
-	return ok && op.Op == "remote error"
 }
 
 // requiresTLS reports whether every attempt to connect had to use TLS. Where not (prefer, allow),

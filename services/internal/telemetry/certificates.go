@@ -1,13 +1,11 @@
 package telemetry
 
 import (
-	"crypto/x509"
-	"encoding/pem"
-	"fmt"
-	"os"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/trailpost/trailpost/services/internal/tlsfiles"
 )
 
 // Certificate is a file whose expiry an operator wants to see in time.
@@ -47,31 +45,9 @@ func (set certificateCollector) Collect(metrics chan<- prometheus.Metric) {
 	}
 }
 
-// notAfter returns when the file's certificates stop being useful: a chain when its first
-// certificate expires, a list of authorities when its last does.
-func (c Certificate) notAfter() (end time.Time, err error) {
-	rest, err := os.ReadFile(c.File)
-	if err != nil {
-		return end, err
+func (c Certificate) notAfter() (time.Time, error) {
+	if c.Authority {
+		return tlsfiles.AuthoritiesEnd(c.File)
 	}
-	for {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return time.Time{}, fmt.Errorf("%s: %w", c.File, err)
-		}
-		if at := certificate.NotAfter; end.IsZero() || at.After(end) == c.Authority {
-			end = at
-		}
-	}
-	if end.IsZero() {
-		return end, fmt.Errorf("%s holds no certificate", c.File)
-	}
-	return end, nil
+	return tlsfiles.ChainEnd(c.File)
 }

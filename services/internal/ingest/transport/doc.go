@@ -1,4 +1,3 @@
-// Package transport is what lies below the producer's HTTP: a certificate that is read again when
-// its files change ([LoadCertificate]), and connections whose read deadlines are jittered
-// ([Jittered]) and which handlers find again ([ConnOf]), so that they linger after a refusal.
+// Package transport is what lies below the producer's HTTP: connections whose read deadlines are
+// jittered ([Jittered]) and which handlers find again ([ConnOf]), so that they linger after a refusal.
 package transport

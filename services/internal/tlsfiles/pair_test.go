@@ -1,4 +1,4 @@
-package transport
+package tlsfiles
 
 import (
 	"crypto/tls"
@@ -6,12 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/trailpost/trailpost/test/authority"
 )
 
-func TestCertificateIsReadAgain(t *testing.T) {
+func TestPairIsReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	signer := authority.New(t, "test")
@@ -30,18 +29,19 @@ func TestCertificateIsReadAgain(t *testing.T) {
 		}
 		return serialOf(t, &parsed)
 	}
-	first := write()
-	c, err := LoadCertificate(certFile, keyFile)
-	if err != nil {
-		t.Fatal(err)
+	c := NewPair(certFile, keyFile)
+	if _, err := c.Get(); err == nil {
+		t.Error("a pair is there before its files")
 	}
-	// serial is that of the next handshake, checkInterval later.
+	first := write()
 	serial := func() string {
 		t.Helper()
-		c.checked = time.Time{}
-		pair, err := c.Get(nil)
+		pair, err := c.Server(nil)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if client, err := c.Client(nil); err != nil || client != pair {
+			t.Errorf("a client gets another pair, %v", err)
 		}
 		return serialOf(t, pair)
 	}
