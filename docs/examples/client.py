@@ -8,6 +8,10 @@ def uuid7():
     return str(uuid.UUID(bytes=bytes(b)))
 
 
+class Refused(Exception):
+    """The event can't be accepted as it is: a person has to look."""
+
+
 def seconds(retry_after):
     """Retry-After is a number or a date; 0 if it is neither."""
     try:
@@ -30,18 +34,20 @@ if key := os.environ.get("TRAILPOST_API_KEY"):
 
 
 def log(event, url="http://localhost:8001/log", attempts=10):
-    """Returns the event's id once it is safe; raises if it never can be, or after the last attempt."""
-    body = json.dumps({"event_id": uuid7(), **event}).encode()  # one id for all attempts
+    """Returns the event's id once it is safe. Raises Refused if it never can be, else, after the last attempt, why."""
+    body = json.dumps({**event, "event_id": event.get("event_id") or uuid7()}).encode()  # one id for all attempts
     for attempt in range(attempts):
         request = urllib.request.Request(url, body, headers)
         after = 0
         try:
             with opener.open(request, timeout=30) as answer:
                 if answer.status != 202:  # a proxy's page
-                    raise urllib.error.HTTPError(url, answer.status, "not accepted", answer.headers, answer)
+                    raise Refused(answer.status, answer.read().decode(errors="replace"))
                 return json.load(answer)["event_id"]
         except urllib.error.HTTPError as error:
-            if error.code not in (408, 425, 429, 500, 502, 503, 504) or attempt == attempts - 1:
+            if error.code not in (408, 425, 429, 500, 502, 503, 504):
+                raise Refused(error.code, error.read().decode(errors="replace")) from error
+            if attempt == attempts - 1:
                 raise
             after = seconds(error.headers.get("Retry-After", ""))
         except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):  # no answer, or not all of it
@@ -51,4 +57,5 @@ def log(event, url="http://localhost:8001/log", attempts=10):
         time.sleep(min(max(backoff, after + random.random()), 30))
 
 
-print(log({"session_id": 123, "event_type": "user_action", "payload": {"button": "save"}}))
+if __name__ == "__main__":
+    print(log({"session_id": 123, "event_type": "user_action", "payload": {"button": "save"}}))

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 # shellcheck disable=SC2016 # the variables in single quotes are jq's
-log() { # returns once the event is safe; fails if it never can be, or after ten attempts
+log() { # returns 0 once the event is safe, 1 if it is refused, and 2 if its outcome is unknown after ten attempts
   local answer code attempt wait='def after: capture("\nretry-after: *(?<at>[^\r\n]+)"; "i").at
       | tonumber? // (strptime("%a, %d %b %Y %H:%M:%S GMT") | mktime - now);
     [([$backoff * (1 + $random) / 2, (try after catch 0) + $random] | max), 30] | min'
@@ -16,13 +16,16 @@ log() { # returns once the event is safe; fails if it never can be, or after ten
     case $code in
       202) jq -ne 'input.event_id' <<<"${answer##*$'\r\n\r\n'}" &>/dev/null && return ;; # the whole answer
       408 | 425 | 429 | 500 | 502 | 503 | 504 | 'no answer') ;;
-      *) break ;;
+      *)
+        echo "$answer" >&2
+        return 1
+        ;;
     esac
     [ "$attempt" = 9 ] || sleep "$(jq -Rs --argjson random "0.$RANDOM" \
       --argjson backoff $((attempt < 5 ? 2 ** attempt : 30)) "$wait" <<<"$answer")"
   done
   echo "$answer" >&2
-  return 1
+  return 2
 }
 
 id=$(python3 -c 'import os, time, uuid; b = bytearray((time.time_ns() // 1_000_000).to_bytes(6, "big") + os.urandom(10)); b[6] = b[6] & 15 | 0x70; b[8] = b[8] & 63 | 0x80; print(uuid.UUID(bytes=bytes(b)))')

@@ -56,7 +56,7 @@ func TestPages(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 
-	for _, page := range []string{"README.md", "docs/clients.md", "docs/migrating-from-python.md", "docs/dead-letters.md"} {
+	for _, page := range []string{"README.md", "docs/clients.md", "docs/querying.md", "docs/migrating-from-python.md", "docs/dead-letters.md"} {
 		for _, b := range blocks(t, page) {
 			out, err := runBlock(t, strings.ReplaceAll(b.code, "http://localhost:8001", producer), checkout)
 			if err != nil || strings.Contains(out, "HTTP/1.1 5") || strings.Contains(out, "HTTP/1.1 4") {

@@ -23,6 +23,7 @@ var runs = map[string]string{
 	"docs/clients.md":               "TestPages",
 	"docs/dead-letters.md":          "TestPages",
 	"docs/migrating-from-python.md": "TestPages",
+	"docs/querying.md":              "TestPages",
 	"docs/retention.md":             "TestMigrate",
 	"docs/following.md":             "TestFollower",
 }

@@ -20,15 +20,20 @@ import (
 
 const most = 30 * time.Second // between two attempts
 
-// Log returns nil once the event is safe.
-func Log(url string, event map[string]any) error {
+// ErrRefused says that the event can't be accepted as it is: a person has to look. After any other
+// error of Log the outcome is unknown.
+var ErrRefused = errors.New("refused")
+
+// Log returns the event's id, and nil once it is safe.
+func Log(url string, event map[string]any) (id string, err error) {
 	if event["event_id"] == nil {
 		event = maps.Clone(event)                   // the caller's next event gets an id of its own
 		event["event_id"] = uuid.Must(uuid.NewV7()) // one id for all attempts
 	}
+	id = fmt.Sprint(event["event_id"])
 	body, err := json.Marshal(event)
 	if err != nil {
-		return err
+		return id, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	client := http.Client{
 		Timeout: 30 * time.Second,
@@ -38,7 +43,7 @@ func Log(url string, event map[string]any) error {
 	for attempt := 0; ; attempt++ {
 		again, after, err := post(&client, url, body)
 		if !again || attempt == 9 {
-			return err
+			return id, err
 		}
 		backoff := min(time.Second<<attempt, most)
 		backoff = backoff/2 + rand.N(backoff/2)
@@ -74,7 +79,11 @@ func post(client *http.Client, url string, body []byte) (again bool, after time.
 	case 408, 425, 429, 500, 502, 503, 504:
 		again, after = true, retryAfter(answer.Header.Get("Retry-After"))
 	}
-	return again, after, fmt.Errorf("%s: %s", answer.Status, text)
+	err = fmt.Errorf("%s: %s", answer.Status, text)
+	if !again {
+		err = fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return again, after, err
 }
 
 // retryAfter reads a number of seconds or a date; 0 if it is neither.
@@ -90,7 +99,9 @@ func retryAfter(value string) time.Duration {
 
 func main() {
 	event := map[string]any{"session_id": 123, "event_type": "user_action", "payload": map[string]any{"button": "save"}}
-	if err := Log("http://localhost:8001/log", event); err != nil {
-		log.Fatal(err)
+	id, err := Log("http://localhost:8001/log", event)
+	if err != nil {
+		log.Fatal(id, ": ", err)
 	}
+	fmt.Println(id)
 }
