@@ -1,7 +1,6 @@
 package app_test
 
 import (
-	"io"
 	"log/slog"
 	"net"
 	"testing"
@@ -11,7 +10,7 @@ import (
 	"github.com/trailpost/trailpost/services/internal/config"
 )
 
-var discard = slog.New(slog.NewTextHandler(io.Discard, nil))
+var discard = slog.New(slog.DiscardHandler)
 
 // settings need no server: none is asked before Run.
 func settings(t *testing.T, binary config.Binary, more ...string) *config.Config {

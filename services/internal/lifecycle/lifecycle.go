@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -36,9 +37,9 @@ func (s *Stops) Stop(ctx context.Context) error {
 	s.list = nil
 	s.mu.Unlock()
 	var errs []error
-	for i := len(list) - 1; i >= 0; i-- {
-		if err := list[i].f(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("stop %s: %w", list[i].name, err))
+	for _, stop := range slices.Backward(list) {
+		if err := stop.f(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", stop.name, err))
 		}
 	}
 	return errors.Join(errs...)
