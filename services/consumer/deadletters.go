@@ -137,10 +137,12 @@ func replay() *cobra.Command {
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\t%s\n", orDash(r.EventID), r.Reason, what)
 			return err
 		})
-		fmt.Fprintln(cmd.ErrOrStderr(), sum.text(opts.DryRun, err))
-		if sum.chose() == 0 && sum.looked > 0 && (opts.ID != "" || opts.Reason != "") {
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s chooses none of the %d dead events there are\n", choice(opts), sum.looked)
+		if err == nil && sum.chose() == 0 && sum.looked > 0 && (opts.ID != "" || opts.Reason != "") {
+			fmt.Fprintf(cmd.ErrOrStderr(), "0 replayed: %s chooses none of the %d dead events there are; dead-letters list shows their ids and reasons\n",
+				choice(opts), sum.looked)
+			return nil
 		}
+		fmt.Fprintln(cmd.ErrOrStderr(), sum.text(opts.DryRun, err))
 		return err
 	}
 	return c

@@ -101,3 +101,24 @@ func TestNotesNameWhatIsThere(t *testing.T) {
 		find(t, objects, id)
 	}
 }
+
+// What stays after `helm uninstall`, and nothing that was never there.
+func TestNotesTellWhatStays(t *testing.T) {
+	const passwords, volumes = "Passwords stay in the Secret", "The data stay in their volumes"
+	for name, test := range map[string]struct {
+		args []string
+		want []string
+	}{
+		"defaults":  {nil, []string{passwords, volumes}},
+		"gitops":    {[]string{"-f", chart + "/values-gitops.yaml"}, []string{volumes}},
+		"external":  {[]string{"-f", chart + "/values-external.yaml"}, []string{passwords}},
+		"operators": {[]string{"-f", "../../../k8s/values-operators.yaml"}, nil},
+	} {
+		text := notes(t, test.args...)
+		for _, sentence := range []string{passwords, volumes} {
+			if strings.Contains(text, sentence) != slices.Contains(test.want, sentence) {
+				t.Errorf("%s: %q, want it: %v\n%s", name, sentence, slices.Contains(test.want, sentence), text)
+			}
+		}
+	}
+}

@@ -23,7 +23,8 @@ func (f Fault) String() string {
 	return line
 }
 
-// Error is everything that is wrong with the settings, in the order of [Config].
+// Error is everything that is wrong with the settings, in the order of [Config], and then the names that
+// are no settings.
 type Error struct{ Faults []Fault }
 
 // Error has one line a fault and nothing else.

@@ -33,7 +33,9 @@ func Load(binary Binary, environ []string, dir string) (*Config, error) {
 
 	if len(l.faults) > 0 {
 		l.sortFaults()
-		return nil, &Error{l.faults}
+		l.warned = nil
+		l.warnOfUnknown() // a misspelt name may be why another is missing
+		return nil, &Error{append(l.faults, l.warned...)}
 	}
 	l.warnOfUnknown()
 	cfg.warnings = l.warned
@@ -149,6 +151,9 @@ func (l *loader) setSecret(f field) {
 		return
 	case !present:
 		text = f.tag.Get("envDefault")
+	}
+	if strings.TrimSpace(text) != text && used {
+		l.warnSecret(f.name, "begins or ends with white space, which is taken as a part of it")
 	}
 	switch {
 	case strings.ContainsRune(text, 0) && f.section != tracingSection:

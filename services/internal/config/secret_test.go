@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -57,6 +59,23 @@ func TestPasswordsThatClientsReadAlike(t *testing.T) {
 			if !strings.HasPrefix(got, name+": holds a character") || strings.Contains(got, "(got") {
 				t.Errorf("%s=%s: %s", name, bad, got)
 			}
+		}
+	}
+}
+
+// White space at the ends of a password is a part of it, and mostly a slip.
+func TestWhiteSpaceAroundSecrets(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	for text, warns := range map[string]bool{"x\t\n": true, " x": true, "x\r\n": false, "x y\n\n": false} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg := load(t, ForConsumer, "DATABASE_PASSWORD_FILE="+file)
+		if got := fmt.Sprint(cfg.Warnings()); warns != (got == "[DATABASE_PASSWORD: begins or ends with white space, which is taken as a part of it]") {
+			t.Errorf("%q: %s", text, got)
+		}
+		if want := strings.TrimRight(text, "\r\n"); cfg.Database.Password.Reveal() != want {
+			t.Errorf("%q: the password is %q", text, cfg.Database.Password.Reveal())
 		}
 	}
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -82,6 +83,9 @@ func (l *loader) checkTracing(t *Tracing) {
 	}
 	l.known(&t.Disabled, "OTEL_SDK_DISABLED", "false", isBool, "must be true or false")
 	l.known(&t.Exporter, "OTEL_TRACES_EXPORTER", "otlp", oneOf("otlp", "none"), "must be otlp or none")
+	if !strings.EqualFold(t.Disabled, "true") {
+		l.warnOfOthers()
+	}
 	if !t.On() {
 		return
 	}
@@ -112,6 +116,26 @@ func (l *loader) checkTracing(t *Tracing) {
 		}
 	}
 	l.checkPair(clientCertificate, clientKey)
+}
+
+// warnOfOthers warns of variables of OpenTelemetry's that are not read, and would change what happens.
+func (l *loader) warnOfOthers() {
+	for _, name := range slices.Sorted(maps.Keys(l.env)) {
+		rest, found := strings.CutPrefix(name, "OTEL_EXPORTER_OTLP_TRACES_")
+		general := "OTEL_EXPORTER_OTLP_" + rest
+		switch {
+		case !found:
+		case rest == "ENDPOINT":
+			l.warnSecret(name, "is not read: set "+general+", to which /v1/traces is added")
+		case slices.ContainsFunc(l.fields, func(f field) bool { return f.name == general }):
+			l.warnSecret(name, "is not read: set "+general)
+		default:
+			l.warnSecret(name, "is not read")
+		}
+	}
+	if l.env["OTEL_PROPAGATORS"] != "" && !strings.Contains(l.env["OTEL_PROPAGATORS"], "tracecontext") {
+		l.warn("OTEL_PROPAGATORS", "is not read: traceparent (tracecontext) is used")
+	}
 }
 
 // tracingSection is the section of settings that keep nobody from starting.

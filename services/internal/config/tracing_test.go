@@ -126,3 +126,32 @@ func TestTracingBlank(t *testing.T) {
 		t.Errorf("migrate, which traces nothing, warns: %q", w)
 	}
 }
+
+// What OpenTelemetry has, and we don't read, is told where it would change what happens.
+func TestTracingVariablesThatAreNotRead(t *testing.T) {
+	for pair, want := range map[string]string{
+		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://user:secret@x/v1/traces": "is not read: set OTEL_EXPORTER_OTLP_ENDPOINT, to which /v1/traces is added",
+		"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT=1":                               "is not read: set OTEL_EXPORTER_OTLP_TIMEOUT",
+		"OTEL_EXPORTER_OTLP_TRACES_INSECURE=true":                           "is not read",
+		"OTEL_PROPAGATORS=b3":                                               `is not read: traceparent (tracecontext) is used (got "b3")`,
+		"OTEL_PROPAGATORS=tracecontext,baggage":                             "",
+		"OTEL_BSP_MAX_QUEUE_SIZE=9":                                         "",
+	} {
+		name, _, _ := strings.Cut(pair, "=")
+		if want != "" {
+			want = name + ": " + want
+		}
+		for _, disabled := range []string{"false", "true"} {
+			var got string
+			for _, w := range load(t, ForProducer, pair, "OTEL_SDK_DISABLED="+disabled).Warnings() {
+				got += w.String()
+			}
+			if disabled == "true" {
+				want = ""
+			}
+			if got != want {
+				t.Errorf("%s, disabled %s: %q, want %q", name, disabled, got, want)
+			}
+		}
+	}
+}

@@ -50,6 +50,17 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
+// Where a setting is missing, its misspelt name is told beside it.
+func TestUnknownBesideFaults(t *testing.T) {
+	_, err := Load(ForConsumer, []string{"DATABASE_PASWRD=x", "RABBITMQ_PASSWORD=x", "CONSUMER_PORTT=1", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://x"}, t.TempDir())
+	const want = "DATABASE_PASSWORD: is required; set it or DATABASE_PASSWORD_FILE\n" +
+		"CONSUMER_PORTT: is set, and there is no such setting: is CONSUMER_PORT meant?\n" +
+		"DATABASE_PASWRD: is set, and there is no such setting: is DATABASE_PASSWORD meant?"
+	if err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
 // What was meant is named, and what is far from everything is not.
 func TestUnknownNamesWhatIsMeant(t *testing.T) {
 	for name, want := range map[string]string{

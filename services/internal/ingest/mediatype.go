@@ -30,24 +30,24 @@ func (types mediaTypes) of(header http.Header) (media, error) {
 	case len(values) == 0:
 		return types[""], nil
 	case len(values) > 1:
-		return 0, types.unsupported()
+		return 0, types.unsupported("")
 	}
 	if m, ok := types[values[0]]; ok { // what nearly all clients send
 		return m, nil
 	}
 	name, parameters, err := mime.ParseMediaType(values[0])
 	if err != nil {
-		return 0, types.unsupported()
+		return 0, types.unsupported("")
 	}
 	m, ok := types[name]
 	if charset, given := parameters["charset"]; !ok || given && !isUTF8(charset) {
-		return 0, types.unsupported()
+		return 0, types.unsupported(name)
 	}
 	return m, nil
 }
 
-// unsupported names what would have been supported.
-func (types mediaTypes) unsupported() *problem {
+// unsupported names what would have been supported instead of a type.
+func (types mediaTypes) unsupported(given string) *problem {
 	var names []string
 	for name := range types {
 		if name != "" {
@@ -55,7 +55,11 @@ func (types mediaTypes) unsupported() *problem {
 		}
 	}
 	slices.Sort(names)
-	return newProblem(kindMediaType, "The content type must be "+strings.Join(names, ", ")+", in UTF-8.")
+	detail := "The content type must be " + strings.Join(names, ", ") + ", in UTF-8."
+	if _, here := types[given]; !here && batchRules.mediaTypes[given] == mediaLines {
+		detail += " Send lines of JSON to " + routeBatch + "."
+	}
+	return newProblem(kindMediaType, detail)
 }
 
 // isUTF8 reports whether a charset is UTF-8, by one of its names, or ASCII, which is a part of it.
