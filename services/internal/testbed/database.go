@@ -97,20 +97,31 @@ func (s *Servers) Database(t testing.TB) DB {
 		t.Fatal(err)
 	}
 	db := s.newDB()
-	create := "CREATE DATABASE " + identifier(db.Name) + " OWNER " + identifier(ownerLogin.Name) + " TEMPLATE " + identifier(source)
-	if err := s.Postgres.Exec(context.Background(), "postgres", create); err != nil {
+	if err := s.clone(context.Background(), db.Name, source); err != nil {
 		t.Fatal(err)
 	}
 	s.dropAtEnd(t, db)
-	// a clone has the template's tables and not its grants on the database itself, and the trail
-	// belongs to the template
-	if err := s.roles(context.Background(), db.Name); err != nil {
-		t.Fatal(err)
-	}
+	// the trail belongs to the template
 	if err := s.Postgres.Exec(context.Background(), db.Name, "SELECT adopt_cluster()"); err != nil {
 		t.Fatal(err)
 	}
 	return db
+}
+
+// clone makes a database of the template, with the template's grants on the database itself, which
+// PostgreSQL leaves out. Roles and their passwords are the server's, and there since the template is.
+func (s *Servers) clone(ctx context.Context, name, source string) error {
+	conn, err := s.Postgres.Connect(ctx, "postgres")
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	create := "CREATE DATABASE " + identifier(name) + " OWNER " + identifier(ownerLogin.Name) + " TEMPLATE " + identifier(source)
+	if _, err := conn.Exec(ctx, create); err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "UPDATE pg_database SET datacl = (SELECT datacl FROM pg_database WHERE datname = $1) WHERE datname = $2", source, name)
+	return err
 }
 
 // EmptyDatabase makes a database without the schema on these servers; see
