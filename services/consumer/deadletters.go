@@ -25,6 +25,9 @@ func deadLetters() *cobra.Command {
 	c := cli.Command(&cobra.Command{
 		Use:   "dead-letters",
 		Short: "Lists and replays what could not be stored.",
+		// Or cobra takes a misspelt subcommand for a wish for help, and succeeds.
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}, config.ForLetters)
 	c.AddCommand(list(), replay())
 	return c

@@ -64,3 +64,14 @@ func TestReplayChoices(t *testing.T) {
 		}
 	}
 }
+
+// A script that misspells a subcommand has not replayed anything.
+func TestUnknownSubcommands(t *testing.T) {
+	for _, args := range [][]string{{"bogus"}, {"lists"}} {
+		c := deadLetters()
+		c.SetArgs(args)
+		if err := c.Execute(); err == nil || !strings.Contains(err.Error(), "unknown command") {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+}

@@ -1,7 +1,9 @@
 package event
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/google/uuid"
@@ -45,6 +47,9 @@ type SyntaxError struct {
 }
 
 func (e *SyntaxError) Error() string {
+	if e.Offset == 0 && errors.Is(e.Err, io.ErrUnexpectedEOF) {
+		return "the body is empty"
+	}
 	return fmt.Sprintf("malformed JSON at byte %d: %v", e.Offset, e.Err)
 }
 

@@ -37,6 +37,9 @@ var errNoPolicies = errors.New("the management API knows no policies of it yet; 
 // RabbitMQ 4.3 says the same of a virtual host in which the user has no right.
 var errMissing = errors.New("not there, or RABBITMQ_USER has no right in its virtual host")
 
+// errNoAPI says that something else answers.
+var errNoAPI = errors.New("what answers at RABBITMQ_MANAGEMENT_URL is no management API")
+
 // reader asks the API. It is one GET for each of two queues: a client library would be more work to
 // maintain than this is.
 type reader struct {
@@ -73,7 +76,7 @@ func (r *reader) queue(ctx context.Context, name string) (Queue, error) {
 		}
 		q, complete, err := parseQueue(body)
 		if err != nil || q.Name != name {
-			return Queue{}, fmt.Errorf("queue %q: what answers at RABBITMQ_MANAGEMENT_URL is no management API", name)
+			return Queue{}, fmt.Errorf("queue %q: %w", name, errNoAPI)
 		}
 		if complete {
 			return q, nil
@@ -107,9 +110,20 @@ func (r *reader) get(ctx context.Context, name, query string) ([]byte, error) {
 		return nil, fmt.Errorf("the management API refuses user %q (%s); it needs the tag management: rabbitmqctl set_user_tags %s management",
 			r.cfg.User, reason(body), quote(r.cfg.User))
 	case http.StatusNotFound:
+		if !speaks(body) {
+			return nil, errNoAPI
+		}
 		return nil, fmt.Errorf("%w (%s)", errMissing, response.Status)
 	}
 	return nil, fmt.Errorf("the management API answers %s: %s", response.Status, reason(body))
+}
+
+// speaks reports whether an answer to what is missing is the API's.
+func speaks(body []byte) bool {
+	var answer struct {
+		Error string `json:"error"`
+	}
+	return json.Unmarshal(body, &answer) == nil && answer.Error != ""
 }
 
 // reason returns what the API says about an error.

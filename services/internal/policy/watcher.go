@@ -75,14 +75,22 @@ func (w *Watcher) Run(ctx context.Context) {
 	}
 }
 
+// missingPatience is how long a queue may be missing until that is a warning: it is declared by the
+// first producer or consumer that connects.
+const missingPatience = time.Minute
+
 // logChange logs why readings fail, when that changes. Until there was an answer the queue may be
 // too new to have one.
 func (w *Watcher) logChange(err error, known bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	missing := !known && errors.Is(err, errMissing)
 	trouble := ""
 	if err != nil {
 		trouble = err.Error()
+	}
+	if missing && time.Since(w.began) > missingPatience {
+		trouble, missing = trouble+", still", false
 	}
 	if trouble == w.trouble {
 		return
@@ -91,8 +99,10 @@ func (w *Watcher) logChange(err error, known bool) {
 	switch {
 	case err == nil:
 		w.log.Info("policies of the broker are read")
-	case errors.Is(err, errNoPolicies), !known && errors.Is(err, errMissing):
+	case errors.Is(err, errNoPolicies), missing:
 		w.log.Info("policies of the broker are not known yet", "error", err)
+	case !known:
+		w.log.Warn("policies of the broker can't be read, and are not known", "error", err)
 	default:
 		w.log.Warn("policies of the broker can't be read; the last answer holds", "error", err)
 	}

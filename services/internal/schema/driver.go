@@ -105,6 +105,9 @@ func (d *driver) Run(migration io.Reader) error {
 		}
 		return record(ctx, tx, d.next)
 	})
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "55P03" { // lock_not_available
+		return fmt.Errorf("the step to version %d has changed nothing, since others held what it locks; run it again when they don't: %w", max(d.next, 0), err)
+	}
 	if err != nil {
 		return fmt.Errorf("the step to version %d: %w", max(d.next, 0), err)
 	}

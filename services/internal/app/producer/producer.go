@@ -113,7 +113,7 @@ func (p *Producer) listen(registry *prometheus.Registry, options []Option) (err 
 	}
 	if cfg.APIKeysFile != "" {
 		if p.keys, err = apikey.Open(cfg.APIKeysFile, p.log, apikey.NewMetrics(registry)); err != nil {
-			return fmt.Errorf("PRODUCER_API_KEYS_FILE: %w", err)
+			return &config.Error{Faults: []config.Fault{{Name: "PRODUCER_API_KEYS_FILE", Problem: err.Error()}}}
 		}
 		serve.Keys = p.keys
 	} else if !isLoopback(cfg.Host) {

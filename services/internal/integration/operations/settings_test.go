@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -130,5 +131,16 @@ func TestTheBrokersClientCertificateIsReadAgain(t *testing.T) {
 	}
 	if bytes.Equal(serial(), first) {
 		t.Error("the former certificate is used")
+	}
+}
+
+func TestAKeysFileThatCannotBeReadIsAWrongSetting(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "keys")
+	if err := os.WriteFile(file, []byte("no key\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, output := pipeline.New(t).Exit("producer", "PRODUCER_API_KEYS_FILE="+file)
+	if code != 2 || !strings.Contains(output, "PRODUCER_API_KEYS_FILE: ") {
+		t.Errorf("exit code %d: %s", code, output)
 	}
 }
