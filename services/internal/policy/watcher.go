@@ -136,10 +136,8 @@ func (w *Watcher) ReadWithin(ctx context.Context, d time.Duration) error {
 		if err == nil || !errors.Is(err, errNoPolicies) && !errors.Is(err, errMissing) || time.Now().After(deadline) {
 			return err
 		}
-		select {
-		case <-time.After(500 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := retry.Sleep(ctx, 500*time.Millisecond); err != nil {
+			return err
 		}
 	}
 }
