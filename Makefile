@@ -100,6 +100,13 @@ followers: ## docs/following.md through 100 random runs of crashes and restores,
 	$(GO) test -count=1 -v -timeout 4h ./services/internal/followers -followers.runs=100 -followers.rows=10000000 \
 	  -followers.o=../../../docs/measurements/followers.txt $(TESTFLAGS)
 
+# `make test` has a smaller table and a shorter reader.
+.PHONY: migration
+migration: ## migration 13 on 10 million rows under load, while a reader holds the trail for a minute
+	hack/install-packages
+	$(GO) test -count=1 -v -timeout 1h ./services/internal/schema -run TestStepsGiveWay -schema.rows=10000000 -schema.hold=60s \
+	  -schema.o=../../../docs/measurements/migration.txt $(TESTFLAGS)
+
 .PHONY: fuzz
 fuzz: bin/withservers ## each fuzz target for FUZZTIME (default 30s)
 	hack/install-packages

@@ -3,7 +3,7 @@
 -- Adding a nullable column reads and changes no row (a CHECK on it would have all of them read), but nobody may read or
 -- write the trail for that moment, and whoever comes while this waits has to wait behind it. So it gives way to a long
 -- reader, a dump, say, and is run again.
-SET LOCAL lock_timeout = '10s';
+SET LOCAL lock_timeout = '200ms';
 
 ALTER TABLE log_events ADD COLUMN received_from varchar(64);
 

@@ -4,7 +4,7 @@
 -- away waits for that lock, and then looks for events.
 
 -- As in migration 8: nobody may read or write the trail for that moment. Sessions first, as all writers do.
-SET LOCAL lock_timeout = '10s';
+SET LOCAL lock_timeout = '200ms';
 LOCK TABLE review_sessions IN ACCESS EXCLUSIVE MODE;
 
 ALTER TABLE log_events DROP CONSTRAINT log_events_session_id_fkey;

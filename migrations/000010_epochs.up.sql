@@ -10,7 +10,7 @@
 -- read again.
 
 -- As in migration 8: followers wait for that moment, and behind whoever holds this up.
-SET LOCAL lock_timeout = '10s';
+SET LOCAL lock_timeout = '200ms';
 
 ALTER TABLE trail_origin
     ADD COLUMN database_oid oid,

@@ -47,6 +47,9 @@ func (u *use) end(r *figures.Report, name string, events float64) error {
 		if p.Err != nil {
 			return p.Err
 		}
+		if err := os.MkdirAll(u.bench.profiles, 0o700); err != nil {
+			return err
+		}
 		file := filepath.Join(u.bench.profiles, fmt.Sprintf("%s.%d.pprof", name, i+1))
 		if err := os.WriteFile(file, p.Text, 0o600); err != nil {
 			return err

@@ -18,7 +18,7 @@
 //
 //	TRAILPOST_E2E_CLUSTER     kind cluster to use; one that is missing is made, and deleted at the end (trailpost-e2e)
 //	TRAILPOST_E2E_NODE_IMAGE  node image of a cluster that is made (kind's own)
-//	TRAILPOST_E2E_PREVIOUS    commit whose chart and images the upgrade starts from (the last version's tag, or HEAD~1)
+//	TRAILPOST_E2E_PREVIOUS    commit whose chart and images the upgrade starts from (that of the file last-release)
 //	TRAILPOST_E2E_KEEP        not empty: what a failed test leaves is kept, to be looked at
 //	TRAILPOST_E2E_LOAD        how long the load of the autoscaling lasts (90s)
 //	HELM, HELM4, SKAFFOLD     the binaries (helm; HELM; skaffold)

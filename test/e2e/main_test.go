@@ -59,7 +59,11 @@ func prepare() (end func(), err error) {
 		}
 		return otherwise
 	}
-	machine.previous = setting("TRAILPOST_E2E_PREVIOUS", lastRelease(machine.root))
+	if machine.previous = os.Getenv("TRAILPOST_E2E_PREVIOUS"); machine.previous == "" {
+		if machine.previous, err = lastRelease(); err != nil {
+			return nil, err
+		}
+	}
 	machine.keep = os.Getenv("TRAILPOST_E2E_KEEP") != ""
 	machine.helm = helm(setting("HELM", "helm"))
 	machine.helm4 = helm(setting("HELM4", string(machine.helm)))
@@ -81,15 +85,18 @@ func prepare() (end func(), err error) {
 	return end, err
 }
 
-// lastRelease is the newest version's tag before this commit, or the commit before
-// where there is none.
-func lastRelease(root string) string {
-	const before = "HEAD~1"
-	tag, err := exec.Command("git", "-C", root, "describe", "--tags", "--abbrev=0", "--match=v[0-9]*", before).Output()
+// lastRelease is the commit of the last release, which the file last-release names. Nothing stands
+// in for it: an upgrade from anything else would prove nothing.
+func lastRelease() (commit string, err error) {
+	text, err := os.ReadFile("last-release")
 	if err != nil {
-		return before
+		return "", err
 	}
-	return strings.TrimSpace(string(tag))
+	commit = strings.TrimSpace(string(text))
+	if err := exec.Command("git", "rev-parse", "--verify", "--quiet", commit+"^{commit}").Run(); err != nil {
+		return "", fmt.Errorf("last-release names %q, which is no commit of this clone (a shallow one?): %w", commit, err)
+	}
+	return commit, nil
 }
 
 // command runs a program in the repository's root, with our cluster's kubeconfig,

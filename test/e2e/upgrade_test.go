@@ -19,22 +19,19 @@ import (
 	"github.com/trailpost/trailpost/test/ledger"
 )
 
-// TestUpgrade goes from the last release's chart and images, or the previous commit's,
-// to this tree's under load, and back by a rollback. Not every release brings a
-// migration, so the new image is this tree with one more: it adds a column to the
-// trail, which has to wait for the consumers' transactions and makes them wait.
+// TestUpgrade goes from the last release's chart and images to this tree's under load, back
+// by a rollback, and there again. Not every release brings a migration, so the new image is
+// this tree with one more: it adds a column to the trail, which has to wait for the
+// consumers' transactions and makes them wait.
 //
-// Where what came before has no chart yet, the way starts from this tree's, without the
-// migration. PostgreSQL is killed on the way there, and RabbitMQ on the way back.
+// PostgreSQL is killed on the way there, and RabbitMQ on the way back. Meanwhile events come
+// that the last release's consumers can't store: each is a row or a dead letter, and in the end
+// a row.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	n := newNamespace(t)
 	t.Logf("from %s", machine.previous)
 	tree := extractCommit(t, machine.previous)
-	if _, err := os.Stat(filepath.Join(tree, "charts", "trailpost", "Chart.yaml")); os.IsNotExist(err) {
-		t.Logf("%s has no chart: starting from this tree's", machine.previous)
-		tree = machine.root
-	}
 	const previousTag, nextTag, column = "e2e-previous", "e2e-next", "added_by_the_e2e_test"
 	buildImages(t, tree, previousTag)
 	buildCurrent(t) // before its neighbour, which shares all but a file
@@ -51,6 +48,9 @@ func TestUpgrade(t *testing.T) {
 	stopSingles, _ := singles.Start(t.Context(), ledger.Pace{PerSecond: 100, Batch: 1})
 	defer stopBatches()
 	defer stopSingles()
+	strangers := n.startRecords(t)
+	defer strangers.stop()
+	n.waitDeadRecords(t, 20)
 	migrated := "SELECT FROM pg_attribute WHERE attrelid = 'log_events'::regclass AND attname = '" + column + "'"
 	if n.exists(t, migrated) {
 		t.Fatal("the column is there before the upgrade: this test does not test what it says")
@@ -75,6 +75,16 @@ func TestUpgrade(t *testing.T) {
 	if singles.Accepted() == before {
 		t.Error("no event was accepted during the rollback: this test does not test what it says")
 	}
+	queues, err := n.queues(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.waitDeadRecords(t, queues["log_queue.dead"]+10) // by consumers of the last release, again
+	next.upgrade(t)
+	n.runs(t, nextTag)
+	published := strangers.end(t)
+	n.replayRecords(t)
+	n.storedRecords(t, published)
 	stopBatches()
 	stopSingles()
 	n.compare(t, batches.Ledger)

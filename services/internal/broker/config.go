@@ -25,6 +25,9 @@ const (
 // DefaultEventsPerMessage is the default of [Config.EventsPerMessage].
 const DefaultEventsPerMessage = 64
 
+// DefaultRequestTimeout is the default of [Config.RequestTimeout].
+const DefaultRequestTimeout = 15 * time.Second
+
 // Config says which broker and which queue.
 type Config struct {
 	Host     string
@@ -42,6 +45,7 @@ type Config struct {
 	AllowLossy       bool          // queues that are known to lose messages are used all the same
 	EventsPerMessage int           // most events of a group; 1 turns groups off; 0: DefaultEventsPerMessage
 	ConfirmTimeout   time.Duration // how long a publish may wait for its confirm; 0: 10 s
+	RequestTimeout   time.Duration // how long a request's events may wait until they are confirmed; 0: 15 s
 
 	Name   string       // connection name that the broker's tools show
 	Logger *slog.Logger // nil: slog.Default()
@@ -64,6 +68,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.ConfirmTimeout <= 0 {
 		c.ConfirmTimeout = 10 * time.Second
+	}
+	if c.RequestTimeout <= 0 {
+		c.RequestTimeout = DefaultRequestTimeout
 	}
 	if c.Heartbeat <= 0 {
 		c.Heartbeat = 10 * time.Second

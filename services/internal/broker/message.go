@@ -9,6 +9,10 @@ const (
 // HeaderEvents says how many events a message carries.
 const HeaderEvents = "events"
 
+// HeaderIdentity names the identity key under which ids and keys of the message's events were
+// derived, by 8 hexadecimal digits of its SHA-256. It is absent where none was.
+const HeaderIdentity = "identity"
+
 // Message is a message to publish.
 type Message struct {
 	Body        []byte

@@ -19,7 +19,9 @@ type Entry struct {
 	FirstTime time.Time `json:"first_time"`
 	LastTime  time.Time `json:"last_time"`
 	EventType string    `json:"event_type"`
-	SessionID int64     `json:"session_id"`
+	SessionID int64     `json:"session_id"` // 0 where it has none
+	Source    string    `json:"source,omitempty"`
+	SourceID  string    `json:"source_id,omitempty"`
 	Detail    string    `json:"detail"`
 	Replays   int64     `json:"replays"`
 	FormerID  string    `json:"former_event_id,omitempty"`
@@ -29,6 +31,7 @@ type Entry struct {
 	line      []byte
 	plainID   string // its id without an identity key; "" where that is EventID
 	messageID string // of a letter by a consumer: another id, if that had another key
+	identity  string // broker.HeaderIdentity as it came; "" where it has not that form
 }
 
 // hasID reports whether id is one of the event's ids: under the key, without a key, or in the
@@ -67,6 +70,9 @@ func commonOf(d *broker.Delivery) Entry {
 		Detail:   d.Header(HeaderDetail),
 		SQLState: d.Header(HeaderSQLState),
 		FormerID: d.Header(HeaderFormerID),
+	}
+	if name := d.Header(broker.HeaderIdentity); isIdentity(name) {
+		e.identity = name
 	}
 	e.Replays, _ = d.Headers[HeaderReplays].(int64)
 	e.FirstTime, _ = time.Parse(time.RFC3339, d.Header(HeaderFirst))
@@ -109,6 +115,9 @@ func (e *Entry) read(line []byte, key event.Key, now time.Time) {
 		return
 	}
 	e.EventID, e.EventType, e.SessionID = read.ID.String(), read.Type, read.SessionID
+	if read.Source != nil {
+		e.Source, e.SourceID = read.Source.Name, read.Source.ID
+	}
 	if read.PlainID != uuid.Nil {
 		e.plainID = read.PlainID.String()
 	}

@@ -1,6 +1,7 @@
 package deadletter
 
 import (
+	"encoding/hex"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,6 +29,8 @@ const (
 	ReasonGroupTooLarge = "group_too_large"      // more lines or bytes than a group may have
 	ReasonGroupCount    = "group_count"          // the header events and the lines disagree; what can be read is stored
 	ReasonEmptyGroup    = "empty_group"          // a group without a line
+
+	ReasonKeyWithoutEvent = "event_key_without_event" // its key is kept for an event that is nowhere
 )
 
 // maxDetail is how many bytes HeaderDetail may have.
@@ -99,10 +102,20 @@ var carriedHeaders = map[string]func(any) bool{
 		text, _ := value.(string)
 		return uuid.Validate(text) == nil
 	},
+	broker.HeaderIdentity: func(value any) bool {
+		text, _ := value.(string)
+		return isIdentity(text)
+	},
 }
 
 // IsReplay reports whether a message of the queue was a dead letter before.
 func IsReplay(d *broker.Delivery) bool {
 	n, ok := d.Headers[HeaderReplays].(int64)
 	return ok && n > 0
+}
+
+// isIdentity reports whether text has the form of an identity key's name.
+func isIdentity(text string) bool {
+	name, err := hex.DecodeString(text)
+	return err == nil && len(name) == 4
 }

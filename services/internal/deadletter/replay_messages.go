@@ -18,6 +18,7 @@ func (one *Replayed) renew(key event.Key, now time.Time) error {
 	one.FormerID = renewed.FormerID
 	one.NewID = renewed.ID.String()
 	one.EventType = renewed.Type
+	one.identity = key.Name()
 	one.line = event.AppendWire(nil, &renewed.Event)
 	return nil
 }
@@ -30,6 +31,9 @@ func (e *Entry) headers(replays int64) map[string]any {
 	}
 	if e.FormerID != "" {
 		headers[HeaderFormerID] = e.FormerID
+	}
+	if e.identity != "" {
+		headers[broker.HeaderIdentity] = e.identity
 	}
 	return headers
 }

@@ -25,7 +25,9 @@ func (b *batch) deadLetters(results []result) []deadletter.Letter {
 		case r.rejected != nil:
 			letter.Reason, letter.Detail, letter.SQLState = deadletter.ReasonRejected, r.rejected.Error(), store.SQLState(r.rejected)
 		case r.outcome == store.Reused:
-			letter.Reason, letter.Detail = deadletter.ReasonIDReused, "the trail holds another event under this event_id"
+			letter.Reason, letter.Detail = deadletter.ReasonIDReused, "the trail holds another event under this event_id or event_key"
+		case r.outcome == store.KeyWithoutEvent:
+			letter.Reason, letter.Detail = deadletter.ReasonKeyWithoutEvent, "its event_key is kept for an event that is neither in the trail nor in a month that left it"
 		default:
 			continue
 		}

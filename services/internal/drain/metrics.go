@@ -18,6 +18,7 @@ const (
 type Metrics struct {
 	stored       prometheus.Counter
 	duplicates   prometheus.Counter
+	notCompared  prometheus.Counter
 	deadLettered *prometheus.CounterVec
 	replayed     prometheus.Counter
 	batchEvents  prometheus.Histogram
@@ -36,6 +37,10 @@ func NewMetrics(reg prometheus.Registerer, health *Health) *Metrics {
 		duplicates: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "trailpost_events_duplicate_total",
 			Help: "Events that the trail held already, equal in every part: redeliveries and clients' retries.",
+		}),
+		notCompared: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "trailpost_events_not_compared_total",
+			Help: "Those of trailpost_events_duplicate_total that were known by their event_key alone, since the month of their event is detached or retired.",
 		}),
 		deadLettered: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "trailpost_events_dead_lettered_total",
@@ -67,7 +72,7 @@ func NewMetrics(reg prometheus.Registerer, health *Health) *Metrics {
 	}
 	for _, reason := range []string{
 		event.ReasonInvalidJSON, event.ReasonInvalidEvent, event.ReasonInvalidID, deadletter.ReasonIDReused, deadletter.ReasonRejected,
-		deadletter.ReasonGroupTooLarge, deadletter.ReasonGroupCount, deadletter.ReasonEmptyGroup,
+		deadletter.ReasonGroupTooLarge, deadletter.ReasonGroupCount, deadletter.ReasonEmptyGroup, deadletter.ReasonKeyWithoutEvent,
 	} {
 		m.deadLettered.WithLabelValues(reason)
 	}
@@ -75,7 +80,7 @@ func NewMetrics(reg prometheus.Registerer, health *Health) *Metrics {
 		m.retries.WithLabelValues(opStore, class.String())
 	}
 	m.retries.WithLabelValues(opDeadLetter, store.Transient.String())
-	reg.MustRegister(m.stored, m.duplicates, m.deadLettered, m.replayed, m.batchEvents, m.storeSeconds, m.retries, m.lagSeconds,
+	reg.MustRegister(m.stored, m.duplicates, m.notCompared, m.deadLettered, m.replayed, m.batchEvents, m.storeSeconds, m.retries, m.lagSeconds,
 		oldestInHand{health})
 	return m
 }

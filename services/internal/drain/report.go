@@ -13,13 +13,16 @@ import (
 func (a *attempt) report() {
 	const processed = "Log event processed"
 	now := a.opts.Now()
-	stored, duplicates := 0, 0
+	stored, duplicates, notCompared := 0, 0, 0
 	debug := a.opts.Logger.Enabled(a.spanCtx, slog.LevelDebug)
 	for i, r := range a.results {
 		e := &a.batch.events[i]
 		switch {
-		case r.rejected != nil || r.outcome == store.Reused:
+		case r.rejected != nil || r.outcome == store.Reused || r.outcome == store.KeyWithoutEvent:
 			continue
+		case r.outcome == store.NotCompared:
+			notCompared++
+			duplicates++
 		case r.outcome == store.Duplicate:
 			duplicates++
 		default:
@@ -28,7 +31,7 @@ func (a *attempt) report() {
 		}
 		if debug {
 			a.opts.Logger.DebugContext(a.spanCtx, processed, "event_id", e.ID, "event_type", e.Type, "session_id", e.SessionID,
-				"duplicate", r.outcome == store.Duplicate, "traceparent", e.TraceParent)
+				"source", e.SourceName(), "duplicate", r.outcome != store.Stored, "traceparent", e.TraceParent)
 		}
 	}
 	for i := range a.batch.messages {
@@ -38,6 +41,7 @@ func (a *attempt) report() {
 	}
 	a.opts.Metrics.stored.Add(float64(stored))
 	a.opts.Metrics.duplicates.Add(float64(duplicates))
+	a.opts.Metrics.notCompared.Add(float64(notCompared))
 	a.opts.Logger.InfoContext(a.spanCtx, processed, "events", a.batch.count, "messages", len(a.batch.messages), "stored", stored,
 		"duplicates", duplicates, "dead_lettered", a.letters, "seconds", time.Since(a.began).Seconds())
 }

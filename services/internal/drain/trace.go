@@ -165,7 +165,10 @@ func (t *tally) count(r result) {
 	case r.outcome == store.Reused:
 		t.deadLettered++
 		t.reason = deadletter.ReasonIDReused
-	case r.outcome == store.Duplicate:
+	case r.outcome == store.KeyWithoutEvent:
+		t.deadLettered++
+		t.reason = deadletter.ReasonKeyWithoutEvent
+	case r.outcome == store.Duplicate || r.outcome == store.NotCompared:
 		t.duplicates++
 	default:
 		t.stored++

@@ -14,6 +14,7 @@ import (
 type members struct {
 	sessionID, eventType, payload, timestamp, eventID, username []byte
 	producerTimestamp, traceParent, receivedFrom                []byte // the wire's own
+	source, sourceID, eventKey, naturalIDIsBytes                []byte // …
 	unknown                                                     []string
 }
 
@@ -99,6 +100,14 @@ func (m *members) field(name jsontext.Value) *[]byte {
 		return &m.traceParent
 	case `"received_from"`:
 		return &m.receivedFrom
+	case `"source"`:
+		return &m.source
+	case `"source_id"`:
+		return &m.sourceID
+	case `"event_key"`:
+		return &m.eventKey
+	case `"natural_id_is_bytes"`:
+		return &m.naturalIDIsBytes
 	}
 	plain, err := jsontext.AppendUnquote(nil, name)
 	if err != nil {
@@ -117,18 +126,25 @@ func (m *members) field(name jsontext.Value) *[]byte {
 // MaxIgnored is how many ignored members are listed: enough to see the mistake.
 const MaxIgnored = 20
 
-// ignored lists the members that clients have no business with: unknown ones, and three that only
+// ignored lists the members that clients have no business with: unknown ones, and those that only
 // the queue's form has.
 func (m *members) ignored() []string {
 	names := m.unknown
-	if m.producerTimestamp != nil {
-		names = append(names, "producer_timestamp")
-	}
-	if m.traceParent != nil {
-		names = append(names, "traceparent")
-	}
-	if m.receivedFrom != nil {
-		names = append(names, "received_from")
+	for _, own := range []struct {
+		name  string
+		value []byte
+	}{
+		{"producer_timestamp", m.producerTimestamp},
+		{"traceparent", m.traceParent},
+		{"received_from", m.receivedFrom},
+		{"source", m.source},
+		{"source_id", m.sourceID},
+		{"event_key", m.eventKey},
+		{"natural_id_is_bytes", m.naturalIDIsBytes},
+	} {
+		if own.value != nil {
+			names = append(names, own.name)
+		}
 	}
 	return names[:min(len(names), MaxIgnored)]
 }

@@ -20,8 +20,8 @@ var errNoTime = errors.New("no id can be made: neither its own nor its producer_
 // Renew reads a line of the queue as [ParseWire] does, whatever its event_id is, and gives it
 // another one. That is derived, never random, so that a line that is renewed twice is one event:
 // HMAC-SHA-256 under the key of the former id and the parts that tell two events with one id apart
-// (session_id, event_type, username, timestamp, payload; what producers add is not compared, so it
-// is not among them). Its time is the former id's or, where that can't be an id's, the
+// (session_id, event_type, username, timestamp, payload, source, source_id; what producers add is
+// not compared, so it is not among them). It has no EventKey, which is that of another event. Its time is the former id's or, where that can't be an id's, the
 // producer_timestamp. Whether it can be is judged by died, when the event was found to be one that
 // can't be stored, and not by now, so that a later try has the same result. The error is a
 // *WireError or one that says why no id can be made.
@@ -35,6 +35,10 @@ func (k Key) Renew(line []byte, died, now time.Time) (Renewed, error) {
 	f.wireTime(&m, &r.Event)
 	id, _, _ := k.wireID(&f, &m, &r.Event, line, now)
 	former := formerID(id, m.eventID, line)
+	if r.Source = f.source(&m); r.Source != nil {
+		// The new id is another's than the one that these would have it be.
+		r.Source.EventKey, r.Source.NaturalIDIsBytes = nil, false
+	}
 	f.common(&m, &r.Event)
 	f.sender(&m, &r.Event)
 	if len(f) > 0 {
@@ -90,11 +94,18 @@ func formerID(id uuid.UUID, raw, line []byte) []byte {
 
 // renewedID returns the new id of e.
 func (k Key) renewedID(e *Event, at time.Time, former []byte) (uuid.UUID, error) {
-	payload, err := appendCanonical(nil, e.Payload)
+	payload := e.Payload
+	if e.Source != nil {
+		payload = withoutUncompared(payload)
+	}
+	payload, err := appendCanonical(nil, payload)
 	if err != nil {
 		return uuid.Nil, err
 	}
 	number := func(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) } //nolint:gosec // its bits
-	return v7(at, k.sum(forRenewed, former, number(e.SessionID), []byte(e.Type), []byte(e.Username),
-		number(e.Timestamp.UnixMicro()), payload)), nil
+	parts := [][]byte{former, number(e.SessionID), []byte(e.Type), []byte(e.Username), number(e.Timestamp.UnixMicro()), payload}
+	if e.Source != nil { // without one, ids stay those of the releases that knew none
+		parts = append(parts, []byte(e.Source.Name), []byte(e.Source.ID))
+	}
+	return v7(at, k.sum(forRenewed, parts...)), nil
 }

@@ -17,19 +17,32 @@ func (f *faults) add(field, message string) {
 	*f = append(*f, FieldError{Field: field, Message: message})
 }
 
-// common reads the members for which clients and the queue have the same rules.
+// common reads the members for which clients and the queue have the same rules. An event with a
+// source, which only the queue has, may have a username of one character, has no session, and is
+// cut where it is too long.
 func (f *faults) common(m *members, e *Event) {
-	if m.sessionID == nil {
+	switch {
+	case e.Source != nil:
+		if m.sessionID != nil {
+			f.add("session_id", "must be absent where there is a source")
+		}
+	case m.sessionID == nil:
 		f.add("session_id", "is required")
-	} else if n, ok := sessionID(m.sessionID); !ok {
-		f.add("session_id", "must be a whole number from 1 to 9223372036854775807")
-	} else {
+	default:
+		n, ok := sessionID(m.sessionID)
+		if !ok {
+			f.add("session_id", "must be a whole number from 1 to 9223372036854775807")
+		}
 		e.SessionID = n
 	}
 
+	var cut cuts
 	if m.eventType == nil {
 		f.add("event_type", "is required")
 	} else if s, ok := f.text("event_type", m.eventType); ok {
+		if e.Source != nil {
+			s = cut.to(MaxTypeChars, "event_type", s)
+		}
 		if n := utf8.RuneCount(s); n < 1 || n > MaxTypeChars {
 			f.add("event_type", "must have 1 to 100 characters")
 		}
@@ -38,7 +51,9 @@ func (f *faults) common(m *members, e *Event) {
 
 	if m.username != nil {
 		if s, ok := f.text("username", m.username); ok {
-			if n := utf8.RuneCount(s); n < MinUsernameChars || n > MaxUsernameChars {
+			if e.Source != nil {
+				s = cut.to(MaxUsernameChars, "username", s)
+			} else if n := utf8.RuneCount(s); n < MinUsernameChars || n > MaxUsernameChars {
 				f.add("username", "must have 3 to 255 characters")
 			}
 			e.Username = string(s)
@@ -55,6 +70,11 @@ func (f *faults) common(m *members, e *Event) {
 			f.add("payload", err.Error())
 		}
 		e.Payload = m.payload
+	}
+	if e.Source != nil && len(*f) == 0 {
+		e.Source.Name = string(cut.to(MaxSourceChars, "source", []byte(e.Source.Name)))
+		e.Source.ID = string(cut.to(MaxSourceChars, "source_id", []byte(e.Source.ID)))
+		e.Payload = cut.keepIn(e.Payload)
 	}
 
 	if m.timestamp != nil {

@@ -19,11 +19,16 @@ var firstIDTime = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 const wireAhead = time.Hour
 
 // AppendWire appends the queue's JSON of e to dst: the five members of the Python service first,
-// then those that came later. It is one line, without its end.
+// then those that came later. It is one line, without its end. An event without a session has no
+// session_id.
 func AppendWire(dst []byte, e *Event) []byte {
-	dst = append(dst, `{"session_id":`...)
-	dst = strconv.AppendInt(dst, e.SessionID, 10)
-	dst = append(dst, `,"event_type":`...)
+	dst = append(dst, '{')
+	if e.Source == nil {
+		dst = append(dst, `"session_id":`...)
+		dst = strconv.AppendInt(dst, e.SessionID, 10)
+		dst = append(dst, ',')
+	}
+	dst = append(dst, `"event_type":`...)
 	dst = appendQuote(dst, e.Type)
 	dst = append(dst, `,"payload":`...)
 	dst = append(dst, e.Payload...)
@@ -47,6 +52,9 @@ func AppendWire(dst []byte, e *Event) []byte {
 		dst = append(dst, e.TraceParent...)
 		dst = append(dst, '"')
 	}
+	if e.Source != nil {
+		dst = appendSource(dst, e.Source)
+	}
 	return append(dst, '}')
 }
 
@@ -62,6 +70,9 @@ func ParseWire(line []byte, now time.Time) (Event, error) { return Key{}.ParseWi
 // ParseWire reads an event from the queue, written by [AppendWire] or by the Python service. The
 // latter has no event_id and gets one that is derived from its producer_timestamp and its bytes.
 // now bounds the id. The error is a *WireError. The event may alias line, which stays as it is.
+//
+// Of an event with a source, what is longer than its column is cut, and the whole is in the
+// payload's member _trailpost: nobody would correct a foreign record.
 func (k Key) ParseWire(line []byte, now time.Time) (Event, error) {
 	m, err := wireMembers(ownBreaks(line))
 	if err != nil {
@@ -75,6 +86,7 @@ func (k Key) ParseWire(line []byte, now time.Time) (Event, error) {
 	if m.eventID == nil {
 		e.Raw = line
 	}
+	e.Source = f.source(&m)
 	f.common(&m, &e)
 	f.sender(&m, &e)
 	if len(f) > 0 {

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/trailpost/trailpost/services/internal/broker"
 	"github.com/trailpost/trailpost/services/internal/event"
 	"github.com/trailpost/trailpost/services/internal/ingest/admission"
 	"github.com/trailpost/trailpost/services/internal/linger"
@@ -38,8 +39,8 @@ type Config struct {
 
 	// MemoryBudget is the most bytes of request bodies in memory; 0 means DefaultMemoryBudget.
 	MemoryBudget int64
-	// RequestTimeout is the longest time from a body's last byte to the publisher's answer; 0 means
-	// DefaultRequestTimeout.
+	// RequestTimeout is the longest time that the publisher takes to answer, which it keeps itself; 0
+	// means [broker.DefaultRequestTimeout].
 	RequestTimeout time.Duration
 	// ReadTimeout is how long a request may take before the size of its body counts; 0 means
 	// DefaultReadTimeout.
@@ -56,9 +57,8 @@ type Config struct {
 
 // Defaults of Config.
 const (
-	DefaultMemoryBudget   = 64 << 20
-	DefaultRequestTimeout = 15 * time.Second
-	DefaultReadTimeout    = 10 * time.Second
+	DefaultMemoryBudget = 64 << 20
+	DefaultReadTimeout  = 10 * time.Second
 	// DefaultIdleTimeout is longer than load balancers keep connections (nginx and ALB 60 s,
 	// Google's 600 s, which can't be changed). The client must be the first of the two to end one,
 	// or it may send a request that nobody reads.
@@ -74,7 +74,7 @@ func (cfg Config) withDefaults() Config {
 		cfg.Linger = linger.Defaults
 	}
 	cfg.MemoryBudget = orDefault(cfg.MemoryBudget, DefaultMemoryBudget)
-	cfg.RequestTimeout = orDefault(cfg.RequestTimeout, DefaultRequestTimeout)
+	cfg.RequestTimeout = orDefault(cfg.RequestTimeout, broker.DefaultRequestTimeout)
 	cfg.ReadTimeout = orDefault(cfg.ReadTimeout, DefaultReadTimeout)
 	cfg.IdleTimeout = orDefault(cfg.IdleTimeout, DefaultIdleTimeout)
 	return cfg

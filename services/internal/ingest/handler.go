@@ -27,7 +27,6 @@ type handler struct {
 	parser         *event.Parser
 	log            *slog.Logger
 	metrics        *Metrics
-	requestTimeout time.Duration
 	readTimeout    time.Duration
 	version        string
 	keys           admission.Keys   // nil: everyone may send
@@ -48,7 +47,6 @@ func NewHandler(cfg Config) http.Handler {
 		parser:         cfg.Parser,
 		log:            cfg.Log,
 		metrics:        cfg.Metrics,
-		requestTimeout: cfg.RequestTimeout,
 		readTimeout:    cfg.ReadTimeout,
 		version:        telemetry.ReadBuild().Version,
 		keys:           cfg.Keys,

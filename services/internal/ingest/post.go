@@ -29,7 +29,7 @@ func (h *handler) postLog(c *gin.Context) error {
 		return err
 	}
 	ctx := c.Request.Context()
-	if err := h.publish(ctx, &e); err != nil {
+	if err := h.publisher.Publish(ctx, &e); err != nil {
 		p := publishProblem(c, err, 1)
 		if p.kind == kindNotConfirmed {
 			p.eventID = e.ID.String()
@@ -63,7 +63,7 @@ func (h *handler) postBatch(c *gin.Context) error {
 		return err
 	}
 	ctx := c.Request.Context()
-	if err := h.publishBatch(ctx, events); err != nil {
+	if err := h.publisher.PublishBatch(ctx, events); err != nil {
 		p := publishProblem(c, err, len(events))
 		if p.kind == kindNotConfirmed || p.kind == kindTooLarge && errors.Is(err, broker.ErrNotConfirmed) {
 			p.eventIDs = ids(events)
@@ -77,21 +77,6 @@ func (h *handler) postBatch(c *gin.Context) error {
 	h.noteIgnored(ctx, ignored)
 	writeJSON(c, http.StatusAccepted, appendBatchAccepted(nil, events, ignored))
 	return nil
-}
-
-// publish gives the publisher as long as a request may take. A client that leaves ends ctx itself,
-// so that the two can be told apart.
-func (h *handler) publish(ctx context.Context, e *event.Event) error {
-	ctx, cancel := context.WithTimeout(ctx, h.requestTimeout)
-	defer cancel()
-	return h.publisher.Publish(ctx, e)
-}
-
-// publishBatch is publish for many.
-func (h *handler) publishBatch(ctx context.Context, events []event.Event) error {
-	ctx, cancel := context.WithTimeout(ctx, h.requestTimeout)
-	defer cancel()
-	return h.publisher.PublishBatch(ctx, events)
 }
 
 // originOf returns what the events of a request have from it.

@@ -13,7 +13,7 @@ import (
 // An error that is [broker.ErrUnavailable] promises that nothing was published.
 // Any other says that events may be on the queue or not, and the client gets
 // their ids, since a retry with the same ids is safe. There is one of either kind
-// as soon as ctx ends, which has a deadline.
+// as soon as ctx ends, or [Config.RequestTimeout] is over.
 type Publisher interface {
 	Publish(ctx context.Context, e *event.Event) error
 	PublishBatch(ctx context.Context, events []event.Event) error

@@ -119,6 +119,15 @@ func hostileMessages() []hostile {
 		hostileBody("a group of 16 MiB", group, bytes.Repeat([]byte("\n"), 16<<20), tooLarge),
 		hostileBody("an event of 16 MiB", json, []byte(`{"session_id":1,"event_type":"t",`+ownID()+`,"payload":{"a":"`+strings.Repeat("x", 16<<20-200)+`"}}`)),
 
+		// Of events with a source.
+		hostileBody("a source and no session", json, []byte(`{"event_type":"t","source":"in/a",`+ownID()+`}`)),
+		hostileBody("no source and no session", json, []byte(`{"event_type":"t",`+ownID()+`}`), badEvent),
+		hostileBody("a key of another length", json, []byte(`{"event_type":"t","source":"in/a","event_key":"00",`+ownID()+`}`), badEvent),
+		hostileBody("a source that is NUL", json, []byte(`{"event_type":"t","source":"\u0000",`+ownID()+`}`), badEvent),
+		hostileBody("a username of 1 MiB", json, []byte(`{"event_type":"t","username":"`+strings.Repeat("u", 1<<20)+`","source":"in/a",`+ownID()+`}`)),
+		hostileEvent("a source and a session", `"source":"in/a",`+ownID(), badEvent),
+		hostileEvent("a key without a source", `"event_key":"`+strings.Repeat("0", 64)+`",`+ownID(), badEvent),
+
 		// Members.
 		hostileEvent("session twice", `"session_id":2,`+ownID(), badEvent),
 		hostileEvent("a payload that is an array", `"payload":[],`+ownID(), badEvent),

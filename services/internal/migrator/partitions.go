@@ -150,7 +150,8 @@ func ensureMonths(t *trail) *cobra.Command {
 		Use:   "ensure",
 		Short: "Make the partitions from last month to some months from now where they are missing",
 		Long: "Make the partitions from last month to some months from now where they are missing, and move events of months\n" +
-			"that had none out of the default partition. Consumers do the same every hour.",
+			"that had none out of the default partition. Consumers do the same every hour. Then drop the keys of events that\n" +
+			"are older than EVENT_ID_MAX_AGE and a day, and than 31 days, which no sender repeats any more.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if ahead < 1 || ahead > 24 {
@@ -158,8 +159,13 @@ func ensureMonths(t *trail) *cobra.Command {
 			}
 			return t.do(cmd, func(s *partitions.Session) error {
 				made, err := s.Ensure(cmd.Context(), ahead)
-				if err == nil {
-					cmd.PrintErrf("%d partitions made\n", made)
+				if err != nil {
+					return err
+				}
+				cmd.PrintErrf("%d partitions made\n", made)
+				dropped, err := s.DropEventKeys(cmd.Context())
+				if dropped > 0 {
+					cmd.PrintErrf("%d event keys dropped\n", dropped)
 				}
 				return err
 			})

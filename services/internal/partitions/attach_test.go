@@ -71,3 +71,55 @@ func TestAttachAddsColumns(t *testing.T) {
 		t.Errorf("%d rows and senders, want 5", n)
 	}
 }
+
+// TestAttachBeforeSources: a month that was detached before events could be without a session takes
+// such events that came meanwhile, and compares them as the writer does.
+func TestAttachBeforeSources(t *testing.T) { inBothWays(t, testAttachBeforeSources) }
+
+func testAttachBeforeSources(t *testing.T) {
+	db := testbed.Postgres(t)
+	m := old(14)
+	makeMonth(t, db, m, 3)
+	owner := db.Connect(t, db.Owner)
+	s, w := open(t, db, Options{}), writer(t, db)
+	record := func(n int, payload string) event.Event {
+		e := late(m.Start().Add(time.Duration(n) * time.Hour))
+		e.SessionID, e.Source, e.Payload = 0, &event.Source{Name: "in/a"}, []byte(payload)
+		return e
+	}
+	again, differs := record(1, `{"unsigned":1}`), record(2, `{"a":1}`)
+	must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{again, differs}, false))
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
+	run(t, owner, "ALTER TABLE "+m.Table()+" DROP COLUMN source_id")
+	again.Payload, differs.Payload = []byte(`{"_trailpost":1}`), []byte(`{"a":2}`)
+	must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{again, differs, record(3, `{}`)}, false))
+	got := must[[]attach.Attachment](t)(s.Attach(t.Context(), m))[0]
+	if got.Late != 1 || got.Duplicates != 1 || len(got.Conflicts) != 1 || got.Conflicts[0] != differs.ID {
+		t.Errorf("%+v, want one late, one duplicate, and %s in conflict", got, differs.ID)
+	}
+
+	// As it would be from before: all have a session, and none may be without.
+	must[[]month.Month](t)(s.Detach(t.Context(), year))
+	run(t, owner, "UPDATE "+m.Table()+" SET session_id = 1")
+	run(t, owner, "ALTER TABLE "+m.Table()+" ALTER COLUMN session_id SET NOT NULL, DROP COLUMN source, DROP COLUMN source_id")
+	must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{record(4, `{}`)}, false))
+	if got := must[[]attach.Attachment](t)(s.Attach(t.Context(), m))[0]; got.Late != 1 {
+		t.Errorf("%+v, want one late", got)
+	}
+	must[[]store.Outcome](t)(w.Store(t.Context(), []event.Event{record(5, `{}`)}, false))
+}
+
+// TestDropEventKeys in slices, and none that a sender may still repeat.
+func TestDropEventKeys(t *testing.T) {
+	db := testbed.Postgres(t)
+	owner := db.Connect(t, db.Owner)
+	s := open(t, db, Options{MinAge: MinAge(40 * 24 * time.Hour)})
+	run(t, owner, `INSERT INTO event_keys SELECT sha256(n::text::bytea), gen_random_uuid(),
+		now() - CASE WHEN n <= 2 THEN interval '40 days' ELSE interval '42 days' END FROM generate_series(1, 25002) n`)
+	if n := must[int64](t)(s.DropEventKeys(t.Context())); n != 25_000 {
+		t.Errorf("dropped %d, want 25,000", n)
+	}
+	if n := value[int](t, owner, "SELECT count(*) FROM event_keys"); n != 2 {
+		t.Errorf("%d left, want 2", n)
+	}
+}

@@ -82,7 +82,7 @@ func (s *Session) requireOwner(ctx context.Context) error {
 	)
 	const who = `
 		SELECT current_user, pg_get_userbyid(c.relowner), coalesce(pg_has_role(current_user, c.relowner, 'USAGE'), false),
-		       to_regproc('public.analyze_trail') IS NOT NULL
+		       to_regproc('public.drop_event_keys') IS NOT NULL
 		  FROM (SELECT) always LEFT JOIN pg_class c ON c.oid = to_regclass('public.log_events')`
 	if err := s.conn.QueryRow(ctx, who).Scan(&me, &owner, &owns, &migrated); err != nil {
 		return err

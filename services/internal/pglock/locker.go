@@ -70,14 +70,14 @@ func (l *Locker) Retry(ctx context.Context, tables []string, f func() error) err
 			return errors.Join(err, lookErr)
 		}
 		if held = now.andBefore(held, attempt); attempt == 1 {
-			l.Log.InfoContext(ctx, "waiting for locks that others hold, and giving way meanwhile", "patience", l.Patience)
+			l.Log.InfoContext(ctx, "waiting for locks that others hold, and giving way meanwhile", "patience", l.Patience, "holders", now.names())
 		}
 		if time.Since(start)+wait > l.Patience {
 			return fmt.Errorf("gave up after %d attempts in %v%s: %w",
 				attempt, time.Since(start).Round(time.Millisecond), held, err)
 		}
-		if err := retry.Sleep(ctx, retry.Around(wait)); err != nil {
-			return err
+		if ended := retry.Sleep(ctx, retry.Around(wait)); ended != nil {
+			return fmt.Errorf("%w after %d attempts%s: %w", ended, attempt, held, err)
 		}
 		wait = min(2*wait, lastPause)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/trailpost/trailpost/services/internal/durable"
+	"github.com/trailpost/trailpost/services/internal/pglock"
 )
 
 // closeTimeout is how long a goodbye to the server may take.
@@ -86,6 +87,13 @@ func (d *driver) SetVersion(version int, dirty bool) error {
 	})
 }
 
+// patience is how long a step whose locks others hold is tried, again and again. The steps that
+// others have to wait behind give way themselves, by a short lock_timeout.
+const patience = 10 * time.Minute
+
+// lockedTables are those whose holders are named.
+var lockedTables = []string{"users", "review_sessions", "log_events", "log_events_default", "log_events_with_user", "trail_origin"}
+
 // Run does one step: the file's statements and its record, together or not at all.
 func (d *driver) Run(migration io.Reader) error {
 	script, err := io.ReadAll(migration)
@@ -93,17 +101,20 @@ func (d *driver) Run(migration io.Reader) error {
 		return err
 	}
 	defer reportBlockers(d.ctx, d.conn, d.log, nil)()
-	err = d.transact(func(ctx context.Context, tx pgx.Tx) error {
-		if err := createTable(ctx, tx); err != nil {
-			return err
-		}
-		if err := requireVersion(ctx, tx, d.at); err != nil {
-			return err
-		}
-		if _, err := tx.Conn().PgConn().Exec(ctx, string(script)).ReadAll(); err != nil {
-			return atLine(string(script), err)
-		}
-		return record(ctx, tx, d.next)
+	locks := pglock.Locker{Conn: d.conn, Log: d.log, Patience: patience}
+	err = locks.Retry(d.ctx, lockedTables, func() error {
+		return d.transact(func(ctx context.Context, tx pgx.Tx) error {
+			if err := createTable(ctx, tx); err != nil {
+				return err
+			}
+			if err := requireVersion(ctx, tx, d.at); err != nil {
+				return err
+			}
+			if _, err := tx.Conn().PgConn().Exec(ctx, string(script)).ReadAll(); err != nil {
+				return atLine(string(script), err)
+			}
+			return record(ctx, tx, d.next)
+		})
 	})
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "55P03" { // lock_not_available
 		return fmt.Errorf("the step to version %d has changed nothing, since others held what it locks; run it again when they don't: %w", max(d.next, 0), err)

@@ -414,3 +414,25 @@ func TestDownKeepsConflicts(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestDownKeepsSources: events for which the schema before has no place, and keys without which
+// events would be stored twice.
+func TestDownKeepsSources(t *testing.T) {
+	db := testbed.Postgres(t)
+	conn := db.Connect(t, db.Owner)
+	steps := int(schema.Newest()) - 12
+	for _, one := range []struct{ add, remove, want string }{
+		{`INSERT INTO log_events (event_id, event_type, "timestamp", received_at) VALUES (gen_random_uuid(), 'x', now(), now())`, "DELETE FROM log_events", "without a session"},
+		{`INSERT INTO log_events (event_id, session_id, event_type, "timestamp", received_at, source) VALUES (gen_random_uuid(), 1, 'x', now(), now(), 'in/a')`, "DELETE FROM log_events", "with a source"},
+		{"INSERT INTO event_keys VALUES (sha256(''), gen_random_uuid())", "DELETE FROM event_keys", "event keys"},
+	} {
+		exec(t, conn, one.add)
+		if err := schema.Down(t.Context(), owner(db), steps); err == nil || !strings.Contains(err.Error(), one.want) {
+			t.Errorf("down: %v, want %q", err, one.want)
+		}
+		exec(t, conn, one.remove)
+	}
+	if err := schema.Down(t.Context(), owner(db), steps); err != nil {
+		t.Error(err)
+	}
+}

@@ -12,7 +12,7 @@ import (
 )
 
 // SchemaVersion is the oldest schema that this package works with. Newer ones only add.
-const SchemaVersion uint = 12
+const SchemaVersion uint = 13
 
 var (
 	// ErrSchemaOld is a database that has not been migrated as far as SchemaVersion.

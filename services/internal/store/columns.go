@@ -13,9 +13,9 @@ import (
 type column struct {
 	name    string
 	sqlType string
-	// sameBy is the operator that compares an event's value with the row's. It is "" for a column
-	// in which the same event may differ between two attempts of its client.
-	sameBy string
+	// same is the condition under which an event's value is the row's, of the column's name. It is
+	// nil for a column in which the same event may differ between two attempts of its client.
+	same func(name string) string
 	// appendField appends the value to a row of COPY's binary format.
 	appendField func(row []byte, e *event.Event) []byte
 	// array returns the values of some events, as an argument of a statement.
@@ -35,22 +35,29 @@ var columns = [...]column{
 		}),
 	},
 	{
-		name: "session_id", sqlType: "bigint", sameBy: "=",
-		appendField: func(row []byte, e *event.Event) []byte { return appendInt64(row, e.SessionID) },
-		array:       arrayOf(func(e *event.Event) int64 { return e.SessionID }),
+		name: "session_id", sqlType: "bigint", same: isNotDistinct,
+		appendField: func(row []byte, e *event.Event) []byte {
+			if e.SessionID == 0 {
+				return appendNull(row)
+			}
+			return appendInt64(row, e.SessionID)
+		},
+		array: arrayOf(func(e *event.Event) pgtype.Int8 {
+			return pgtype.Int8{Int64: e.SessionID, Valid: e.SessionID != 0}
+		}),
 	},
 	{
-		name: "event_type", sqlType: "text", sameBy: "=",
+		name: "event_type", sqlType: "text", same: isEqual,
 		appendField: func(row []byte, e *event.Event) []byte { return appendField(row, e.Type) },
 		array:       arrayOf(func(e *event.Event) string { return e.Type }),
 	},
 	{
-		name: "username", sqlType: "text", sameBy: "IS NOT DISTINCT FROM",
+		name: "username", sqlType: "text", same: isNotDistinct,
 		appendField: func(row []byte, e *event.Event) []byte { return appendText(row, e.Username) },
 		array:       arrayOf(func(e *event.Event) pgtype.Text { return nullable(e.Username) }),
 	},
 	{
-		name: `"timestamp"`, sqlType: "timestamptz", sameBy: "=",
+		name: `"timestamp"`, sqlType: "timestamptz", same: isEqual,
 		appendField: func(row []byte, e *event.Event) []byte { return appendTime(row, e.Timestamp) },
 		array:       arrayOf(func(e *event.Event) pgtype.Timestamptz { return timestamptz(e.Timestamp) }),
 	},
@@ -67,7 +74,17 @@ var columns = [...]column{
 		array:       arrayOf(func(e *event.Event) pgtype.Text { return nullable(e.ReceivedFrom) }),
 	},
 	{
-		name: "payload", sqlType: "jsonb", sameBy: "=",
+		name: "source", sqlType: "text", same: isNotDistinct,
+		appendField: func(row []byte, e *event.Event) []byte { return appendText(row, sourceOf(e).Name) },
+		array:       arrayOf(func(e *event.Event) pgtype.Text { return nullable(sourceOf(e).Name) }),
+	},
+	{
+		name: "source_id", sqlType: "text", same: isNotDistinct,
+		appendField: func(row []byte, e *event.Event) []byte { return appendText(row, sourceOf(e).ID) },
+		array:       arrayOf(func(e *event.Event) pgtype.Text { return nullable(sourceOf(e).ID) }),
+	},
+	{
+		name: "payload", sqlType: "jsonb", same: isEqualPayload,
 		appendField: func(row []byte, e *event.Event) []byte { return appendJSONBHeader(row, len(e.Payload)) },
 		array: func(events []event.Event, which []int) any {
 			// FlatArray, since a plain [][]byte could be taken for an array of two dimensions.
@@ -80,6 +97,28 @@ var columns = [...]column{
 	},
 }
 
+// A condition is never NULL, which would be neither.
+func isEqual(name string) string { return fmt.Sprintf("e.%[1]s = sent.%[1]s", name) }
+func isNotDistinct(name string) string {
+	return fmt.Sprintf("e.%[1]s IS NOT DISTINCT FROM sent.%[1]s", name)
+}
+
+// isEqualPayload leaves out what may differ between two attempts to send one record: see package
+// event, which has the same members.
+func isEqualPayload(name string) string {
+	return fmt.Sprintf(`CASE WHEN sent.source IS NULL THEN e.%[1]s = sent.%[1]s
+			ELSE e.%[1]s - '{unsigned,_trailpost}'::text[] = sent.%[1]s - '{unsigned,_trailpost}'::text[] END`, name)
+}
+
+var noSource event.Source
+
+func sourceOf(e *event.Event) *event.Source {
+	if e.Source == nil {
+		return &noSource
+	}
+	return e.Source
+}
+
 // The parts of statements that list the columns.
 var (
 	columnNames = joinColumns(func(_ int, c *column) string { return c.name }, ", ")
@@ -88,13 +127,20 @@ var (
 		return fmt.Sprintf("$%d::%s[]", n+1, c.sqlType)
 	}, ", ")
 	// sameEvent is a condition: the row e of log_events is the same event as the row sent.
-	sameEvent = joinColumns(func(_ int, c *column) string {
-		if c.sameBy == "" {
+	sameEvent = sameBut("")
+	// sameRecord is sameEvent but for the time, which two events of one key may have from their
+	// receipt.
+	sameRecord = sameBut(`"timestamp"`)
+)
+
+func sameBut(name string) string {
+	return joinColumns(func(_ int, c *column) string {
+		if c.same == nil || c.name == name {
 			return ""
 		}
-		return fmt.Sprintf("e.%s %s sent.%s", c.name, c.sameBy, c.name)
+		return c.same(c.name)
 	}, " AND ")
-)
+}
 
 // joinColumns joins what part returns for each column, without what is empty.
 func joinColumns(part func(n int, c *column) string, separator string) string {

@@ -16,19 +16,23 @@ func (p *writePlan) compare(ctx context.Context, tx pgx.Tx, which []int) error {
 	if len(which) == 0 {
 		return nil
 	}
-	first, last := p.bounds()
 	compared := 0
-	err := p.findStored(ctx, tx, which, p.ids(which), first, last, func(i int, same bool) {
+	err := p.findStored(ctx, tx, findEvent, which, p.ids(which), func(i int, same bool) {
 		compared++
-		p.outcomes[i] = Reused
-		if same {
-			p.outcomes[i] = Duplicate
-		}
+		p.outcomes[i] = p.outcomeOf(i, same)
 	})
 	if err == nil && compared != len(which) {
 		return errVanished
 	}
 	return err
+}
+
+// outcomeOf says what an event is whose id or key has a row, which is the same event or not.
+func (p *writePlan) outcomeOf(i int, same bool) Outcome {
+	if source := p.events[i].Source; same || source != nil && source.NaturalIDIsBytes {
+		return Duplicate
+	}
+	return Reused
 }
 
 // dropStoredByPlainID removes from the plan what is stored under the id that it had before there
@@ -53,10 +57,8 @@ func (p *writePlan) dropStoredByPlainID(ctx context.Context, tx pgx.Tx) error {
 	if len(which) == 0 {
 		return nil
 	}
-	byID := func(x, y pgtype.UUID) int { return bytes.Compare(x.Bytes[:], y.Bytes[:]) }
-	first, last := slices.MinFunc(ids, byID), slices.MaxFunc(ids, byID)
 	stored := map[int]bool{}
-	err := p.findStored(ctx, tx, which, ids, first, last, func(i int, same bool) {
+	err := p.findStored(ctx, tx, findEvent, which, ids, func(i int, same bool) {
 		if same {
 			stored[i] = true
 			p.outcomes[i] = Duplicate
@@ -71,8 +73,15 @@ func (p *writePlan) dropStoredByPlainID(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// findStatement has the arguments of columnArrays, and behind them the bounds of the ids.
-var findStatement = fmt.Sprintf(`
+// The statements that find events by ids and compare them: with all that makes an event, or with
+// all but its time. They have the arguments of columnArrays, and behind them the bounds of the ids.
+var (
+	findEvent  = findStatement(sameEvent)
+	findRecord = findStatement(sameRecord)
+)
+
+func findStatement(same string) string {
+	return fmt.Sprintf(`
 		SELECT sent.n, there.same
 		FROM unnest(%s)
 			WITH ORDINALITY AS sent (%s, n),
@@ -82,16 +91,18 @@ var findStatement = fmt.Sprintf(`
 				WHERE e.event_id = sent.event_id AND e.event_id BETWEEN $%d AND $%d
 				OFFSET 0
 			) AS there`,
-	columnArrays, columnNames, sameEvent, len(columns)+1, len(columns)+2)
+		columnArrays, columnNames, same, len(columns)+1, len(columns)+2)
+}
 
-// findStored looks up events by the ids at their places in ids, which are between first and last.
-// For each that has a row it calls found, and reports whether the row is the same event.
-func (p *writePlan) findStored(ctx context.Context, tx pgx.Tx, which []int, ids []pgtype.UUID, first, last pgtype.UUID,
+// findStored looks up events by the ids at their places in ids. For each that has a row it calls
+// found, and reports whether the row is the same event by the statement's comparison.
+func (p *writePlan) findStored(ctx context.Context, tx pgx.Tx, statement string, which []int, ids []pgtype.UUID,
 	found func(i int, same bool),
 ) error {
+	byID := func(x, y pgtype.UUID) int { return bytes.Compare(x.Bytes[:], y.Bytes[:]) }
 	values := columnValues(p.events, which)
 	values[0] = ids
-	rows, err := tx.Query(ctx, findStatement, append(values, first, last)...)
+	rows, err := tx.Query(ctx, statement, append(values, slices.MinFunc(ids, byID), slices.MaxFunc(ids, byID))...)
 	if err != nil {
 		return err
 	}

@@ -82,22 +82,24 @@ func (r *copyRows) row(e *event.Event) {
 // appendJSONBHeader appends what stands before n bytes of JSON: their length, and the version of
 // jsonb's binary form. That is 1, which is followed by text.
 func appendJSONBHeader(b []byte, n int) []byte {
-	b = binary.BigEndian.AppendUint32(b, uint32(1+n)) //nolint:gosec // an event is at most 256 KiB
+	b = binary.BigEndian.AppendUint32(b, uint32(1+n)) //nolint:gosec // an event is at most 4 MiB
 	return append(b, 1)
 }
 
 func appendField[T string | []byte](b []byte, value T) []byte {
-	b = binary.BigEndian.AppendUint32(b, uint32(len(value))) //nolint:gosec // an event is at most 256 KiB
+	b = binary.BigEndian.AppendUint32(b, uint32(len(value))) //nolint:gosec // an event is at most 4 MiB
 	return append(b, value...)
 }
 
 // appendText appends a text that is NULL when it is empty.
 func appendText(b []byte, value string) []byte {
 	if value == "" {
-		return append(b, "\xff\xff\xff\xff"...)
+		return appendNull(b)
 	}
 	return appendField(b, value)
 }
+
+func appendNull(b []byte) []byte { return append(b, "\xff\xff\xff\xff"...) }
 
 func appendInt64(b []byte, v int64) []byte {
 	b = binary.BigEndian.AppendUint32(b, 8)

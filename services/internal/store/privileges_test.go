@@ -50,6 +50,8 @@ func TestTheTrailOnlyGrows(t *testing.T) {
 		"UPDATE trail_origin SET system_identifier = 1", "UPDATE trail_origin SET safe_tx = 1", "DELETE FROM trail_origin",
 		"SELECT * FROM trail_origin FOR UPDATE", "INSERT INTO trail_epochs VALUES (2, 'x', 0)", "DELETE FROM trail_epochs",
 		"SELECT record_epoch()", "SELECT adopt_cluster()",
+		"DELETE FROM event_keys", "TRUNCATE event_keys", "UPDATE event_keys SET event_id = event_id", "SELECT drop_event_keys('40 days')",
+		"INSERT INTO event_keys (event_key, event_id, kept_at) VALUES ('', gen_random_uuid(), now())",
 		"UPDATE schema_migrations SET version = 99",
 		"CREATE TABLE mine ()", "CREATE TEMPORARY TABLE mine ()", "SELECT pg_terminate_backend(pg_backend_pid()) FROM pg_authid",
 	)
@@ -70,7 +72,7 @@ func TestTheTrailOnlyGrows(t *testing.T) {
 		}
 	}
 	for _, conn := range []*pgx.Conn{writer, reader} {
-		for _, table := range []string{"log_events", "log_events_with_user", "review_sessions", "users", "trail_origin", "trail_epochs", "schema_migrations"} {
+		for _, table := range []string{"log_events", "log_events_with_user", "review_sessions", "users", "trail_origin", "trail_epochs", "schema_migrations", "event_keys"} {
 			exec(t, conn, "SELECT * FROM "+table+" LIMIT 1")
 		}
 		exec(t, conn, "SELECT default_partition_rows()")

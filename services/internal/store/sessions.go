@@ -27,6 +27,9 @@ type session struct {
 // that change. Nearly always it only has to read.
 func (p *writePlan) keepSessions(ctx context.Context, tx pgx.Tx, which []int) error {
 	named := p.namedSessions(which)
+	if len(named) == 0 {
+		return nil
+	}
 	there, err := readSessions(ctx, tx, named)
 	if err != nil {
 		return err
@@ -58,6 +61,9 @@ func (p *writePlan) namedSessions(which []int) []session {
 	at := make(map[int64]int) // by id
 	for _, i := range which {
 		e := &p.events[i]
+		if e.SessionID == 0 {
+			continue
+		}
 		n, ok := at[e.SessionID]
 		if !ok {
 			n = len(named)

@@ -19,8 +19,12 @@ type writePlan struct {
 	// firsts are the events to store, sorted by id: the first of each id.
 	firsts []int
 	// repeats are the others.
-	repeats     []int
+	repeats []int
+	// keyRepeats are those whose EventKey is that of a first; keyFirsts is the first of each.
+	keyRepeats  []int
+	keyFirsts   map[eventKey]int
 	outcomes    []Outcome
+	keyed       bool // some have an EventKey
 	redelivered bool // some may be stored, also under the ids that they had without an identity key
 }
 
@@ -29,7 +33,10 @@ func newWritePlan(events []event.Event, redelivered bool) *writePlan {
 	for i := range order {
 		order[i] = i
 	}
-	p := &writePlan{events: events, outcomes: make([]Outcome, len(events)), redelivered: redelivered}
+	p := &writePlan{
+		events: events, outcomes: make([]Outcome, len(events)), redelivered: redelivered,
+		keyed: slices.ContainsFunc(events, func(e event.Event) bool { return e.Source != nil && e.Source.EventKey != nil }),
+	}
 	p.arrange(order)
 	return p
 }

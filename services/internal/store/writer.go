@@ -18,7 +18,12 @@ type Outcome uint8
 const (
 	Stored    Outcome = iota // a new row
 	Duplicate                // the same event was there already
-	Reused                   // another event was there already under the id; this one is not stored
+	Reused                   // another event was there already under the id or key; this one is not stored
+	// NotCompared is taken for a Duplicate: the event of its key was stored, in a month that has left
+	// the trail.
+	NotCompared
+	// KeyWithoutEvent is not stored: its key is there, and the event of that is nowhere.
+	KeyWithoutEvent
 )
 
 // String implements fmt.Stringer.
@@ -28,6 +33,10 @@ func (o Outcome) String() string {
 		return "stored"
 	case Duplicate:
 		return "duplicate"
+	case NotCompared:
+		return "not compared"
+	case KeyWithoutEvent:
+		return "key without event"
 	}
 	return "reused"
 }
@@ -166,18 +175,34 @@ func (w *Writer) transact(ctx context.Context, p *writePlan) error {
 			if err := p.dropStoredByPlainID(ctx, tx); err != nil {
 				return err
 			}
+			if len(p.firsts) == 0 && len(p.keyRepeats) == 0 {
+				return durable.SyncOnCommit(ctx, tx)
+			}
+		}
+		if p.keyed {
+			if err := p.takeKeys(ctx, tx); err != nil {
+				return err
+			}
 			if len(p.firsts) == 0 {
 				return durable.SyncOnCommit(ctx, tx)
 			}
 		}
-		switch w.path {
-		case PathCopy:
-			return p.copyAll(ctx, tx)
-		case PathLook:
-			return p.lookThenCopy(ctx, tx)
+		if err := w.write(ctx, tx, p); err != nil {
+			return err
 		}
-		return p.insertNew(ctx, tx)
+		return p.compareKeyRepeats(ctx, tx)
 	})
+}
+
+// write stores the plan's firsts, and compares its repeats.
+func (w *Writer) write(ctx context.Context, tx pgx.Tx, p *writePlan) error {
+	switch w.path {
+	case PathCopy:
+		return p.copyAll(ctx, tx)
+	case PathLook:
+		return p.lookThenCopy(ctx, tx)
+	}
+	return p.insertNew(ctx, tx)
 }
 
 // sessionSettings are a writer's settings of its connection, beside those of package durable.

@@ -65,6 +65,7 @@ func New(cfg *config.Config, log *slog.Logger, options ...Option) (*Producer, er
 	log = traces.Logger(log)
 	app.IdentityKey(cfg, log) // it mints its ids at random
 	brokerConfig.Tracer = traces.Tracer()
+	brokerConfig.RequestTimeout = cfg.Producer.RequestTimeout
 	registry := telemetry.NewRegistry()
 	p := &Producer{cfg: cfg, tracing: traces, broker: brokerConfig, log: log, metrics: broker.NewMetrics(registry, broker.Publishing),
 		background: lifecycle.NewBackground()}

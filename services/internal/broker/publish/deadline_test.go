@@ -15,6 +15,15 @@ import (
 // nothing is known.
 func TestTimeIsUp(t *testing.T) {
 	for name, publish := range map[string]func(*testing.T, *Publisher) error{
+		"event, by the publisher's own limit": func(t *testing.T, p *Publisher) error {
+			p.cfg.RequestTimeout = time.Second
+			e := brokertest.Event(1)
+			return p.Publish(t.Context(), &e)
+		},
+		"batch, by the publisher's own limit": func(t *testing.T, p *Publisher) error {
+			p.cfg.RequestTimeout = time.Second
+			return p.PublishBatch(t.Context(), brokertest.Events(3))
+		},
 		"event": func(t *testing.T, p *Publisher) error {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()

@@ -85,8 +85,9 @@ func (at *Attacher) logAttached(ctx context.Context, a Attachment) {
 }
 
 // addBounds gives a month the columns that the trail has got since it was detached (which are all
-// nullable and last), and its bounds as a check; that its rows keep them is not looked at yet. An
-// attach that was killed may have done it.
+// nullable and last), takes the NOT NULL of those that the trail lets be null by now, and gives it
+// its bounds as a check; that its rows keep them is not looked at yet. An attach that was killed
+// may have done it.
 const addBounds = `
 SET LOCAL lock_timeout = '200ms';
 DO $do$
@@ -100,6 +101,13 @@ BEGIN
          ORDER BY attnum
     LOOP
         EXECUTE format('ALTER TABLE %[1]s ADD COLUMN %%I %%s', wanted.name, wanted.type);
+    END LOOP;
+    FOR wanted IN
+        SELECT attname AS name
+          FROM pg_attribute a WHERE attrelid = 'public.log_events'::regclass AND attnum > 0 AND NOT attisdropped AND NOT attnotnull
+           AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = '%[1]s'::regclass AND attname = a.attname AND attnotnull)
+    LOOP
+        EXECUTE format('ALTER TABLE %[1]s ALTER COLUMN %%I DROP NOT NULL', wanted.name);
     END LOOP;
     IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = '%[1]s'::regclass AND conname = 'month_of_events') THEN
         ALTER TABLE %[1]s ADD CONSTRAINT month_of_events CHECK (event_id >= '%[2]s' AND event_id < '%[3]s') NOT VALID;

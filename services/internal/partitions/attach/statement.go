@@ -50,8 +50,10 @@ func verdict(columns columnList) string {
 	return `CASE
 		WHEN m.event_id IS NULL THEN 'missing'
 		WHEN ROW(` + columns.of("m") + `) IS NOT DISTINCT FROM ROW(` + columns.of("d") + `) THEN 'copied'
-		WHEN m.session_id = d.session_id AND m.event_type = d.event_type AND m.username IS NOT DISTINCT FROM d.username
-			AND m."timestamp" = d."timestamp" AND m.payload = d.payload THEN 'duplicate'
+		WHEN m.session_id IS NOT DISTINCT FROM d.session_id AND m.event_type = d.event_type AND m.username IS NOT DISTINCT FROM d.username
+			AND m."timestamp" = d."timestamp" AND m.source IS NOT DISTINCT FROM d.source AND m.source_id IS NOT DISTINCT FROM d.source_id
+			AND CASE WHEN d.source IS NULL THEN m.payload = d.payload
+				ELSE m.payload - '{unsigned,_trailpost}'::text[] = d.payload - '{unsigned,_trailpost}'::text[] END THEN 'duplicate'
 		ELSE 'conflict' END`
 }
 
