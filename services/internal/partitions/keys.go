@@ -13,7 +13,7 @@ const keySlice = 10_000
 // how many there were: those that are older than every event that may be taken out of the trail
 // (see MinAge).
 func (s *Session) DropEventKeys(ctx context.Context) (dropped int64, err error) {
-	age := s.minAge / time.Microsecond * time.Microsecond
+	age := s.minAge.Truncate(time.Microsecond)
 	for n := int64(keySlice); n == keySlice; {
 		err := s.locks.Retry(ctx, []string{"event_keys"}, func() error {
 			return s.conn.QueryRow(ctx, "SELECT public.drop_event_keys($1, $2)", age, keySlice).Scan(&n)
