@@ -84,9 +84,9 @@ func TestUpgrade(t *testing.T) {
 	n.runs(t, nextTag)
 	published := strangers.end(t)
 	n.replayRecords(t)
-	n.storedRecords(t, published)
 	stopBatches()
 	stopSingles()
+	n.storedRecords(t, published)
 	n.compare(t, batches.Ledger)
 	n.compare(t, singles.Ledger)
 	if got := n.passwords(t); !maps.Equal(got, passwords) {
