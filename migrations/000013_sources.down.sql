@@ -4,12 +4,27 @@ LOCK TABLE ONLY log_events IN ACCESS EXCLUSIVE MODE;
 LOCK TABLE log_events IN ACCESS EXCLUSIVE MODE NOWAIT;
 
 DO $$
+DECLARE
+    month    regclass;
+    has_such boolean;
 BEGIN
     IF EXISTS (SELECT FROM log_events WHERE source IS NOT NULL OR session_id IS NULL) THEN
         RAISE object_not_in_prerequisite_state USING MESSAGE = 'there are events with a source, or without a session, for which the schema before has no place';
     ELSIF EXISTS (SELECT FROM event_keys) THEN
         RAISE object_not_in_prerequisite_state USING MESSAGE = 'there are event keys, without which events may be stored twice';
     END IF;
+    -- A month that is detached comes back with its columns.
+    FOR month IN
+        SELECT c.oid FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'source' AND NOT a.attisdropped
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND NOT c.relispartition
+           AND c.relname ~ '^log_events_y\d{4}m\d{2}$'
+    LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE source IS NOT NULL OR session_id IS NULL)', month) INTO has_such;
+        IF has_such THEN
+            RAISE object_not_in_prerequisite_state USING MESSAGE = format('the detached month %s has events with a source, or without a session, for which the schema before has no place', month);
+        END IF;
+        EXECUTE format('ALTER TABLE %s DROP COLUMN source, DROP COLUMN source_id, ALTER COLUMN session_id SET NOT NULL', month);
+    END LOOP;
 END
 $$;
 

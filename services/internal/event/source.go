@@ -124,7 +124,8 @@ func (c *cuts) to(chars int, name string, text []byte) []byte {
 }
 
 // keepIn returns the payload with the whole texts in its member _trailpost: in the one that is
-// there, or beside it in a new one if that is no object, or has such a name already.
+// there, or in a new one if that is no object, or has such a name already. A new one keeps the
+// former as text, which is no deeper.
 func (c cuts) keepIn(payload []byte) []byte {
 	if len(c) == 0 {
 		return payload
@@ -141,7 +142,7 @@ func (c cuts) keepIn(payload []byte) []byte {
 		return insertMembers(payload, len(members) > 0, own)
 	}
 	former := payload[there.value:there.end]
-	own := append(append([]byte(`{"`+memberOwn+`":`), former...), '}')
+	own := append(appendQuote([]byte(`{"`+memberOwn+`":`), string(former)), '}')
 	nested := objectMembers(former)
 	if former[0] == '{' && !slices.ContainsFunc(nested, c.has) {
 		own = former

@@ -138,8 +138,8 @@ func TestWholesAreKept(t *testing.T) {
 		`{ "x" : 1 }`:                     `{ "x" : 1 ,"_trailpost":{"username":"a\"b","source":"c"}}`,
 		`{"_trailpost":{},"x":1}`:         `{"_trailpost":{"username":"a\"b","source":"c"},"x":1}`,
 		`{"\u005ftrailpost":{"raw":"}"}}`: `{"\u005ftrailpost":{"raw":"}","username":"a\"b","source":"c"}}`,
-		`{"_trailpost":7}`:                `{"_trailpost":{"_trailpost":7,"username":"a\"b","source":"c"}}`,
-		`{"_trailpost":{"source":"d"}}`:   `{"_trailpost":{"_trailpost":{"source":"d"},"username":"a\"b","source":"c"}}`,
+		`{"_trailpost":7}`:                `{"_trailpost":{"_trailpost":"7","username":"a\"b","source":"c"}}`,
+		`{"_trailpost":{"source":"d"}}`:   `{"_trailpost":{"_trailpost":"{\"source\":\"d\"}","username":"a\"b","source":"c"}}`,
 	} {
 		if got := string(c.keepIn([]byte(payload))); got != want {
 			t.Errorf("%s: %s, want %s", payload, got, want)
@@ -147,6 +147,21 @@ func TestWholesAreKept(t *testing.T) {
 	}
 	if got := string(withoutUncompared([]byte(`{"unsigned":{"_trailpost":1},"a":{"unsigned":2},"_trailpost":[],"b":3}`))); got != `{"a":{"unsigned":2},"b":3}` {
 		t.Errorf("without what is not compared: %s", got)
+	}
+}
+
+// TestWholesAreNoDeeper: what can be read can be read again.
+func TestWholesAreNoDeeper(t *testing.T) {
+	deep := strings.Repeat(`{"a":`, MaxDepth-1) + "1" + strings.Repeat("}", MaxDepth-1)
+	for _, own := range []string{`[` + deep[5:len(deep)-1] + `]`, deep} {
+		line := doorLine(`,"source":"in/a","username":"` + strings.Repeat("u", 300) + `","payload":{"_trailpost":` + own + `}`)
+		e, err := ParseWire([]byte(line), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ParseWire(AppendWire(nil, &e), time.Now()); err != nil {
+			t.Errorf("%.60s: %v", own, err)
+		}
 	}
 }
 

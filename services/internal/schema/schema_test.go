@@ -432,7 +432,16 @@ func TestDownKeepsSources(t *testing.T) {
 		}
 		exec(t, conn, one.remove)
 	}
+	// In a month that is detached, too; and one without such can come back.
+	table := "log_events_y" + time.Now().UTC().Format("2006m01")
+	exec(t, conn, `INSERT INTO log_events (event_id, event_type, "timestamp", received_at, source) VALUES (event_id_floor(now()), 'x', now(), now(), 'in/a')`)
+	exec(t, conn, "ALTER TABLE log_events DETACH PARTITION "+table)
+	if err := schema.Down(t.Context(), owner(db), steps); err == nil || !strings.Contains(err.Error(), table) {
+		t.Errorf("down: %v, want it to name %s", err, table)
+	}
+	exec(t, conn, "DELETE FROM "+table)
 	if err := schema.Down(t.Context(), owner(db), steps); err != nil {
 		t.Error(err)
 	}
+	exec(t, conn, "ALTER TABLE log_events ATTACH PARTITION "+table+" FOR VALUES FROM (event_id_floor(date_trunc('month', now(), 'UTC'))) TO (event_id_floor(date_trunc('month', now(), 'UTC') + interval '1 month'))")
 }

@@ -17,9 +17,9 @@ func (p *writePlan) compare(ctx context.Context, tx pgx.Tx, which []int) error {
 		return nil
 	}
 	compared := 0
-	err := p.findStored(ctx, tx, findEvent, which, p.ids(which), func(i int, same bool) {
+	err := p.findStored(ctx, tx, findEvent, which, p.ids(which), func(i int, like likeness) {
 		compared++
-		p.outcomes[i] = p.outcomeOf(i, same)
+		p.outcomes[i] = p.outcomeOf(i, like)
 	})
 	if err == nil && compared != len(which) {
 		return errVanished
@@ -27,9 +27,19 @@ func (p *writePlan) compare(ctx context.Context, tx pgx.Tx, which []int) error {
 	return err
 }
 
-// outcomeOf says what an event is whose id or key has a row, which is the same event or not.
-func (p *writePlan) outcomeOf(i int, same bool) Outcome {
-	if source := p.events[i].Source; same || source != nil && source.NaturalIDIsBytes {
+// likeness is how a row is like the event whose id or key it has.
+type likeness struct {
+	same       bool // it is the same event
+	sameSource bool
+}
+
+// outcomeOf says what an event is whose id or key has a row.
+func (p *writePlan) outcomeOf(i int, like likeness) Outcome {
+	if like.same {
+		return Duplicate
+	}
+	// Another source's natural ids are not these bytes.
+	if source := p.events[i].Source; source != nil && source.NaturalIDIsBytes && like.sameSource {
 		return Duplicate
 	}
 	return Reused
@@ -58,8 +68,8 @@ func (p *writePlan) dropStoredByPlainID(ctx context.Context, tx pgx.Tx) error {
 		return nil
 	}
 	stored := map[int]bool{}
-	err := p.findStored(ctx, tx, findEvent, which, ids, func(i int, same bool) {
-		if same {
+	err := p.findStored(ctx, tx, findEvent, which, ids, func(i int, like likeness) {
+		if like.same {
 			stored[i] = true
 			p.outcomes[i] = Duplicate
 		}
@@ -82,11 +92,11 @@ var (
 
 func findStatement(same string) string {
 	return fmt.Sprintf(`
-		SELECT sent.n, there.same
+		SELECT sent.n, there.same, there.same_source
 		FROM unnest(%s)
 			WITH ORDINALITY AS sent (%s, n),
 			LATERAL (
-				SELECT %s AS same
+				SELECT %s AS same, e.source IS NOT DISTINCT FROM sent.source AS same_source
 				FROM public.log_events e
 				WHERE e.event_id = sent.event_id AND e.event_id BETWEEN $%d AND $%d
 				OFFSET 0
@@ -95,9 +105,9 @@ func findStatement(same string) string {
 }
 
 // findStored looks up events by the ids at their places in ids. For each that has a row it calls
-// found, and reports whether the row is the same event by the statement's comparison.
+// found, with how the row is like the event by the statement's comparison.
 func (p *writePlan) findStored(ctx context.Context, tx pgx.Tx, statement string, which []int, ids []pgtype.UUID,
-	found func(i int, same bool),
+	found func(i int, like likeness),
 ) error {
 	byID := func(x, y pgtype.UUID) int { return bytes.Compare(x.Bytes[:], y.Bytes[:]) }
 	values := columnValues(p.events, which)
@@ -108,10 +118,10 @@ func (p *writePlan) findStored(ctx context.Context, tx pgx.Tx, statement string,
 	}
 	var (
 		n    int
-		same bool
+		like likeness
 	)
-	_, err = pgx.ForEachRow(rows, []any{&n, &same}, func() error {
-		found(which[n-1], same)
+	_, err = pgx.ForEachRow(rows, []any{&n, &like.same, &like.sameSource}, func() error {
+		found(which[n-1], like)
 		return nil
 	})
 	return err

@@ -3,6 +3,8 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
+	"maps"
 	"slices"
 
 	"github.com/google/uuid"
@@ -19,11 +21,16 @@ import (
 
 type eventKey = [event.EventKeyBytes]byte
 
+// errKeyOfAnother is a new key that was added for an event which is not stored, since its id is
+// another event's. Nothing may be committed of it: the transaction is tried again without.
+var errKeyOfAnother = errors.New("a new key's event has the id of another event")
+
 // takeKeys adds the keys that are new to the table. What the trail has already, by its key or by
 // the id of the record's own time, is decided here and removed from the plan, and so are repeats of
 // a key within the plan, which are compared when their first is stored.
 func (p *writePlan) takeKeys(ctx context.Context, tx pgx.Tx) error {
 	all := slices.Concat(p.firsts, p.repeats, p.keyRepeats)
+	all = slices.DeleteFunc(all, func(i int) bool { return slices.Contains(p.keyRefused, i) })
 	slices.Sort(all)
 	keyed := map[eventKey][]int{} // in the batch's order
 	for _, i := range all {
@@ -34,17 +41,14 @@ func (p *writePlan) takeKeys(ctx context.Context, tx pgx.Tx) error {
 	if err := p.findByOwnTime(ctx, tx, keyed); err != nil {
 		return err
 	}
-	keys := make([]eventKey, 0, len(keyed))
-	for key := range keyed {
-		keys = append(keys, key)
-	}
-	slices.SortFunc(keys, func(x, y eventKey) int { return bytes.Compare(x[:], y[:]) })
-	fresh, err := p.insertKeys(ctx, tx, keys, keyed)
+	p.keyFirsts = p.firstsByOwnTime(all, keyed)
+	fresh, err := p.insertKeys(ctx, tx, keyed)
 	if err != nil {
 		return err
 	}
+	maps.Copy(p.keyFirsts, fresh)
+	p.keyRepeats = nil
 	known := map[eventKey][]int{}
-	p.keyRepeats, p.keyFirsts = nil, fresh
 	var rest []int
 	for _, i := range all {
 		key, ok := p.keyOf(i)
@@ -55,7 +59,7 @@ func (p *writePlan) takeKeys(ctx context.Context, tx pgx.Tx) error {
 		if _, open := keyed[key]; !open {
 			continue // found by its own time
 		}
-		switch first, ok := fresh[key]; {
+		switch first, ok := p.keyFirsts[key]; {
 		case !ok:
 			known[key] = append(known[key], i)
 		case first == i:
@@ -66,6 +70,31 @@ func (p *writePlan) takeKeys(ctx context.Context, tx pgx.Tx) error {
 	}
 	p.arrange(rest)
 	return p.compareKnown(ctx, tx, known)
+}
+
+// firstsByOwnTime finds events of the plan that have no key and the id of the own time of a record
+// that has one: that is the record again, and the first of its key, which is not added then.
+func (p *writePlan) firstsByOwnTime(all []int, keyed map[eventKey][]int) map[eventKey]int {
+	keys := map[uuid.UUID]eventKey{}
+	for key, events := range keyed {
+		for _, i := range events {
+			if id := p.events[i].OwnTimeID(); id != uuid.Nil {
+				keys[id] = key
+			}
+		}
+	}
+	firsts := map[eventKey]int{}
+	for _, i := range all {
+		e := &p.events[i]
+		key, ok := keys[e.ID]
+		if _, has := p.keyOf(i); !ok || has || e.Source == nil {
+			continue
+		}
+		if _, twice := firsts[key]; !twice {
+			firsts[key] = i
+		}
+	}
+	return firsts
 }
 
 func (p *writePlan) keyOf(i int) (key eventKey, ok bool) {
@@ -92,7 +121,7 @@ func (p *writePlan) findByOwnTime(ctx context.Context, tx pgx.Tx, keyed map[even
 		return nil
 	}
 	found := map[eventKey]pgtype.UUID{}
-	err := p.findStored(ctx, tx, findRecord, which, ids, func(i int, _ bool) {
+	err := p.findStored(ctx, tx, findRecord, which, ids, func(i int, _ likeness) {
 		key, _ := p.keyOf(i)
 		found[key] = pgtype.UUID{Bytes: p.events[i].OwnTimeID(), Valid: true}
 	})
@@ -107,13 +136,20 @@ func (p *writePlan) findByOwnTime(ctx context.Context, tx pgx.Tx, keyed map[even
 	return p.compareWith(ctx, tx, stored, found)
 }
 
-// insertKeys adds keys, with the id of the first event of each, and returns the first event of
-// those that are new.
-func (p *writePlan) insertKeys(ctx context.Context, tx pgx.Tx, keys []eventKey, keyed map[eventKey][]int) (fresh map[eventKey]int, err error) {
-	fresh = map[eventKey]int{}
-	if len(keys) == 0 {
-		return fresh, nil
+// insertKeys adds the keys that have no first yet, with the id of the first event of each, and
+// returns the first event of those that are new.
+func (p *writePlan) insertKeys(ctx context.Context, tx pgx.Tx, keyed map[eventKey][]int) (fresh map[eventKey]int, err error) {
+	var keys []eventKey
+	for key := range keyed {
+		if _, has := p.keyFirsts[key]; !has {
+			keys = append(keys, key)
+		}
 	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(keys, func(x, y eventKey) int { return bytes.Compare(x[:], y[:]) })
+	fresh = map[eventKey]int{}
 	firsts := make([]int, len(keys))
 	for n, key := range keys {
 		firsts[n] = keyed[key][0]
@@ -133,100 +169,6 @@ func (p *writePlan) insertKeys(ctx context.Context, tx pgx.Tx, keys []eventKey, 
 		return nil
 	})
 	return fresh, err
-}
-
-// compareKnown decides of the events whose keys are in the table.
-func (p *writePlan) compareKnown(ctx context.Context, tx pgx.Tx, known map[eventKey][]int) error {
-	if len(known) == 0 {
-		return nil
-	}
-	keys := make([]eventKey, 0, len(known))
-	for key := range known {
-		keys = append(keys, key)
-	}
-	rows, err := tx.Query(ctx, "SELECT event_key, event_id FROM public.event_keys WHERE event_key = ANY ($1)", keyArray(keys))
-	if err != nil {
-		return err
-	}
-	ids := map[eventKey]pgtype.UUID{}
-	var (
-		key []byte
-		id  pgtype.UUID
-	)
-	if _, err := pgx.ForEachRow(rows, []any{&key, &id}, func() error {
-		ids[eventKey(key)] = id
-		return nil
-	}); err != nil {
-		return err
-	}
-	if len(ids) != len(known) {
-		return errVanished
-	}
-	return p.compareWith(ctx, tx, known, ids)
-}
-
-// compareWith decides of the events of each key by the row with the id of the key.
-func (p *writePlan) compareWith(ctx context.Context, tx pgx.Tx, keyed map[eventKey][]int, of map[eventKey]pgtype.UUID) error {
-	var which []int
-	var ids []pgtype.UUID
-	for key, events := range keyed {
-		for _, i := range events {
-			which = append(which, i)
-			ids = append(ids, of[key])
-			p.outcomes[i] = KeyWithoutEvent
-		}
-	}
-	found := map[int]bool{}
-	if err := p.findStored(ctx, tx, findRecord, which, ids, func(i int, same bool) {
-		found[i] = true
-		p.outcomes[i] = p.outcomeOf(i, same)
-	}); err != nil || len(found) == len(which) {
-		return err
-	}
-	rows, err := tx.Query(ctx, awayStatement, ids)
-	if err != nil {
-		return err
-	}
-	var n int
-	_, err = pgx.ForEachRow(rows, []any{&n}, func() error {
-		if i := which[n-1]; !found[i] {
-			p.outcomes[i] = NotCompared
-		}
-		return nil
-	})
-	return err
-}
-
-// awayStatement says which ids are of a month that is detached, or was retired.
-const awayStatement = `
-	SELECT n
-	FROM unnest($1::uuid[]) WITH ORDINALITY AS sent (event_id, n),
-		LATERAL (SELECT date_trunc('month', public.event_id_time(sent.event_id) AT TIME ZONE 'UTC')::date AS first OFFSET 0) AS month
-	WHERE EXISTS (SELECT FROM public.retired_months r WHERE r.month = month.first)
-		OR EXISTS (
-			SELECT FROM pg_catalog.pg_class c
-			WHERE c.relnamespace = 'public'::regnamespace AND c.relname = to_char(month.first, '"log_events_y"YYYY"m"MM')
-				AND NOT c.relispartition)`
-
-// compareKeyRepeats decides of the repeats of the keys that were new, whose firsts are stored now.
-func (p *writePlan) compareKeyRepeats(ctx context.Context, tx pgx.Tx) error {
-	if len(p.keyRepeats) == 0 {
-		return nil
-	}
-	ids := make([]pgtype.UUID, len(p.keyRepeats))
-	for n, i := range p.keyRepeats {
-		key, _ := p.keyOf(i)
-		ids[n] = pgtype.UUID{Bytes: p.events[p.keyFirsts[key]].ID, Valid: true}
-	}
-	compared := 0
-	err := p.findStored(ctx, tx, findRecord, p.keyRepeats, ids, func(i int, same bool) {
-		compared++
-		p.outcomes[i] = p.outcomeOf(i, same)
-	})
-	if err == nil && compared != len(p.keyRepeats) {
-		return errVanished
-	}
-	return err
 }
 
 func keyArray(keys []eventKey) pgtype.FlatArray[[]byte] {

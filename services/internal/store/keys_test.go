@@ -248,6 +248,92 @@ func TestKeysOfEventsThatAreAway(t *testing.T) {
 	}
 }
 
+// TestRecordThatTurnsOldInABatch: both attempts in one batch, in either order.
+func TestRecordThatTurnsOldInABatch(t *testing.T) {
+	db := testbed.Postgres(t)
+	w, reader := newWriter(t, db), db.Connect(t, db.Reader)
+	for n, redelivered := range []bool{false, true, false, true} {
+		later := keyed(newRecord(), fmt.Sprint(n), time.Now())
+		later.Timestamp = time.Now().UTC().Add(-40 * 24 * time.Hour).Truncate(time.Microsecond)
+		first := later
+		source := *later.Source
+		source.EventKey = nil
+		first.Source, first.ID = &source, later.OwnTimeID()
+		changed := later
+		changed.Payload = []byte(`{"changed":true}`)
+		batch, want := []event.Event{first, later, changed}, []Outcome{Stored, Duplicate, Reused}
+		if n > 1 {
+			batch, want = []event.Event{changed, later, first}, []Outcome{Reused, Duplicate, Stored}
+		}
+		if got := store(t, w, redelivered, batch...); !slices.Equal(got, want) {
+			t.Errorf("%d: %v, want %v", n, got, want)
+		}
+	}
+	if n, keys := rows(t, reader), value[int](t, reader, "SELECT count(*) FROM event_keys"); n != 4 || keys != 0 {
+		t.Errorf("%d rows and %d keys, want 4 and none", n, keys)
+	}
+}
+
+// TestKeyWithTheIDOfAnother: no key is kept for an event that is not stored, and whoever has the
+// key and a free id is.
+func TestKeyWithTheIDOfAnother(t *testing.T) {
+	db := testbed.Postgres(t)
+	w, reader := newWriter(t, db), db.Connect(t, db.Reader)
+	posted := newEvent(1, "user_action")
+	store(t, w, false, posted)
+	taken := keyed(newRecord(), "key", time.Now())
+	taken.ID = posted.ID
+	free := keyed(newRecord(), "key", time.Now())
+	other := keyed(newRecord(), "other", time.Now())
+	for _, events := range [][]event.Event{{taken}, {taken, other}} {
+		if got := store(t, w, true, events...); got[0] != Reused {
+			t.Errorf("%v", got)
+		}
+	}
+	if got, want := store(t, w, false, taken, free, other), []Outcome{Reused, Stored, Duplicate}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	// The same bytes are another record's, where the source is another.
+	taken.Source.NaturalIDIsBytes, taken.Source.EventKey = true, nil
+	if got := store(t, w, false, taken); got[0] != Reused {
+		t.Errorf("natural_id_is_bytes beside an event of POST /log's: %v", got)
+	}
+	if n, keys := rows(t, reader), value[int](t, reader, "SELECT count(*) FROM event_keys JOIN log_events USING (event_id)"); n != 3 || keys != 2 {
+		t.Errorf("%d rows and %d keys, want 3 and 2", n, keys)
+	}
+}
+
+// TestKeyWhileAMonthComesBack: the month of a key's event is attached while somebody looks for it.
+func TestKeyWhileAMonthComesBack(t *testing.T) {
+	db := testbed.Postgres(t)
+	w, owner := newWriter(t, db), db.Connect(t, db.Owner)
+	now := time.Now()
+	month := time.Date(now.UTC().Year(), now.UTC().Month(), 1, 0, 0, 0, 0, time.UTC).AddDate(0, -1, 0)
+	table := "log_events_y" + month.Format("2006m01")
+	there := keyed(newRecord(), "there", month.Add(time.Hour))
+	store(t, w, false, there)
+	exec(t, owner, "ALTER TABLE log_events DETACH PARTITION "+table)
+	exec(t, owner, "BEGIN; LOCK TABLE ONLY log_events IN SHARE UPDATE EXCLUSIVE MODE; LOCK TABLE ONLY log_events_default, ONLY "+table+" IN ACCESS EXCLUSIVE MODE")
+	exec(t, owner, fmt.Sprintf(`DO $$ BEGIN EXECUTE format('ALTER TABLE log_events ATTACH PARTITION %s FOR VALUES FROM (%%L) TO (%%L)',
+		event_id_floor('%s'), event_id_floor('%s')); END $$`, table, month.Format(time.RFC3339), month.AddDate(0, 1, 0).Format(time.RFC3339)))
+	got := make(chan []Outcome, 1)
+	go func() {
+		outcomes, err := w.Store(t.Context(), []event.Event{keyed(there, "there", now)}, false)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- outcomes
+	}()
+	admin := db.Connect(t, db.Admin)
+	eventually(t, "the writer waits", func() bool {
+		return value[bool](t, admin, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))")
+	})
+	exec(t, owner, "COMMIT")
+	if outcomes := <-got; !all(outcomes, Duplicate) {
+		t.Errorf("%v, want a duplicate", outcomes)
+	}
+}
+
 // TestOneRowOfAKey delivers each event to two consumers at once, with ids on both sides of a
 // midnight at which a month ends, 10,000 of them: each is one row.
 func TestOneRowOfAKey(t *testing.T) {

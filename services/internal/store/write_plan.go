@@ -23,6 +23,7 @@ type writePlan struct {
 	// keyRepeats are those whose EventKey is that of a first; keyFirsts is the first of each.
 	keyRepeats  []int
 	keyFirsts   map[eventKey]int
+	keyRefused  []int // those with a new key, and the id of another event
 	outcomes    []Outcome
 	keyed       bool // some have an EventKey
 	redelivered bool // some may be stored, also under the ids that they had without an identity key

@@ -111,9 +111,13 @@ func (w *Writer) Store(ctx context.Context, events []event.Event, redelivered bo
 	w.lookupsLeft = max(w.lookupsLeft-1, 0)
 
 	err := w.transact(ctx, p)
-	for w.path != PathInsert && SQLState(err) == uniqueViolation {
-		w.lookupsLeft = lookupsAfterRepeat
-		w.path++
+	for {
+		if w.path != PathInsert && SQLState(err) == uniqueViolation {
+			w.lookupsLeft = lookupsAfterRepeat
+			w.path++
+		} else if !errors.Is(err, errKeyOfAnother) {
+			break
+		}
 		err = w.transact(ctx, p)
 	}
 	if err != nil {
@@ -189,6 +193,9 @@ func (w *Writer) transact(ctx context.Context, p *writePlan) error {
 		}
 		if err := w.write(ctx, tx, p); err != nil {
 			return err
+		}
+		if !p.keyed {
+			return nil
 		}
 		return p.compareKeyRepeats(ctx, tx)
 	})

@@ -1,0 +1,138 @@
+package store
+
+import (
+	"context"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// compareKnown decides of the events whose keys are in the table.
+func (p *writePlan) compareKnown(ctx context.Context, tx pgx.Tx, known map[eventKey][]int) error {
+	if len(known) == 0 {
+		return nil
+	}
+	keys := make([]eventKey, 0, len(known))
+	for key := range known {
+		keys = append(keys, key)
+	}
+	rows, err := tx.Query(ctx, "SELECT event_key, event_id FROM public.event_keys WHERE event_key = ANY ($1)", keyArray(keys))
+	if err != nil {
+		return err
+	}
+	ids := map[eventKey]pgtype.UUID{}
+	var (
+		key []byte
+		id  pgtype.UUID
+	)
+	if _, err := pgx.ForEachRow(rows, []any{&key, &id}, func() error {
+		ids[eventKey(key)] = id
+		return nil
+	}); err != nil {
+		return err
+	}
+	if len(ids) != len(known) {
+		return errVanished
+	}
+	return p.compareWith(ctx, tx, known, ids)
+}
+
+// compareWith decides of the events of each key by the row with the id of the key.
+func (p *writePlan) compareWith(ctx context.Context, tx pgx.Tx, keyed map[eventKey][]int, of map[eventKey]pgtype.UUID) error {
+	var which []int
+	var ids []pgtype.UUID
+	for key, events := range keyed {
+		for _, i := range events {
+			which = append(which, i)
+			ids = append(ids, of[key])
+			p.outcomes[i] = KeyWithoutEvent
+		}
+	}
+	missing, err := p.compareFound(ctx, tx, which, ids)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	rows, err := tx.Query(ctx, awayStatement, pick(ids, missing))
+	if err != nil {
+		return err
+	}
+	var n int
+	_, err = pgx.ForEachRow(rows, []any{&n}, func() error {
+		p.outcomes[which[missing[n-1]]] = NotCompared
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	// Neither there nor away: perhaps a month came back between the two looks. From the first on
+	// this transaction has locks by which no other can come or go.
+	missing = slices.DeleteFunc(missing, func(n int) bool { return p.outcomes[which[n]] == NotCompared })
+	if len(missing) == 0 {
+		return nil
+	}
+	_, err = p.compareFound(ctx, tx, pick(which, missing), pick(ids, missing))
+	return err
+}
+
+// compareFound decides of the events that have rows under the ids at their places in ids, and
+// returns the places of the others.
+func (p *writePlan) compareFound(ctx context.Context, tx pgx.Tx, which []int, ids []pgtype.UUID) (missing []int, err error) {
+	found := map[int]bool{}
+	err = p.findStored(ctx, tx, findRecord, which, ids, func(i int, like likeness) {
+		found[i] = true
+		p.outcomes[i] = p.outcomeOf(i, like)
+	})
+	for n, i := range which {
+		if !found[i] {
+			missing = append(missing, n)
+		}
+	}
+	return missing, err
+}
+
+// pick returns what is at some places.
+func pick[T any](all []T, places []int) []T {
+	some := make([]T, len(places))
+	for n, place := range places {
+		some[n] = all[place]
+	}
+	return some
+}
+
+// awayStatement says which ids are of a month that is detached, or was retired.
+const awayStatement = `
+	SELECT n
+	FROM unnest($1::uuid[]) WITH ORDINALITY AS sent (event_id, n),
+		LATERAL (SELECT date_trunc('month', public.event_id_time(sent.event_id) AT TIME ZONE 'UTC')::date AS first OFFSET 0) AS month
+	WHERE EXISTS (SELECT FROM public.retired_months r WHERE r.month = month.first)
+		OR EXISTS (
+			SELECT FROM pg_catalog.pg_class c
+			WHERE c.relnamespace = 'public'::regnamespace AND c.relname = to_char(month.first, '"log_events_y"YYYY"m"MM')
+				AND NOT c.relispartition)`
+
+// compareKeyRepeats decides of the repeats of the keys that were new, whose firsts are stored now.
+func (p *writePlan) compareKeyRepeats(ctx context.Context, tx pgx.Tx) error {
+	refused := len(p.keyRefused)
+	for _, first := range p.keyFirsts {
+		if _, added := p.keyOf(first); added && p.outcomes[first] == Reused {
+			p.keyRefused = append(p.keyRefused, first)
+		}
+	}
+	if len(p.keyRefused) > refused {
+		return errKeyOfAnother
+	}
+	if len(p.keyRepeats) == 0 {
+		return nil
+	}
+	ids := make([]pgtype.UUID, len(p.keyRepeats))
+	for n, i := range p.keyRepeats {
+		key, _ := p.keyOf(i)
+		ids[n] = pgtype.UUID{Bytes: p.events[p.keyFirsts[key]].ID, Valid: true}
+	}
+	missing, err := p.compareFound(ctx, tx, p.keyRepeats, ids)
+	if err == nil && len(missing) > 0 {
+		return errVanished
+	}
+	return err
+}
