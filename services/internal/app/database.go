@@ -28,7 +28,7 @@ func (c *Consumer) prepare(ctx context.Context) error {
 		c.dbMetrics.used(err)
 		switch {
 		case err == nil:
-			return nil
+			return c.warnOfOwner(ctx)
 		case errors.Is(err, store.ErrSchemaOld), errors.Is(err, store.ErrRestored), unusable(err):
 			return err
 		case errors.Is(err, store.ErrOwnerRole):
@@ -42,6 +42,17 @@ func (c *Consumer) prepare(ctx context.Context) error {
 		}
 		_ = retry.Sleep(ctx, wait.Next())
 	}
+}
+
+// warnOfOwner says what ALLOW_OWNER_ROLE lets through.
+func (c *Consumer) warnOfOwner(ctx context.Context) error {
+	if !c.cfg.Consumer.AllowOwnerRole {
+		return nil
+	}
+	if err := store.Check(ctx, c.database, false); errors.Is(err, store.ErrOwnerRole) {
+		c.log.Warn("ALLOW_OWNER_ROLE is set: this consumer could change the trail, or take away from it", "reason", err)
+	}
+	return nil
 }
 
 // unusable reports whether the settings lead to a database that can't be used, or to it by a way that can't: no waiting mends that.

@@ -74,6 +74,11 @@ func TestWhiteSpaceAroundSecrets(t *testing.T) {
 		if got := fmt.Sprint(cfg.Warnings()); warns != (got == "[DATABASE_PASSWORD: begins or ends with white space, which is taken as a part of it]") {
 			t.Errorf("%q: %s", text, got)
 		}
+		cfg = load(t, ForConsumer, "DATABASE_PASSWORD=x", "IDENTITY_KEY= "+strings.Repeat("0123456789abcdef", 4)+" \n")
+		if got := fmt.Sprint(cfg.Warnings()); got != "[]" || len(cfg.Service.IdentityKeyBytes()) != 32 {
+			t.Errorf("an identity key, of which white space is no part: %s", got)
+		}
+		cfg = load(t, ForConsumer, "DATABASE_PASSWORD_FILE="+file)
 		if want := strings.TrimRight(text, "\r\n"); cfg.Database.Password.Reveal() != want {
 			t.Errorf("%q: the password is %q", text, cfg.Database.Password.Reveal())
 		}

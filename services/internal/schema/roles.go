@@ -76,6 +76,9 @@ func Roles(ctx context.Context, cfg RolesConfig) (err error) {
 	if err := lock(ctx, conn, rolesLock, cfg.logger()); err != nil {
 		return err
 	}
+	if err := a.requireNoMore(ctx, cfg); err != nil {
+		return err
+	}
 	for _, group := range []string{WriterGroup, ReaderGroup} {
 		if err := a.makeGroup(ctx, group); err != nil {
 			return err
@@ -102,29 +105,6 @@ func Roles(ctx context.Context, cfg RolesConfig) (err error) {
 		return err
 	}
 	return durable.Sync(ctx, conn)
-}
-
-func (cfg RolesConfig) validate() error {
-	var faults []error
-	if cfg.Database == "" {
-		faults = append(faults, errors.New("the database has no name"))
-	}
-	// A group may log in itself, as the one member of it that is needed; the others' names are not
-	// for that.
-	taken := map[string]string{WriterGroup: "the writer", ReaderGroup: "the reader"}
-	for _, l := range []struct{ what, name string }{
-		{"the owner", cfg.Owner.Name}, {"the writer", cfg.Writer.Name}, {"the reader", cfg.Reader.Name},
-	} {
-		if l.name == "" {
-			faults = append(faults, fmt.Errorf("%s has no name", l.what))
-			continue
-		}
-		if other, ok := taken[l.name]; ok && other != l.what {
-			faults = append(faults, fmt.Errorf("%s can't be the role %s, which is %s's: each needs its own", l.what, l.name, other))
-		}
-		taken[l.name] = l.what
-	}
-	return errors.Join(faults...)
 }
 
 // admin makes roles. Its statements are DDL, which takes no parameters: names are quoted as
@@ -173,6 +153,11 @@ func (a admin) makeLogin(ctx context.Context, l Login) error {
 	statement := "CREATE ROLE " + pgident.Quote(l.Name) + " LOGIN"
 	if exists {
 		statement = "ALTER ROLE " + pgident.Quote(l.Name) + " LOGIN"
+	}
+	if me, err := a.ask(ctx, "SELECT current_user = $1", l.Name); err != nil {
+		return err
+	} else if me { // the administrator's password is not ours to set
+		l.Password = ""
 	}
 	if l.Password != "" {
 		verifier, err := scramVerifier(l.Password)

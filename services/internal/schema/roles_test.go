@@ -216,6 +216,69 @@ func TestRolesRefuses(t *testing.T) {
 	}
 }
 
+// TestRolesGivesNobodyMore: the password that people and services get is never that of a role with
+// other rights than theirs, and nobody's is changed before that is clear.
+func TestRolesGivesNobodyMore(t *testing.T) {
+	server := ownPostgres(t)
+	super, err := server.ConnConfig("postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := server.Connect(t.Context(), "postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { root.Close(context.Background()) })
+	good := schema.RolesConfig{
+		Admin: super, Database: "trail",
+		Owner: schema.Login{Name: "o", Password: "o"}, Writer: schema.Login{Name: "w", Password: "w"}, Reader: schema.Login{Name: "r", Password: "r"},
+	}
+	passwords := func() (text string) {
+		t.Helper()
+		if err := root.QueryRow(t.Context(), "SELECT string_agg(rolname || ' ' || rolpassword, ',' ORDER BY rolname) FROM pg_authid WHERE rolpassword IS NOT NULL OR rolname IN ('o', 'w', 'r')").Scan(&text); err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	before := passwords()
+	for name, rights := range map[string]string{"a superuser": "SUPERUSER", "CREATEROLE": "CREATEROLE", "BYPASSRLS": "BYPASSRLS", "REPLICATION": "REPLICATION"} {
+		exec(t, root, "CREATE ROLE more LOGIN "+rights)
+		for _, change := range []func(*schema.RolesConfig){
+			func(c *schema.RolesConfig) { c.Writer.Name = "more" },
+			func(c *schema.RolesConfig) { c.Reader.Name = "more" },
+		} {
+			cfg := good
+			change(&cfg)
+			if err := schema.Roles(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), name) {
+				t.Errorf("%s: %v", rights, err)
+			}
+		}
+		exec(t, root, "DROP ROLE more")
+	}
+	for _, change := range []func(*schema.RolesConfig){
+		func(c *schema.RolesConfig) { c.Writer.Name = super.User },
+		func(c *schema.RolesConfig) { c.Reader.Name = super.User },
+	} {
+		cfg := good
+		change(&cfg)
+		if err := schema.Roles(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "is the administrator") {
+			t.Errorf("the administrator: %v", err)
+		}
+	}
+	if passwords() != before {
+		t.Error("a refusal has changed a role")
+	}
+	// The administrator may be the owner, and keeps the password.
+	cfg := good
+	cfg.Owner.Name = super.User
+	if err := schema.Roles(t.Context(), cfg); err != nil {
+		t.Error(err)
+	}
+	if _, own, _ := strings.Cut(before, super.User+" "); own == "" || !strings.Contains(passwords(), own) {
+		t.Error("the administrator's password was set")
+	}
+}
+
 // TestGroupsThatLogIn: the names of the groups, as logins.
 func TestGroupsThatLogIn(t *testing.T) {
 	server := ownPostgres(t)

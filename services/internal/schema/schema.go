@@ -68,6 +68,9 @@ func Up(ctx context.Context, cc *pgx.ConnConfig, opts ...Option) error {
 		if err := requireRoles(ctx, d.conn); err != nil {
 			return err
 		}
+		if err := d.requireOwner(ctx); err != nil {
+			return err
+		}
 		err := m.Up()
 		var missing *fs.PathError
 		switch {

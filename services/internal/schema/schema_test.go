@@ -445,3 +445,12 @@ func TestDownKeepsSources(t *testing.T) {
 	}
 	exec(t, conn, "ALTER TABLE log_events ATTACH PARTITION "+table+" FOR VALUES FROM (event_id_floor(date_trunc('month', now(), 'UTC'))) TO (event_id_floor(date_trunc('month', now(), 'UTC') + interval '1 month'))")
 }
+
+// TestUpAsAnother role than the owner says so.
+func TestUpAsAnother(t *testing.T) {
+	db := testbed.Postgres(t)
+	err := schema.Up(t.Context(), db.ConnConfig(db.Writer))
+	if want := fmt.Sprintf("only the owner of the trail may migrate it: that is %s, not %s", db.Owner.Name, db.Writer.Name); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %q", err, want)
+	}
+}

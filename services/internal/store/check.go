@@ -22,11 +22,13 @@ var (
 	ErrRestored = errors.New("the trail does not belong to this database")
 	// ErrOwnerRole is a role that could change stored events.
 	ErrOwnerRole = errors.New("the database role could change or delete stored events")
+	// ErrLacksRights is a role that could not store events.
+	ErrLacksRights = errors.New("the database role lacks rights that a consumer needs")
 )
 
 // Check refuses, before anything is consumed, what a consumer must not run on: a database that is
 // not UTF-8 ([durable.ErrEncoding]), a schema older than SchemaVersion (ErrSchemaOld), a trail that
-// this database has not adopted yet (ErrRestored) and, unless allowOwner is set, a role that may
+// this database has not adopted yet (ErrRestored), a role that can't store (ErrLacksRights) and, unless allowOwner is set, a role that may
 // UPDATE, DELETE or TRUNCATE the trail, or can become one that may (ErrOwnerRole). Other errors
 // come from the database: Classify them.
 func Check(ctx context.Context, cfg Config, allowOwner bool) error {
@@ -37,10 +39,15 @@ func Check(ctx context.Context, cfg Config, allowOwner bool) error {
 		if err := checkVersion(ctx, conn); err != nil {
 			return err
 		}
-		if err := checkOrigin(ctx, conn); err != nil || allowOwner {
+		if err := checkOrigin(ctx, conn); err != nil {
 			return err
 		}
-		return checkRole(ctx, conn)
+		if !allowOwner {
+			if err := checkRole(ctx, conn); err != nil {
+				return err
+			}
+		}
+		return checkRights(ctx, conn)
 	})
 	if err != nil {
 		return fmt.Errorf("checking the database: %w", err)
@@ -77,6 +84,30 @@ func checkOrigin(ctx context.Context, conn *pgx.Conn) error {
 		return err
 	}
 	return fmt.Errorf("%w: %s; run `migrate up`", ErrRestored, *why)
+}
+
+// checkRights asks for what [Writer.Store] and the consumer's housekeeping need: else it would be
+// found out with the first event.
+func checkRights(ctx context.Context, conn *pgx.Conn) error {
+	var me string
+	var missing *string
+	err := conn.QueryRow(ctx, `
+		SELECT current_user, string_agg(what, ', ' ORDER BY n)
+		FROM (VALUES
+			(1, 'SELECT on log_events', has_table_privilege('public.log_events', 'SELECT')),
+			(2, 'INSERT on log_events', has_column_privilege('public.log_events', 'source', 'INSERT')),
+			(3, 'INSERT on event_keys', has_column_privilege('public.event_keys', 'event_key', 'INSERT')),
+			(4, 'INSERT on users', has_column_privilege('public.users', 'username', 'INSERT')),
+			(5, 'INSERT on review_sessions', has_column_privilege('public.review_sessions', 'session_id', 'INSERT')),
+			(6, 'UPDATE on review_sessions', has_column_privilege('public.review_sessions', 'end_time', 'UPDATE')),
+			(7, 'EXECUTE on ensure_partitions', has_function_privilege('public.ensure_partitions(integer)', 'EXECUTE')),
+			(8, 'EXECUTE on note_horizon', has_function_privilege('public.note_horizon()', 'EXECUTE'))
+		) needed (n, what, has)
+		WHERE NOT has`).Scan(&me, &missing)
+	if err != nil || missing == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s has no %s; DATABASE_USER is for the role that `migrate roles` makes for consumers", ErrLacksRights, me, *missing)
 }
 
 // checkRole asks about every role that this one is or can SET ROLE to: it may do more than its own

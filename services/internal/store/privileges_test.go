@@ -117,6 +117,12 @@ func TestCheck(t *testing.T) {
 	if err := Check(ctx, config(db, db.Writer), false); err != nil {
 		t.Errorf("the writer: %v", err)
 	}
+	for _, allowOwner := range []bool{false, true} {
+		err := Check(ctx, config(db, db.Reader), allowOwner)
+		if !errors.Is(err, ErrLacksRights) || !strings.Contains(err.Error(), "INSERT on log_events, INSERT on event_keys") || Classify(err) != Trouble {
+			t.Errorf("the reader: %v, want ErrLacksRights", err)
+		}
+	}
 	for _, login := range []testbed.Login{db.Owner, db.Admin} {
 		if err := Check(ctx, config(db, login), false); !errors.Is(err, ErrOwnerRole) {
 			t.Errorf("%s: %v, want ErrOwnerRole", login.Name, err)
@@ -164,6 +170,9 @@ func TestCheck(t *testing.T) {
 	})
 	exec(t, admin, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO "+quoted) // NOINHERIT has nothing of its group's
 	exec(t, admin, "GRANT EXECUTE ON FUNCTION trail_elsewhere TO "+quoted)
+	exec(t, admin, "GRANT INSERT ON ALL TABLES IN SCHEMA public TO "+quoted)
+	exec(t, admin, "GRANT UPDATE ON review_sessions TO "+quoted)
+	exec(t, admin, "GRANT EXECUTE ON FUNCTION ensure_partitions, note_horizon TO "+quoted)
 	if err := Check(ctx, config(db, login), false); err != nil {
 		t.Errorf("a login of its own: %v", err)
 	}
