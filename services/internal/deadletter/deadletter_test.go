@@ -453,11 +453,30 @@ func TestListWithoutAQueueSaysSo(t *testing.T) {
 	}
 }
 
+// A replay names the identity key that the message named, or its own where it has derived an id.
+func TestAReplayNamesTheIdentityKey(t *testing.T) {
+	key := event.NewKey([]byte("0123456789abcdef0123456789abcdef"))
+	for _, newID := range []bool{false, true} {
+		f := setUp(t)
+		messages, _ := letters(1, deadletter.ReasonIDReused)
+		messages[0].Headers[broker.HeaderIdentity] = "0badcafe"
+		f.publish(f.cfg.DeadQueue(), messages...)
+		f.replay(deadletter.ReplayOptions{NewID: newID, Key: key})
+		want := "0badcafe"
+		if newID {
+			want = key.Name()
+		}
+		if queued := f.drain(f.cfg.Queue); len(queued) != 1 || queued[0].Headers[broker.HeaderIdentity] != want {
+			t.Errorf("%+v, want the identity key %s", queued, want)
+		}
+	}
+}
+
 // Headers that somebody else wrote into a message don't get into its letter.
 func TestALetterCarriesItsOwnHeadersAlone(t *testing.T) {
 	ours := map[string]any{
 		deadletter.HeaderFirst: "2026-11-24T12:00:00.000000Z", deadletter.HeaderReplays: int64(2),
-		deadletter.HeaderFormerID: "01a20d6d-5a00-7abc-8def-0123456789ab",
+		deadletter.HeaderFormerID: "01a20d6d-5a00-7abc-8def-0123456789ab", broker.HeaderIdentity: "0badcafe",
 	}
 	letter := deadletter.Letter{Reason: "r", Detail: "d", Carried: ours}
 	for name, want := range ours {
@@ -467,7 +486,7 @@ func TestALetterCarriesItsOwnHeadersAlone(t *testing.T) {
 	}
 	letter.Carried = map[string]any{
 		deadletter.HeaderFirst: amqp.Table{"a": "b"}, deadletter.HeaderReplays: "2", deadletter.HeaderFormerID: strings.Repeat("x", 130_000),
-		deadletter.HeaderReason: "forged", "x-other": int32(1),
+		broker.HeaderIdentity: "0badcaf", deadletter.HeaderReason: "forged", "x-other": int32(1),
 	}
 	headers := letter.Message(time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)).Headers
 	want := map[string]any{

@@ -39,7 +39,7 @@ func TestStepsGiveWay(t *testing.T) {
 	exec(t, owns, "INSERT INTO review_sessions (session_id, user_id) VALUES (1, 1)")
 	for n := 0; n < *loadRows; n += 1_000_000 {
 		exec(t, owns, fmt.Sprintf(`INSERT INTO log_events (event_id, session_id, event_type, "timestamp", received_at, payload)
-			SELECT (left(event_id_floor(now() + n * interval '700 days' / %d)::text, 14) || '7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
+			SELECT (left(event_id_floor(now() + n * (interval '700 days' / %d))::text, 14) || '7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
 				1, 'user_action', now(), now(), jsonb_build_object('n', n, 'text', repeat('x', 100))
 			FROM generate_series(%d, %d) n`, *loadRows, n, min(n+1_000_000, *loadRows)-1))
 	}
