@@ -5,18 +5,20 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/trailpost/trailpost/services/internal/event/jsonb"
 )
 
 // Limits of what a client may send.
 const (
-	MaxEventBytes    = 256 << 10 // body of POST /log, bytes
-	MaxBatchBytes    = 16 << 20  // body of POST /log/batch, bytes
-	MaxBatchEvents   = 10_000    // events in a batch
-	MaxDepth         = 64        // nesting of a payload; {} alone is 1
-	MaxTypeChars     = 100       // event_type, characters
-	MinUsernameChars = 3         // username, characters
-	MaxUsernameChars = 255       // username, characters
-	MaxSenderChars   = 64        // received_from, characters
+	MaxEventBytes    = 256 << 10      // body of POST /log, bytes
+	MaxBatchBytes    = 16 << 20       // body of POST /log/batch, bytes
+	MaxBatchEvents   = 10_000         // events in a batch
+	MaxDepth         = jsonb.MaxDepth // nesting of a payload; {} alone is 1
+	MaxTypeChars     = 100            // event_type, characters
+	MinUsernameChars = 3              // username, characters
+	MaxUsernameChars = 255            // username, characters
+	MaxSenderChars   = 64             // received_from, characters
 )
 
 // MaxSourceChars is how long the parts of a [Source] are in the trail, in characters.

@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/trailpost/trailpost/services/internal/event/jsonb"
 )
 
 // members are the raw values of an event's object, nil where absent or null. They alias the text.
@@ -156,8 +158,8 @@ func asFault(err error, text []byte) error {
 		errors.As(err, &syntactic)
 		return invalidBody("must not name %q twice in one object", Truncate(syntactic.JSONPointer.LastToken(), 100))
 	}
-	if tooDeep(text) {
-		return invalidBody("%v", errDepth)
+	if jsonb.TooDeep(text) {
+		return invalidBody("%v", jsonb.ErrDepth)
 	}
 	fault := &SyntaxError{Err: err}
 	var syntactic *jsontext.SyntacticError

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/trailpost/trailpost/services/internal/event/jsonb"
 )
 
 // Renewed is an event under an id that was made for it, in place of one under which it can't be
@@ -98,7 +100,7 @@ func (k Key) renewedID(e *Event, at time.Time, former []byte) (uuid.UUID, error)
 	if e.Source != nil {
 		payload = withoutUncompared(payload)
 	}
-	payload, err := appendCanonical(nil, payload)
+	payload, err := jsonb.AppendCanonical(nil, payload)
 	if err != nil {
 		return uuid.Nil, err
 	}

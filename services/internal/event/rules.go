@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/trailpost/trailpost/services/internal/event/jsonb"
 )
 
 // faults collects what is wrong with one event.
@@ -66,7 +68,7 @@ func (f *faults) common(m *members, e *Event) {
 	case m.payload[0] != '{':
 		f.add("payload", "must be a JSON object")
 	default:
-		if err := scan(m.payload); err != nil {
+		if err := jsonb.Check(m.payload); err != nil {
 			f.add("payload", err.Error())
 		}
 		e.Payload = m.payload
@@ -97,7 +99,7 @@ func (f *faults) text(field string, raw []byte) ([]byte, bool) {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return raw[1 : len(raw)-1], true // only an escape can hide what is refused
 	}
-	if _, err := scanString(raw, 0); err != nil {
+	if _, err := jsonb.CheckString(raw, 0); err != nil {
 		f.add(field, err.Error())
 		return nil, false
 	}
@@ -136,7 +138,7 @@ func digits(raw []byte) (int64, error) {
 
 // whole reads a JSON number to its last digit, which a float would not.
 func whole(raw []byte) (int64, error) {
-	digits, exponent, err := decimal(raw)
+	digits, exponent, err := jsonb.Decimal(raw)
 	if err != nil || exponent < 0 || exponent > 18 { // a fraction; or, with a digit before, more than 63 bits
 		return 0, strconv.ErrRange
 	}

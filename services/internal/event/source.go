@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/trailpost/trailpost/services/internal/event/jsonb"
 )
 
 // appendSource appends the members of an event's source to an object that has some.
@@ -86,14 +86,14 @@ const (
 // source are compared.
 func withoutUncompared(payload []byte) []byte {
 	kept := []byte{'{'}
-	for _, m := range objectMembers(payload) {
-		if m.name == memberUnsigned || m.name == memberOwn {
+	for _, m := range jsonb.Members(payload) {
+		if m.Name == memberUnsigned || m.Name == memberOwn {
 			continue
 		}
 		if len(kept) > 1 {
 			kept = append(kept, ',')
 		}
-		kept = append(kept, payload[m.start:m.end]...)
+		kept = append(kept, payload[m.Start:m.End]...)
 	}
 	return append(kept, '}')
 }
@@ -130,10 +130,10 @@ func (c cuts) keepIn(payload []byte) []byte {
 	if len(c) == 0 {
 		return payload
 	}
-	var there *objectMember
-	members := objectMembers(payload)
+	var there *jsonb.Member
+	members := jsonb.Members(payload)
 	for i := range members {
-		if members[i].name == memberOwn {
+		if members[i].Name == memberOwn {
 			there = &members[i]
 		}
 	}
@@ -141,20 +141,20 @@ func (c cuts) keepIn(payload []byte) []byte {
 		own := append(append([]byte(`"`+memberOwn+`":{`), c.list()...), '}')
 		return insertMembers(payload, len(members) > 0, own)
 	}
-	former := payload[there.value:there.end]
+	former := payload[there.Value:there.End]
 	own := append(appendQuote([]byte(`{"`+memberOwn+`":`), string(former)), '}')
-	nested := objectMembers(former)
+	nested := jsonb.Members(former)
 	if former[0] == '{' && !slices.ContainsFunc(nested, c.has) {
 		own = former
 	} else {
-		nested = []objectMember{{}}
+		nested = []jsonb.Member{{}}
 	}
 	own = insertMembers(own, len(nested) > 0, c.list())
-	return slices.Concat(payload[:there.value], own, payload[there.end:])
+	return slices.Concat(payload[:there.Value], own, payload[there.End:])
 }
 
-func (c cuts) has(m objectMember) bool {
-	return slices.ContainsFunc(c, func(one cut) bool { return one.name == m.name })
+func (c cuts) has(m jsonb.Member) bool {
+	return slices.ContainsFunc(c, func(one cut) bool { return one.name == m.Name })
 }
 
 // list returns the whole texts as members.
@@ -176,37 +176,4 @@ func insertMembers(object []byte, hasSome bool, members []byte) []byte {
 		members = append([]byte{','}, members...)
 	}
 	return slices.Concat(object[:end], members, object[end:])
-}
-
-// objectMember is where a member of an object is: its name, its value, and its end.
-type objectMember struct {
-	name              string
-	start, value, end int
-}
-
-// objectMembers returns the members of a valid JSON object; none of another value.
-func objectMembers(object []byte) (members []objectMember) {
-	dec := jsontext.NewDecoder(bytes.NewReader(object), strict)
-	if start, err := dec.ReadToken(); err != nil || start.Kind() != '{' {
-		return nil
-	}
-	for dec.PeekKind() == '"' {
-		quoted, err := dec.ReadValue()
-		if err != nil {
-			return nil
-		}
-		name, err := jsontext.AppendUnquote(nil, quoted)
-		if err != nil {
-			return nil
-		}
-		m := objectMember{name: string(name), start: int(dec.InputOffset()) - len(quoted)}
-		value, err := dec.ReadValue()
-		if err != nil {
-			return nil
-		}
-		m.end = int(dec.InputOffset())
-		m.value = m.end - len(value)
-		members = append(members, m)
-	}
-	return members
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/trailpost/trailpost/services/internal/store/columns"
 )
 
 // compare decides of events whose ids are in the table whether they are what is there.
@@ -84,10 +86,10 @@ func (p *writePlan) dropStoredByPlainID(ctx context.Context, tx pgx.Tx) error {
 }
 
 // The statements that find events by ids and compare them: with all that makes an event, or with
-// all but its time. They have the arguments of columnArrays, and behind them the bounds of the ids.
+// all but its time. They have the arguments of columns.Arrays, and behind them the bounds of the ids.
 var (
-	findEvent  = findStatement(sameEvent)
-	findRecord = findStatement(sameRecord)
+	findEvent  = findStatement(columns.SameEvent)
+	findRecord = findStatement(columns.SameRecord)
 )
 
 func findStatement(same string) string {
@@ -101,7 +103,7 @@ func findStatement(same string) string {
 				WHERE e.event_id = sent.event_id AND e.event_id BETWEEN $%d AND $%d
 				OFFSET 0
 			) AS there`,
-		columnArrays, columnNames, same, len(columns)+1, len(columns)+2)
+		columns.Arrays, columns.Names, same, columns.Count+1, columns.Count+2)
 }
 
 // findStored looks up events by the ids at their places in ids. For each that has a row it calls
@@ -110,7 +112,7 @@ func (p *writePlan) findStored(ctx context.Context, tx pgx.Tx, statement string,
 	found func(i int, like likeness),
 ) error {
 	byID := func(x, y pgtype.UUID) int { return bytes.Compare(x.Bytes[:], y.Bytes[:]) }
-	values := columnValues(p.events, which)
+	values := columns.Values(p.events, which)
 	values[0] = ids
 	rows, err := tx.Query(ctx, statement, append(values, slices.MinFunc(ids, byID), slices.MaxFunc(ids, byID))...)
 	if err != nil {

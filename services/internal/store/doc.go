@@ -22,8 +22,7 @@
 // batch without a new event still makes its commit wait as one that writes does: that a row can be
 // seen says nothing about how durable it is (see package durable).
 //
-// The columns of log_events are one list, columns.go, on which COPY, INSERT and the comparison
-// build.
+// How an event is a row is in package columns.
 //
 // # Sessions
 //

@@ -10,6 +10,7 @@ import (
 
 	"github.com/trailpost/trailpost/services/internal/durable"
 	"github.com/trailpost/trailpost/services/internal/event"
+	"github.com/trailpost/trailpost/services/internal/store/columns"
 )
 
 // writePlan is the events of one Store, in the order in which they are written, and what is known
@@ -69,6 +70,14 @@ func (p *writePlan) copyAll(ctx context.Context, tx pgx.Tx) error {
 	return p.compare(ctx, tx, p.repeats)
 }
 
+// copy sends the events in one COPY. They must be sorted by id.
+func (p *writePlan) copy(ctx context.Context, tx pgx.Tx, which []int) error {
+	ctx, span := traceCopy(ctx, tx.Conn(), len(which))
+	_, err := tx.Conn().PgConn().CopyFrom(ctx, columns.NewCopy(p.events, which), columns.CopyStatement)
+	endStatement(span, err)
+	return err
+}
+
 // lookThenCopy looks up first which ids are there.
 func (p *writePlan) lookThenCopy(ctx context.Context, tx pgx.Tx) error {
 	first, last := p.bounds()
@@ -103,8 +112,8 @@ func (p *writePlan) lookThenCopy(ctx context.Context, tx pgx.Tx) error {
 }
 
 var insertStatement = `
-		INSERT INTO public.log_events (` + columnNames + `)
-		SELECT * FROM unnest(` + columnArrays + `)
+		INSERT INTO public.log_events (` + columns.Names + `)
+		SELECT * FROM unnest(` + columns.Arrays + `)
 		ON CONFLICT DO NOTHING
 		RETURNING event_id`
 
@@ -113,7 +122,7 @@ func (p *writePlan) insertNew(ctx context.Context, tx pgx.Tx) error {
 	if err := p.keepSessions(ctx, tx, p.firsts); err != nil {
 		return err
 	}
-	rows, err := tx.Query(ctx, insertStatement, columnValues(p.events, p.firsts)...)
+	rows, err := tx.Query(ctx, insertStatement, columns.Values(p.events, p.firsts)...)
 	if err != nil {
 		return err
 	}

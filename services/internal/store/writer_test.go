@@ -1,14 +1,11 @@
 package store
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
-	"testing/iotest"
 	"time"
 
 	"github.com/trailpost/trailpost/services/internal/durable"
@@ -283,38 +280,6 @@ func TestOneCopyOneCommit(t *testing.T) {
 	if want := []string{"begin", "SELECT", "commit"}; !slices.Equal(trace.statements, want) {
 		t.Errorf("statements beside COPY: %v, want %v", trace.statements, want)
 	}
-}
-
-func TestCopyRowsInPieces(t *testing.T) {
-	events := newEvents(5)
-	events[1].Username = "alice"
-	events[2].Payload = []byte("{}")
-	which := []int{0, 1, 2, 3, 4}
-	whole, err := io.ReadAll(&copyRows{events: events, which: which})
-	if err != nil {
-		t.Fatal(err)
-	}
-	pieces, err := io.ReadAll(iotest.OneByteReader(&copyRows{events: events, which: which}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(whole, pieces) {
-		t.Error("the same rows, read byte by byte, differ")
-	}
-	if err := iotest.TestReader(&copyRows{events: events, which: which}, whole); err != nil {
-		t.Error(err)
-	}
-}
-
-func BenchmarkCopyRows(b *testing.B) {
-	events := newEvents(1000)
-	which := newWritePlan(events, false).firsts
-	for b.Loop() {
-		if _, err := io.Copy(io.Discard, &copyRows{events: events, which: which}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(b.N)*1000/b.Elapsed().Seconds(), "rows/s")
 }
 
 // BenchmarkStore is the rate of one writer, 1,000 events a batch.

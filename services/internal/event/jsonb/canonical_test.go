@@ -1,4 +1,4 @@
-package event
+package jsonb
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 
 func canonical(t *testing.T, text string) []byte {
 	t.Helper()
-	form, err := appendCanonical(nil, []byte(text))
+	form, err := AppendCanonical(nil, []byte(text))
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
@@ -203,3 +203,5 @@ func quoted(runes []rune, r *rand.Rand) string {
 	}
 	return `"` + b.String() + `"`
 }
+
+func TestMain(m *testing.M) { testbed.Main(m) }

@@ -1,4 +1,4 @@
-package store
+package columns
 
 import (
 	"fmt"
@@ -23,8 +23,8 @@ type column struct {
 }
 
 // columns are in the order in which COPY, INSERT and every comparison name them: a new column is a
-// new entry here. The id is first, since [writePlan.findStored] puts other ids into its place. The
-// payload is last, since [copyRows] sends its text from where it is, after the fields of the row.
+// new entry here. The id is first, since a search by other ids puts them into its place. The
+// payload is last, since [Copy] sends its text from where it is, after the fields of the row.
 // The column tx is missing, since its default fills it.
 var columns = [...]column{
 	{
@@ -59,13 +59,13 @@ var columns = [...]column{
 	{
 		name: `"timestamp"`, sqlType: "timestamptz", same: isEqual,
 		appendField: func(row []byte, e *event.Event) []byte { return appendTime(row, e.Timestamp) },
-		array:       arrayOf(func(e *event.Event) pgtype.Timestamptz { return timestamptz(e.Timestamp) }),
+		array:       arrayOf(func(e *event.Event) pgtype.Timestamptz { return pgtype.Timestamptz{Time: e.Timestamp, Valid: true} }),
 	},
 	{
 		// The producer's, like received_from: another at each attempt of a client.
 		name: "received_at", sqlType: "timestamptz",
 		appendField: func(row []byte, e *event.Event) []byte { return appendTime(row, e.ReceivedAt) },
-		array:       arrayOf(func(e *event.Event) pgtype.Timestamptz { return timestamptz(e.ReceivedAt) }),
+		array:       arrayOf(func(e *event.Event) pgtype.Timestamptz { return pgtype.Timestamptz{Time: e.ReceivedAt, Valid: true} }),
 	},
 	{
 		// The name of an API key, which may have been replaced between two attempts.
@@ -119,18 +119,22 @@ func sourceOf(e *event.Event) *event.Source {
 	return e.Source
 }
 
+// Count is how many columns there are, and so parameters of [Arrays].
+const Count = len(columns)
+
 // The parts of statements that list the columns.
 var (
-	columnNames = joinColumns(func(_ int, c *column) string { return c.name }, ", ")
-	// columnArrays are parameters: from $1 on, an array for each column.
-	columnArrays = joinColumns(func(n int, c *column) string {
+	// Names are all columns, in their order.
+	Names = joinColumns(func(_ int, c *column) string { return c.name }, ", ")
+	// Arrays are parameters: from $1 on, an array for each column.
+	Arrays = joinColumns(func(n int, c *column) string {
 		return fmt.Sprintf("$%d::%s[]", n+1, c.sqlType)
 	}, ", ")
-	// sameEvent is a condition: the row e of log_events is the same event as the row sent.
-	sameEvent = sameBut("")
-	// sameRecord is sameEvent but for the time, which two events of one key may have from their
+	// SameEvent is a condition: the row e of log_events is the same event as the row sent.
+	SameEvent = sameBut("")
+	// SameRecord is SameEvent but for the time, which two events of one key may have from their
 	// receipt.
-	sameRecord = sameBut(`"timestamp"`)
+	SameRecord = sameBut(`"timestamp"`)
 )
 
 func sameBut(name string) string {
@@ -153,8 +157,8 @@ func joinColumns(part func(n int, c *column) string, separator string) string {
 	return strings.Join(parts, separator)
 }
 
-// columnValues returns the arguments for [columnArrays].
-func columnValues(events []event.Event, which []int) []any {
+// Values returns the arguments for [Arrays].
+func Values(events []event.Event, which []int) []any {
 	values := make([]any, len(columns))
 	for n := range columns {
 		values[n] = columns[n].array(events, which)

@@ -1,33 +1,21 @@
-package store
+package columns
 
 import (
-	"context"
 	"encoding/binary"
 	"io"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/trailpost/trailpost/services/internal/event"
 )
 
-// copyStatement is the COPY of the events: of all columns in the order of [columns].
-var copyStatement = "COPY public.log_events (" + columnNames + ") FROM STDIN WITH (FORMAT binary)"
+// CopyStatement is the COPY of the events: of all columns in the order of [columns].
+var CopyStatement = "COPY public.log_events (" + Names + ") FROM STDIN WITH (FORMAT binary)"
 
-// copy sends the events in one COPY. They must be sorted by id.
-func (p *writePlan) copy(ctx context.Context, tx pgx.Tx, which []int) error {
-	ctx, span := traceCopy(ctx, tx.Conn(), len(which))
-	rows := &copyRows{events: p.events, which: which}
-	_, err := tx.Conn().PgConn().CopyFrom(ctx, rows, copyStatement)
-	endStatement(span, err)
-	return err
-}
-
-// copyRows encodes events in COPY's binary format (PostgreSQL documentation, COPY, "Binary Format")
+// Copy encodes events in COPY's binary format (PostgreSQL documentation, COPY, "Binary Format")
 // while they are read. pgx's own CopyFrom would ask the server for the columns' types at every
 // batch, and make an interface value of every field and a copy of every payload; this copies each
 // payload once, from the message to the socket's buffer.
-type copyRows struct {
+type Copy struct {
 	events []event.Event
 	which  []int
 
@@ -44,8 +32,11 @@ const copySignature = "PGCOPY\n\xff\r\n\x00" + "\x00\x00\x00\x00" + "\x00\x00\x0
 // copyTrailer is a row of -1 columns.
 const copyTrailer = "\xff\xff"
 
+// NewCopy returns the rows of some of the events, which must be sorted by id, for [CopyStatement].
+func NewCopy(events []event.Event, which []int) *Copy { return &Copy{events: events, which: which} }
+
 // Read implements io.Reader.
-func (r *copyRows) Read(p []byte) (n int, err error) {
+func (r *Copy) Read(p []byte) (n int, err error) {
 	for n < len(p) {
 		switch {
 		case len(r.fixed) > 0:
@@ -71,7 +62,7 @@ func (r *copyRows) Read(p []byte) (n int, err error) {
 }
 
 // row encodes an event, but for its payload's text. It allocates nothing once the buffer has grown.
-func (r *copyRows) row(e *event.Event) {
+func (r *Copy) row(e *event.Event) {
 	b := binary.BigEndian.AppendUint16(r.buffer[:0], uint16(len(columns)))
 	for i := range columns {
 		b = columns[i].appendField(b, e)

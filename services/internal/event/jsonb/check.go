@@ -1,4 +1,4 @@
-package event
+package jsonb
 
 import (
 	"bytes"
@@ -9,11 +9,14 @@ import (
 	"unicode/utf16"
 )
 
+// MaxDepth is how deep values may be nested; {} alone is 1.
+const MaxDepth = 64
+
 // Faults of JSON that PostgreSQL's jsonb refuses, or can't give back.
 var (
 	errNUL       = errors.New(`must not contain \u0000`)
 	errSurrogate = errors.New("must not contain a lone surrogate")
-	errDepth     = fmt.Errorf("must not be nested deeper than %d", MaxDepth)
+	ErrDepth     = fmt.Errorf("must not be nested deeper than %d", MaxDepth)
 	errNumber    = errors.New("must not contain a number outside float64's range")
 	errDigits    = fmt.Errorf("must not contain a number with more than %d decimal places", maxScale)
 )
@@ -25,21 +28,21 @@ const (
 	maxExponent = 1_000
 )
 
-// scan checks one valid JSON value against jsonb's rules, and turns the line breaks between its
+// Check checks one valid JSON value against jsonb's rules, and turns the line breaks between its
 // tokens into spaces, in place: each line of a message is an event.
-func scan(value []byte) error {
+func Check(value []byte) error {
 	depth := 0
 	for i := 0; i < len(value); {
 		switch c := value[i]; {
 		case c == '"':
-			end, err := scanString(value, i)
+			end, err := CheckString(value, i)
 			if err != nil {
 				return err
 			}
 			i = end
 		case c == '{' || c == '[':
 			if depth++; depth > MaxDepth {
-				return errDepth
+				return ErrDepth
 			}
 			i++
 		case c == '}' || c == ']':
@@ -68,8 +71,8 @@ func isNumberByte(c byte) bool {
 	return '0' <= c && c <= '9' || c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E'
 }
 
-// scanString returns the index after the string that starts at value[start].
-func scanString(value []byte, start int) (int, error) {
+// CheckString returns the index after the string that starts at value[start].
+func CheckString(value []byte, start int) (int, error) {
 	i := start + 1
 	for i < len(value) {
 		switch value[i] {
@@ -141,9 +144,9 @@ func checkNumber(literal []byte) error {
 	return nil
 }
 
-// tooDeep reports whether text that the decoder gave up on is nested too deeply for it, which is a
+// TooDeep reports whether text that the decoder gave up on is nested too deeply for it, which is a
 // limit and not a fault of syntax.
-func tooDeep(text []byte) bool {
+func TooDeep(text []byte) bool {
 	depth := 0
 	for i := 0; i < len(text); i++ {
 		switch text[i] {

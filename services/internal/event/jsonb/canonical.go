@@ -1,4 +1,4 @@
-package event
+package jsonb
 
 import (
 	"bytes"
@@ -11,11 +11,11 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// appendCanonical appends a form of a JSON value that two values share exactly if PostgreSQL's
+// AppendCanonical appends a form of a JSON value that two values share exactly if PostgreSQL's
 // jsonb calls them equal: members are sorted, strings are unescaped, and numbers are decimals,
 // which no float has rounded (jsonb: 1 = 1.0 = 1e0, and -0 = 0). Each part begins with its kind and
 // its length, so that no two different values share a form.
-func appendCanonical(dst []byte, value jsontext.Value) ([]byte, error) {
+func AppendCanonical(dst []byte, value jsontext.Value) ([]byte, error) {
 	dec := jsontext.NewDecoder(bytes.NewReader(value))
 	dst, err := canonicalNext(dst, dec)
 	if err != nil {
@@ -95,7 +95,7 @@ func canonicalArray(dst []byte, dec *jsontext.Decoder) ([]byte, error) {
 // that is not 0, and the exponent of the last one: -1.50e3 is -15e2, and zero is 0e0.
 func canonicalNumber(dst, literal []byte) []byte {
 	unsigned, negative := bytes.CutPrefix(literal, []byte("-"))
-	last, exponent, _ := decimal(unsigned) // checkNumber has bounded it
+	last, exponent, _ := Decimal(unsigned) // checkNumber has bounded it
 	if len(last) == 0 {
 		return appendCounted(dst, "0e0")
 	}
@@ -107,9 +107,9 @@ func canonicalNumber(dst, literal []byte) []byte {
 	return appendCounted(dst, strconv.AppendInt(number, int64(exponent), 10))
 }
 
-// decimal parses a JSON number without a sign: its digits from the first to the last that is not 0,
+// Decimal parses a JSON number without a sign: its digits from the first to the last that is not 0,
 // none for zero, and the exponent of the last one.
-func decimal(number []byte) (digits []byte, exponent int, err error) {
+func Decimal(number []byte) (digits []byte, exponent int, err error) {
 	if at := bytes.IndexAny(number, "eE"); at >= 0 {
 		exponent, err = strconv.Atoi(string(number[at+1:]))
 		number = number[:at]
