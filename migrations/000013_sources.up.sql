@@ -27,6 +27,8 @@ CREATE TABLE event_keys (
     kept_at   timestamptz NOT NULL DEFAULT now()
 );
 
+-- By what the id has of the key, which the id of the record's own time has, too.
+CREATE INDEX event_keys_id_idx ON event_keys (substring(uuid_send(event_id) FROM 7));
 CREATE INDEX event_keys_kept_at_idx ON event_keys USING brin (kept_at) WITH (autosummarize = on);
 
 COMMENT ON TABLE event_keys IS 'Events that are recognised by a key of their source and natural id, for as long as their senders may repeat them';

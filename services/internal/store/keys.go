@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -25,6 +26,16 @@ type eventKey = [event.EventKeyBytes]byte
 // another event's. Nothing may be committed of it: the transaction is tried again without.
 var errKeyOfAnother = errors.New("a new key's event has the id of another event")
 
+// leastMaxAge is the least that EVENT_ID_MAX_AGE may be: no younger record has a key because of its
+// age.
+const leastMaxAge = time.Minute
+
+// mayHaveKey reports whether an event has a key, or is one of its own time whose record may have
+// been sent again with a key.
+func mayHaveKey(e event.Event) bool {
+	return e.Source != nil && (e.Source.EventKey != nil || time.Since(event.IDTime(e.ID)) > leastMaxAge)
+}
+
 // takeKeys adds the keys that are new to the table. What the trail has already, by its key or by
 // the id of the record's own time, is decided here and removed from the plan, and so are repeats of
 // a key within the plan, which are compared when their first is stored.
@@ -32,6 +43,10 @@ func (p *writePlan) takeKeys(ctx context.Context, tx pgx.Tx) error {
 	all := slices.Concat(p.firsts, p.repeats, p.keyRepeats)
 	all = slices.DeleteFunc(all, func(i int) bool { return slices.Contains(p.keyRefused, i) })
 	slices.Sort(all)
+	all, err := p.dropStoredByKey(ctx, tx, all)
+	if err != nil {
+		return err
+	}
 	keyed := map[eventKey][]int{} // in the batch's order
 	for _, i := range all {
 		if key, ok := p.keyOf(i); ok {

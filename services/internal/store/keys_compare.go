@@ -75,6 +75,54 @@ func (p *writePlan) compareWith(ctx context.Context, tx pgx.Tx, keyed map[eventK
 	return err
 }
 
+// dropStoredByKey decides of events without a key that are stored by one: a record that was sent
+// again when it had become too old for an id of its own time, where the second attempt was stored
+// first. It returns the others.
+func (p *writePlan) dropStoredByKey(ctx context.Context, tx pgx.Tx, events []int) (rest []int, err error) {
+	var which []int
+	for _, i := range events {
+		if _, has := p.keyOf(i); !has && mayHaveKey(p.events[i]) {
+			which = append(which, i)
+		}
+	}
+	if len(which) == 0 {
+		return events, nil
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT n, k.event_id
+		FROM unnest($1::uuid[]) WITH ORDINALITY AS sent (event_id, n),
+			LATERAL (
+				SELECT event_id FROM public.event_keys
+				WHERE substring(uuid_send(event_id) FROM 7) = substring(uuid_send(sent.event_id) FROM 7)
+				LIMIT 1
+			) AS k`, p.ids(which))
+	if err != nil {
+		return nil, err
+	}
+	var (
+		known []int
+		ids   []pgtype.UUID
+		n     int
+		id    pgtype.UUID
+	)
+	if _, err := pgx.ForEachRow(rows, []any{&n, &id}, func() error {
+		if id.Bytes != p.events[which[n-1]].ID { // else it is the same id, which needs no key
+			known, ids = append(known, which[n-1]), append(ids, id)
+		}
+		return nil
+	}); err != nil || len(known) == 0 {
+		return events, err
+	}
+	missing, err := p.compareFound(ctx, tx, known, ids)
+	if err != nil {
+		return nil, err
+	}
+	missing = pick(known, missing)
+	return slices.DeleteFunc(events, func(i int) bool {
+		return slices.Contains(known, i) && !slices.Contains(missing, i)
+	}), nil
+}
+
 // compareFound decides of the events that have rows under the ids at their places in ids, and
 // returns the places of the others.
 func (p *writePlan) compareFound(ctx context.Context, tx pgx.Tx, which []int, ids []pgtype.UUID) (missing []int, err error) {

@@ -43,6 +43,17 @@ func sourceName(e event.Event) string {
 	return e.Source.Name
 }
 
+// byTail is the row of a key whose record has the id of an event as its own time's; nil where there
+// is none.
+func (m *model) byTail(e event.Event) *event.Event {
+	for _, id := range m.keys {
+		if row, there := m.rows[id]; there && id != e.ID && [10]byte(id[6:]) == [10]byte(e.ID[6:]) {
+			return &row
+		}
+	}
+	return nil
+}
+
 // store returns what becomes of a batch, and does it.
 func (m *model) store(events []event.Event) []Outcome {
 	outcomes := make([]Outcome, len(events))
@@ -65,11 +76,14 @@ func (m *model) store(events []event.Event) []Outcome {
 // event's id.
 func (m *model) try(events []event.Event, outcomes []Outcome, refused map[int]bool) (again bool, rows map[uuid.UUID]event.Event, keys map[[event.EventKeyBytes]byte]uuid.UUID) {
 	rows, keys = map[uuid.UUID]event.Event{}, map[[event.EventKeyBytes]byte]uuid.UUID{}
-	groups := map[[event.EventKeyBytes]byte][]int{}
+	groups, settled := map[[event.EventKeyBytes]byte][]int{}, map[int]bool{}
 	var rest []int
 	for i, e := range events {
 		switch {
 		case refused[i]:
+		case e.Source != nil && e.Source.EventKey == nil && m.byTail(e) != nil:
+			outcomes[i] = m.outcome(e, *m.byTail(e), false)
+			settled[i] = true
 		case e.Source != nil && e.Source.EventKey != nil:
 			key := [event.EventKeyBytes]byte(e.Source.EventKey)
 			groups[key] = append(groups[key], i)
@@ -89,7 +103,7 @@ func (m *model) try(events []event.Event, outcomes []Outcome, refused map[int]bo
 			first := slices.IndexFunc(events, func(e event.Event) bool {
 				return e.ID == own && e.Source != nil && e.Source.EventKey == nil
 			})
-			if first >= 0 {
+			if first >= 0 && !settled[first] {
 				repeatsOf[first], there = append(repeatsOf[first], group...), false
 				continue
 			}
@@ -148,6 +162,7 @@ func TestKeysAgainstTheRules(t *testing.T) {
 		m := model{rows: map[uuid.UUID]event.Event{}, keys: map[[event.EventKeyBytes]byte]uuid.UUID{}}
 		var keys [3][sha256.Size]byte
 		var ids []uuid.UUID
+		foreign := []uuid.UUID{uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())}
 		for n := range keys {
 			keys[n] = sha256.Sum256([]byte(uuid.NewString()))
 			for range 2 {
@@ -162,7 +177,7 @@ func TestKeysAgainstTheRules(t *testing.T) {
 					Payload: []byte([]string{`{"n":1}`, `{"n":1}`, `{"n":1,"unsigned":2}`, `{"n":2}`}[random.IntN(4)])}
 				switch random.IntN(4) {
 				case 0: // of POST /log's
-					e.SessionID, e.ID = 1, ids[random.IntN(len(ids))]
+					e.SessionID, e.ID = 1, foreign[random.IntN(len(foreign))]
 				case 1: // of its own time
 					e.Source = &event.Source{Name: "in/a", EventKey: keys[n][:]}
 					e.ID = e.OwnTimeID()
@@ -171,7 +186,7 @@ func TestKeysAgainstTheRules(t *testing.T) {
 					e.Source = &event.Source{Name: fmt.Sprintf("in/%c", 'a'+random.IntN(8)/7), EventKey: keys[n][:]}
 					e.ID = ids[2*n+random.IntN(2)]
 					if random.IntN(8) == 0 {
-						e.ID = ids[random.IntN(len(ids))]
+						e.ID = foreign[random.IntN(len(foreign))]
 					}
 				}
 				if e.Source != nil {

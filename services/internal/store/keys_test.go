@@ -274,6 +274,31 @@ func TestRecordThatTurnsOldInABatch(t *testing.T) {
 	}
 }
 
+// TestRecordWhoseFirstAttemptComesLast: the attempt with a key was stored before the one without, a
+// dead letter that was replayed, say.
+func TestRecordWhoseFirstAttemptComesLast(t *testing.T) {
+	db := testbed.Postgres(t)
+	w, reader := newWriter(t, db), db.Connect(t, db.Reader)
+	later := keyed(newRecord(), "old", time.Now())
+	later.Timestamp = time.Now().UTC().Add(-40 * 24 * time.Hour).Truncate(time.Microsecond)
+	first := later
+	source := *later.Source
+	source.EventKey = nil
+	first.Source, first.ID = &source, later.OwnTimeID()
+	changed := first
+	changed.Payload = []byte(`{"changed":true}`)
+	store(t, w, false, later)
+	for _, redelivered := range []bool{false, true} {
+		want := []Outcome{Duplicate, Duplicate, Reused}
+		if got := store(t, w, redelivered, first, later, changed); !slices.Equal(got, want) {
+			t.Errorf("redelivered %v: %v, want %v", redelivered, got, want)
+		}
+	}
+	if n := rows(t, reader); n != 1 {
+		t.Errorf("%d rows, want 1", n)
+	}
+}
+
 // TestKeyWithTheIDOfAnother: no key is kept for an event that is not stored, and whoever has the
 // key and a free id is.
 func TestKeyWithTheIDOfAnother(t *testing.T) {

@@ -26,7 +26,7 @@ type writePlan struct {
 	keyFirsts   map[eventKey]int
 	keyRefused  []int // those with a new key, and the id of another event
 	outcomes    []Outcome
-	keyed       bool // some have an EventKey
+	keyed       bool // some have an EventKey, or may have had one at another attempt
 	redelivered bool // some may be stored, also under the ids that they had without an identity key
 }
 
@@ -37,7 +37,7 @@ func newWritePlan(events []event.Event, redelivered bool) *writePlan {
 	}
 	p := &writePlan{
 		events: events, outcomes: make([]Outcome, len(events)), redelivered: redelivered,
-		keyed: slices.ContainsFunc(events, func(e event.Event) bool { return e.Source != nil && e.Source.EventKey != nil }),
+		keyed: slices.ContainsFunc(events, mayHaveKey),
 	}
 	p.arrange(order)
 	return p
