@@ -95,11 +95,13 @@ func (r *records) session(ctx context.Context, password string) error {
 	}
 	for {
 		for _, message := range recordMessages(r.published) {
-			confirm, err := channel.PublishWithDeferredConfirmWithContext(ctx, "", "log_queue", true, false, message)
+			// A record that has begun is ended, or it would be there and not be counted.
+			limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+			confirm, err := channel.PublishWithDeferredConfirmWithContext(limit, "", "log_queue", true, false, message)
 			if err != nil {
+				cancel()
 				return err
 			}
-			limit, cancel := context.WithTimeout(ctx, 20*time.Second)
 			confirmed, err := confirm.WaitContext(limit)
 			cancel()
 			if err != nil || !confirmed {
@@ -161,8 +163,7 @@ func recordMessages(record int) []amqp.Publishing {
 	return []amqp.Publishing{message(id, first+"\n"+second+"\n", "application/x-ndjson", 2)}
 }
 
-// deadRecords waits for dead letters, which the consumers of the last release make of records, and
-// wants none to be of anything else.
+// waitDeadRecords waits for dead letters, which the consumers of the last release make of records.
 func (n *namespace) waitDeadRecords(t *testing.T, atLeast int) {
 	t.Helper()
 	eventually(t, 3*time.Minute, fmt.Sprintf("%d records are dead letters", atLeast), func(ctx context.Context) (bool, error) {
@@ -171,7 +172,7 @@ func (n *namespace) waitDeadRecords(t *testing.T, atLeast int) {
 	})
 }
 
-// replayRecords replays all dead letters, which must be records, until there is none.
+// replayRecords replays all dead letters, which must be records.
 func (n *namespace) replayRecords(t *testing.T) {
 	t.Helper()
 	pod := n.podOf(t, "consumer")

@@ -36,7 +36,7 @@ func NewMetrics(reg prometheus.Registerer, health *Health) *Metrics {
 		}),
 		duplicates: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "trailpost_events_duplicate_total",
-			Help: "Events that the trail held already, equal in every part: redeliveries and clients' retries.",
+			Help: "Events that the trail held already, equal in all that is compared: redeliveries and clients' retries.",
 		}),
 		notCompared: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "trailpost_events_not_compared_total",

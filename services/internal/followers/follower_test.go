@@ -105,7 +105,7 @@ func trail(t *testing.T, db testbed.DB) string {
 	defer conn.Close(t.Context())
 	list, err := conn.Query(t.Context(), `
 		SELECT row_to_json(e)::text FROM (
-			SELECT tx, event_id, session_id, event_type, username, "timestamp", received_at, received_from, payload
+			SELECT tx, event_id, session_id, event_type, username, "timestamp", received_at, received_from, source, source_id, payload
 			FROM log_events ORDER BY tx, event_id) e`)
 	if err != nil {
 		t.Fatal(err)

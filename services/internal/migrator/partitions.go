@@ -150,8 +150,8 @@ func ensureMonths(t *trail) *cobra.Command {
 		Use:   "ensure",
 		Short: "Make the partitions from last month to some months from now where they are missing",
 		Long: "Make the partitions from last month to some months from now where they are missing, and move events of months\n" +
-			"that had none out of the default partition. Consumers do the same every hour. Then drop the keys of events that\n" +
-			"are older than EVENT_ID_MAX_AGE and a day, and than 31 days, which no sender repeats any more.",
+			"that had none out of the default partition; consumers do so every hour, too. Then drop the keys of events that are\n" +
+			"older than EVENT_ID_MAX_AGE and a day, and than 31 days, which no sender repeats any more.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if ahead < 1 || ahead > 24 {

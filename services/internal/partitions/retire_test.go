@@ -79,7 +79,7 @@ func TestRetire(t *testing.T) {
 	for _, c := range manifest.Columns {
 		names = append(names, c.Name)
 	}
-	if got := strings.Join(names, " "); got != "event_id session_id event_type username payload timestamp received_at tx received_from" {
+	if got := strings.Join(names, " "); got != "event_id session_id event_type username payload timestamp received_at tx received_from source source_id" {
 		t.Errorf("columns: %s", got)
 	}
 	if id := value[string](t, owner, "SELECT system_identifier::text FROM pg_control_system()"); manifest.SystemIdentifier != id || manifest.TxSystemIdentifier != id {

@@ -22,7 +22,7 @@ type Options struct {
 	// Log is told about each step.
 	Log *slog.Logger
 	// MinAge is the age that every event of a month must have before the month may be detached or
-	// dropped. Less than LeastAge is LeastAge.
+	// dropped, and an event key. Less than LeastAge is LeastAge.
 	MinAge time.Duration
 	// Patience is how long a lock that others hold is tried for, again and again; 0 is
 	// DefaultPatience.

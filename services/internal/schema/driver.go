@@ -91,8 +91,14 @@ func (d *driver) SetVersion(version int, dirty bool) error {
 // others have to wait behind give way themselves, by a short lock_timeout.
 const patience = 10 * time.Minute
 
-// lockedTables are those whose holders are named.
-var lockedTables = []string{"users", "review_sessions", "log_events", "log_events_default", "log_events_with_user", "trail_origin"}
+// lockedTables returns the tables whose holders are named: all that there are.
+func (d *driver) lockedTables() ([]string, error) {
+	rows, err := d.conn.Query(d.ctx, "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v')")
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
 
 // Run does one step: the file's statements and its record, together or not at all.
 func (d *driver) Run(migration io.Reader) error {
@@ -102,8 +108,13 @@ func (d *driver) Run(migration io.Reader) error {
 	}
 	defer reportBlockers(d.ctx, d.conn, d.log, nil)()
 	locks := pglock.Locker{Conn: d.conn, Log: d.log, Patience: patience}
-	err = locks.Retry(d.ctx, lockedTables, func() error {
-		return d.transact(func(ctx context.Context, tx pgx.Tx) error {
+	var cancelled error
+	tables, err := d.lockedTables()
+	if err != nil {
+		return err
+	}
+	err = locks.Retry(d.ctx, tables, func() error {
+		err := d.transact(func(ctx context.Context, tx pgx.Tx) error {
 			if err := createTable(ctx, tx); err != nil {
 				return err
 			}
@@ -115,7 +126,15 @@ func (d *driver) Run(migration io.Reader) error {
 			}
 			return record(ctx, tx, d.next)
 		})
+		if sqlState(err) == "57014" { // there is no time limit here, so somebody has cancelled it
+			cancelled = err
+			return nil
+		}
+		return err
 	})
+	if cancelled != nil {
+		err = cancelled
+	}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "55P03" { // lock_not_available
 		return fmt.Errorf("the step to version %d has changed nothing, since others held what it locks; run it again when they don't: %w", max(d.next, 0), err)
 	}

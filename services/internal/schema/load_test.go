@@ -45,7 +45,6 @@ func TestStepsGiveWay(t *testing.T) {
 	}
 
 	exec(t, reader, "BEGIN; SELECT FROM log_events LIMIT 1")
-	began := time.Now()
 	pid := fmt.Sprintf("pid %d", reader.PgConn().PID())
 	up := func(ctx context.Context) (log *logs.Buffer, done chan error) {
 		log, done = new(logs.Buffer), make(chan error, 1)
@@ -93,10 +92,9 @@ func TestStepsGiveWay(t *testing.T) {
 		})
 	}
 	log, done = up(t.Context())
+	eventually(t, "it waits again", func() bool { return strings.Contains(log.String(), "giving way meanwhile") })
+	began := time.Now()
 	time.Sleep(time.Until(began.Add(*loadHold))) // that the reader takes so long is what is tried
-	if strings.Count(log.String(), "giving way meanwhile") != 1 {
-		t.Errorf("it does not wait: this test does not test what it says\n%s", log)
-	}
 	exec(t, reader, "COMMIT")
 	if err := <-done; err != nil {
 		t.Error(err)
@@ -104,7 +102,7 @@ func TestStepsGiveWay(t *testing.T) {
 	migrated := time.Since(began)
 	unload()
 	wg.Wait()
-	if longest > 5*time.Second { // five times what the step promises
+	if longest > 5*time.Second { // five times the second that an insert may wait
 		t.Errorf("an insert waited for %v", longest)
 	}
 	if v := version(t, db); v != schema.Newest() {

@@ -36,14 +36,23 @@ func (a admin) requireNoMore(ctx context.Context, cfg RolesConfig) error {
 		var why string
 		err := a.conn.QueryRow(ctx, `
 			SELECT coalesce((
-				SELECT CASE
-					WHEN rolname = current_user THEN 'is the administrator, who makes the roles'
-					WHEN rolsuper THEN 'is a superuser'
-					WHEN rolcreaterole THEN 'has CREATEROLE'
-					WHEN rolbypassrls THEN 'has BYPASSRLS'
-					WHEN rolreplication THEN 'has REPLICATION'
-					ELSE '' END
-				FROM pg_roles WHERE rolname = $1), '')`, l.name).Scan(&why)
+				SELECT concat_ws(' ', CASE WHEN r.rolname <> l.rolname THEN 'is a member of ' || r.rolname || ', which' END, why)
+				FROM pg_roles l, pg_roles r, LATERAL (
+					SELECT CASE
+						WHEN r.rolname = current_user THEN 'is the administrator, who makes the roles'
+						WHEN r.rolname = $2 THEN 'is the owner'
+						WHEN r.rolsuper THEN 'is a superuser'
+						WHEN r.rolcreaterole THEN 'has CREATEROLE'
+						WHEN r.rolbypassrls THEN 'has BYPASSRLS'
+						WHEN r.rolreplication THEN 'has REPLICATION'
+						WHEN r.rolname IN ('pg_write_all_data', 'pg_write_server_files', 'pg_execute_server_program', 'pg_read_server_files')
+							THEN 'is a role of PostgreSQL that may do more'
+					END AS why
+				) AS reason
+				WHERE l.rolname = $1 AND why IS NOT NULL
+					AND (r.oid = l.oid OR NOT l.rolsuper AND pg_has_role(l.oid, r.oid, 'MEMBER'))
+				ORDER BY r.oid <> l.oid, r.rolname
+				LIMIT 1), '')`, l.name, cfg.Owner.Name).Scan(&why)
 		if err != nil {
 			return err
 		}

@@ -255,6 +255,21 @@ func TestRolesGivesNobodyMore(t *testing.T) {
 		}
 		exec(t, root, "DROP ROLE more")
 	}
+	for name, group := range map[string]string{"is a member of o, which is the owner": "o", "is a member of pg_write_all_data": "pg_write_all_data"} {
+		if group == "o" {
+			exec(t, root, "CREATE ROLE o")
+		}
+		exec(t, root, "CREATE ROLE more LOGIN IN ROLE "+group)
+		cfg := good
+		cfg.Reader.Name = "more"
+		if err := schema.Roles(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("a member of %s: %v", group, err)
+		}
+		exec(t, root, "DROP ROLE more")
+		if group == "o" {
+			exec(t, root, "DROP ROLE o")
+		}
+	}
 	for _, change := range []func(*schema.RolesConfig){
 		func(c *schema.RolesConfig) { c.Writer.Name = super.User },
 		func(c *schema.RolesConfig) { c.Reader.Name = super.User },

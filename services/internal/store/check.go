@@ -94,14 +94,19 @@ func checkRights(ctx context.Context, conn *pgx.Conn) error {
 	err := conn.QueryRow(ctx, `
 		SELECT current_user, string_agg(what, ', ' ORDER BY n)
 		FROM (VALUES
-			(1, 'SELECT on log_events', has_table_privilege('public.log_events', 'SELECT')),
-			(2, 'INSERT on log_events', has_column_privilege('public.log_events', 'source', 'INSERT')),
+			(0, 'SELECT on all tables', has_table_privilege('public.log_events', 'SELECT') AND has_table_privilege('public.event_keys', 'SELECT')
+				AND has_table_privilege('public.users', 'SELECT') AND has_table_privilege('public.review_sessions', 'SELECT')
+				AND has_table_privilege('public.retired_months', 'SELECT')),
+			(1, 'INSERT on log_events', has_column_privilege('public.log_events', 'event_id', 'INSERT')),
+			(2, 'INSERT on source of log_events', has_column_privilege('public.log_events', 'source', 'INSERT')),
 			(3, 'INSERT on event_keys', has_column_privilege('public.event_keys', 'event_key', 'INSERT')),
 			(4, 'INSERT on users', has_column_privilege('public.users', 'username', 'INSERT')),
 			(5, 'INSERT on review_sessions', has_column_privilege('public.review_sessions', 'session_id', 'INSERT')),
 			(6, 'UPDATE on review_sessions', has_column_privilege('public.review_sessions', 'end_time', 'UPDATE')),
 			(7, 'EXECUTE on ensure_partitions', has_function_privilege('public.ensure_partitions(integer)', 'EXECUTE')),
-			(8, 'EXECUTE on note_horizon', has_function_privilege('public.note_horizon()', 'EXECUTE'))
+			(8, 'EXECUTE on note_horizon', has_function_privilege('public.note_horizon()', 'EXECUTE')),
+			(9, 'EXECUTE on analyze_trail', has_function_privilege('public.analyze_trail(boolean)', 'EXECUTE')),
+			(10, 'EXECUTE on default_partition_rows', has_function_privilege('public.default_partition_rows()', 'EXECUTE'))
 		) needed (n, what, has)
 		WHERE NOT has`).Scan(&me, &missing)
 	if err != nil || missing == nil {

@@ -16,6 +16,8 @@
 // and no dead rows). Should another writer still insert one of them between the lookup and the
 // COPY, INSERT … ON CONFLICT DO NOTHING decides.
 //
+// An event with an EventKey is known by that, whatever its id is: see keys.go.
+//
 // An event whose id is there already is compared with what is there, in PostgreSQL, whose jsonb
 // says when two payloads are equal: the same event is a Duplicate, another is Reused. An event that
 // is not stored changes nothing else either (only with INSERT its session may have been created). A
@@ -33,7 +35,7 @@
 //
 // # Why writers do not deadlock
 //
-// All lock in one order: users by name, sessions by id, events by id.
+// All lock in one order: event keys by value, users by name, sessions by id, events by id.
 //
 // # Connections
 //

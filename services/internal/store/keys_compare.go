@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 )
@@ -139,6 +140,35 @@ func (p *writePlan) compareFound(ctx context.Context, tx pgx.Tx, which []int, id
 	return missing, err
 }
 
+// refuseAlike refuses, beside firsts, the repeats that would be next and have their ids, too, or
+// each would need a transaction of its own. It returns errKeyOfAnother.
+func (p *writePlan) refuseAlike(ctx context.Context, tx pgx.Tx, firsts []int) error {
+	next := map[eventKey]uuid.UUID{}
+	for _, i := range firsts {
+		key, _ := p.keyOf(i)
+		next[key] = p.events[i].ID
+	}
+	var alike []int
+	for _, i := range p.keyRepeats { // in the batch's order
+		key, _ := p.keyOf(i)
+		if id, ok := next[key]; ok && id == p.events[i].ID {
+			alike = append(alike, i)
+		} else {
+			delete(next, key)
+		}
+	}
+	if err := p.compare(ctx, tx, alike); err != nil {
+		return err
+	}
+	for _, i := range alike {
+		if p.outcomes[i] != Reused {
+			break
+		}
+		p.keyRefused = append(p.keyRefused, i)
+	}
+	return errKeyOfAnother
+}
+
 // pick returns what is at some places.
 func pick[T any](all []T, places []int) []T {
 	some := make([]T, len(places))
@@ -168,7 +198,7 @@ func (p *writePlan) compareKeyRepeats(ctx context.Context, tx pgx.Tx) error {
 		}
 	}
 	if len(p.keyRefused) > refused {
-		return errKeyOfAnother
+		return p.refuseAlike(ctx, tx, p.keyRefused[refused:])
 	}
 	if len(p.keyRepeats) == 0 {
 		return nil

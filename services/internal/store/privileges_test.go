@@ -119,7 +119,7 @@ func TestCheck(t *testing.T) {
 	}
 	for _, allowOwner := range []bool{false, true} {
 		err := Check(ctx, config(db, db.Reader), allowOwner)
-		if !errors.Is(err, ErrLacksRights) || !strings.Contains(err.Error(), "INSERT on log_events, INSERT on event_keys") || Classify(err) != Trouble {
+		if !errors.Is(err, ErrLacksRights) || !strings.Contains(err.Error(), "INSERT on log_events, INSERT on source of log_events, INSERT on event_keys") || Classify(err) != Trouble {
 			t.Errorf("the reader: %v, want ErrLacksRights", err)
 		}
 	}
@@ -172,7 +172,7 @@ func TestCheck(t *testing.T) {
 	exec(t, admin, "GRANT EXECUTE ON FUNCTION trail_elsewhere TO "+quoted)
 	exec(t, admin, "GRANT INSERT ON ALL TABLES IN SCHEMA public TO "+quoted)
 	exec(t, admin, "GRANT UPDATE ON review_sessions TO "+quoted)
-	exec(t, admin, "GRANT EXECUTE ON FUNCTION ensure_partitions, note_horizon TO "+quoted)
+	exec(t, admin, "GRANT EXECUTE ON FUNCTION ensure_partitions, note_horizon, analyze_trail, default_partition_rows TO "+quoted)
 	if err := Check(ctx, config(db, login), false); err != nil {
 		t.Errorf("a login of its own: %v", err)
 	}

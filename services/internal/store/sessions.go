@@ -61,7 +61,7 @@ func (p *writePlan) namedSessions(which []int) []session {
 	at := make(map[int64]int) // by id
 	for _, i := range which {
 		e := &p.events[i]
-		if e.SessionID == 0 {
+		if e.Source != nil {
 			continue
 		}
 		n, ok := at[e.SessionID]

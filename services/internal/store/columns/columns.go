@@ -37,13 +37,13 @@ var columns = [...]column{
 	{
 		name: "session_id", sqlType: "bigint", same: isNotDistinct,
 		appendField: func(row []byte, e *event.Event) []byte {
-			if e.SessionID == 0 {
+			if e.Source != nil {
 				return appendNull(row)
 			}
 			return appendInt64(row, e.SessionID)
 		},
 		array: arrayOf(func(e *event.Event) pgtype.Int8 {
-			return pgtype.Int8{Int64: e.SessionID, Valid: e.SessionID != 0}
+			return pgtype.Int8{Int64: e.SessionID, Valid: e.Source == nil}
 		}),
 	},
 	{

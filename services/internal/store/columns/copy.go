@@ -73,7 +73,7 @@ func (r *Copy) row(e *event.Event) {
 // appendJSONBHeader appends what stands before n bytes of JSON: their length, and the version of
 // jsonb's binary form. That is 1, which is followed by text.
 func appendJSONBHeader(b []byte, n int) []byte {
-	b = binary.BigEndian.AppendUint32(b, uint32(1+n)) //nolint:gosec // an event is at most 4 MiB
+	b = binary.BigEndian.AppendUint32(b, uint32(1+n)) //nolint:gosec // a message of RabbitMQ is shorter
 	return append(b, 1)
 }
 
