@@ -3,6 +3,7 @@ package store
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -61,12 +62,8 @@ func (m *model) store(events []event.Event) []Outcome {
 	for {
 		again, rows, keys := m.try(events, outcomes, refused)
 		if !again {
-			for id, e := range rows {
-				m.rows[id] = e
-			}
-			for key, id := range keys {
-				m.keys[key] = id
-			}
+			maps.Copy(m.rows, rows)
+			maps.Copy(m.keys, keys)
 			return outcomes
 		}
 	}
@@ -104,7 +101,7 @@ func (m *model) try(events []event.Event, outcomes []Outcome, refused map[int]bo
 				return e.ID == own && e.Source != nil && e.Source.EventKey == nil
 			})
 			if first >= 0 && !settled[first] {
-				repeatsOf[first], there = append(repeatsOf[first], group...), false
+				repeatsOf[first] = append(repeatsOf[first], group...)
 				continue
 			}
 		}
