@@ -159,9 +159,7 @@ func (p hastyPublisher) Publish(ctx context.Context, e *event.Event) error {
 	}
 	mine := cloned([]event.Event{*e})
 	go func() {
-		ctx, cancel := afterAnswer(ctx)
-		defer cancel()
-		_ = p.Publisher.Publish(ctx, &mine[0])
+		_ = p.Publisher.Publish(context.WithoutCancel(ctx), &mine[0]) // the request's end does not end it
 	}()
 	return nil
 }
@@ -172,18 +170,7 @@ func (p hastyPublisher) PublishBatch(ctx context.Context, events []event.Event) 
 	}
 	mine := cloned(events)
 	go func() {
-		ctx, cancel := afterAnswer(ctx)
-		defer cancel()
-		_ = p.Publisher.PublishBatch(ctx, mine)
+		_ = p.Publisher.PublishBatch(context.WithoutCancel(ctx), mine)
 	}()
 	return nil
-}
-
-// afterAnswer returns a context with the deadline of ctx, which the end of the request does not end.
-func afterAnswer(ctx context.Context) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		panic("a request without a deadline")
-	}
-	return context.WithDeadline(context.WithoutCancel(ctx), deadline)
 }
