@@ -73,6 +73,14 @@ func TestNoPasswordIsLogged(t *testing.T) {
 	}
 }
 
+// TestOwnerRoleIsWarnedOf: whoever lets a consumer run as the owner is told each time what that means.
+func TestOwnerRoleIsWarnedOf(t *testing.T) {
+	s := pipeline.New(t)
+	log := s.Logged("DATABASE_USER="+s.DB.Owner.Name, "DATABASE_PASSWORD="+s.DB.Owner.Password, "ALLOW_OWNER_ROLE=true")
+	s.Consumer()
+	pipeline.Eventually(t, "it warns", func() bool { return strings.Contains(log.String(), "ALLOW_OWNER_ROLE is set") })
+}
+
 func TestTheConsumerRefusesWhatItMustNotRunOn(t *testing.T) {
 	s := pipeline.New(t)
 	t.Run("the owner's role", func(t *testing.T) {
