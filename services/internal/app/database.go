@@ -28,7 +28,8 @@ func (c *Consumer) prepare(ctx context.Context) error {
 		c.dbMetrics.used(err)
 		switch {
 		case err == nil:
-			return c.warnOfOwner(ctx)
+			c.warnOfOwner(ctx)
+			return nil
 		case errors.Is(err, store.ErrSchemaOld), errors.Is(err, store.ErrRestored), unusable(err):
 			return err
 		case errors.Is(err, store.ErrOwnerRole):
@@ -45,14 +46,13 @@ func (c *Consumer) prepare(ctx context.Context) error {
 }
 
 // warnOfOwner says what ALLOW_OWNER_ROLE lets through.
-func (c *Consumer) warnOfOwner(ctx context.Context) error {
+func (c *Consumer) warnOfOwner(ctx context.Context) {
 	if !c.cfg.Consumer.AllowOwnerRole {
-		return nil
+		return
 	}
 	if err := store.Check(ctx, c.database, false); errors.Is(err, store.ErrOwnerRole) {
 		c.log.Warn("ALLOW_OWNER_ROLE is set: this consumer could change the trail, or take away from it", "reason", err)
 	}
-	return nil
 }
 
 // unusable reports whether the settings lead to a database that can't be used, or to it by a way that can't: no waiting mends that.

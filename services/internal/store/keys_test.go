@@ -198,20 +198,26 @@ func TestKeysBesideRepeatedIDs(t *testing.T) {
 	}
 }
 
+// twoAttempts are those of a record that became too old for an id of its own time between them: the
+// first has that id and no key, the second a key. changed is the second with another content.
+func twoAttempts(name string) (first, second, changed event.Event) {
+	second = keyed(newRecord(), name, time.Now())
+	second.Timestamp = time.Now().UTC().Add(-40 * 24 * time.Hour).Truncate(time.Microsecond)
+	first = second
+	source := *second.Source
+	source.EventKey = nil
+	first.Source, first.ID = &source, second.OwnTimeID()
+	changed = second
+	changed.Payload = []byte(`{"changed":true}`)
+	return first, second, changed
+}
+
 // TestRecordThatTurnedOld: a record that was stored under its own time, and is sent again when it
 // is too old for such an id.
 func TestRecordThatTurnedOld(t *testing.T) {
 	db := testbed.Postgres(t)
 	w, reader := newWriter(t, db), db.Connect(t, db.Reader)
-	happened := time.Now().UTC().Add(-40 * 24 * time.Hour).Truncate(time.Microsecond)
-	later := keyed(newRecord(), "old", time.Now())
-	later.Timestamp = happened
-	first := later
-	source := *later.Source
-	source.EventKey = nil
-	first.Source, first.ID = &source, later.OwnTimeID()
-	changed := later
-	changed.Payload = []byte(`{"changed":true}`)
+	first, later, changed := twoAttempts("old")
 	store(t, w, false, first)
 	for range 2 {
 		if got, want := store(t, w, false, later, changed), []Outcome{Duplicate, Reused}; !slices.Equal(got, want) {
@@ -253,14 +259,7 @@ func TestRecordThatTurnsOldInABatch(t *testing.T) {
 	db := testbed.Postgres(t)
 	w, reader := newWriter(t, db), db.Connect(t, db.Reader)
 	for n, redelivered := range []bool{false, true, false, true} {
-		later := keyed(newRecord(), fmt.Sprint(n), time.Now())
-		later.Timestamp = time.Now().UTC().Add(-40 * 24 * time.Hour).Truncate(time.Microsecond)
-		first := later
-		source := *later.Source
-		source.EventKey = nil
-		first.Source, first.ID = &source, later.OwnTimeID()
-		changed := later
-		changed.Payload = []byte(`{"changed":true}`)
+		first, later, changed := twoAttempts(fmt.Sprint(n))
 		batch, want := []event.Event{first, later, changed}, []Outcome{Stored, Duplicate, Reused}
 		if n > 1 {
 			batch, want = []event.Event{changed, later, first}, []Outcome{Reused, Duplicate, Stored}
@@ -279,14 +278,8 @@ func TestRecordThatTurnsOldInABatch(t *testing.T) {
 func TestRecordWhoseFirstAttemptComesLast(t *testing.T) {
 	db := testbed.Postgres(t)
 	w, reader := newWriter(t, db), db.Connect(t, db.Reader)
-	later := keyed(newRecord(), "old", time.Now())
-	later.Timestamp = time.Now().UTC().Add(-40 * 24 * time.Hour).Truncate(time.Microsecond)
-	first := later
-	source := *later.Source
-	source.EventKey = nil
-	first.Source, first.ID = &source, later.OwnTimeID()
-	changed := first
-	changed.Payload = []byte(`{"changed":true}`)
+	first, later, changed := twoAttempts("old")
+	changed.ID, changed.Source = first.ID, first.Source
 	store(t, w, false, later)
 	for _, redelivered := range []bool{false, true} {
 		want := []Outcome{Duplicate, Duplicate, Reused}
