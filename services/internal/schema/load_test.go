@@ -57,6 +57,12 @@ func TestStepsGiveWay(t *testing.T) {
 	log, done := up(ctx)
 	eventually(t, "it says on whom it waits", func() bool { return strings.Contains(log.String(), pid) })
 	stop()
+	select {
+	case err := <-done:
+		done <- err
+	case <-time.After(time.Minute):
+		t.Fatal("it waits for its locks without giving way")
+	}
 	if err := <-done; err == nil || !strings.Contains(err.Error(), fmt.Sprintf("the step to version %d has changed nothing", beforeSources+1)) {
 		t.Errorf("stopped: %v", err)
 	}
